@@ -1,0 +1,27 @@
+# Each target sets up what it needs: a virtual environment in .venv with the pinned packages. Nothing is compiled.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+DATA := datasets/mini_motion
+
+.PHONY: setup demo test lint clean
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+demo: $(READY)
+	$(BIN)/vidops data generate mini_motion --root $(DATA)
+	$(BIN)/vidops ablate recipes/quickstart.yaml --store runs/demo data.root=$(DATA)
+
+test: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m pytest
+
+clean:
+	rm -rf $(VENV) runs datasets

@@ -1,0 +1,3 @@
+from vidops_cli.cli import main
+
+main()

@@ -1,0 +1,61 @@
+"""The command line: one file for each verb, which parses, calls one function and renders. Only here is anything printed.
+
+Verbs import the library inside their handlers, so that `--help` answers at once.
+"""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from vidops_cli import __version__
+
+from . import ablate, data, eval, list_, profile, show, train, validate
+
+app = typer.Typer(
+    name="vidops",
+    help="Benchmark and ablate the operators of video and image understanding.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for verb in (train, eval, profile, ablate, list_, show, validate):
+    app.command(verb.__name__.rpartition(".")[2].rstrip("_"))(verb.command)
+app.add_typer(data.app, name="data")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"vidops {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line; an expected error is an `error:` and a `hint:` line and exit code 2."""
+    try:
+        app()
+    except (ValueError, OSError) as error:
+        for message, hint in _told(error):
+            print(f"error: {message}", file=sys.stderr)
+            print(f"hint: {hint}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _told(error: Exception) -> list[tuple[str, str]]:
+    problems = getattr(error, "problems", None)
+    if problems:
+        return [(f"{problem.where}: {problem.message}", problem.hint) for problem in problems]
+    if isinstance(error, OSError):
+        what = f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")
+        return [(what, "check that the place exists, may be written, and is not full")]
+    message, *hint = error.args or ("unknown",)
+    return [(" ".join(str(message).split()), str(hint[0]) if hint else "see `vidops --help`")]

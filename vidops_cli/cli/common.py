@@ -1,0 +1,97 @@
+"""What several verbs share: options, the recipe with all names known, the console, the live line of a run."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from vidops_cli.ops import Card
+    from vidops_cli.recipe import Known, Recipe
+
+Overrides = Annotated[
+    list[str] | None, typer.Argument(help="Changes to the recipe, as in train.epochs=2.", metavar="[KEY=VALUE]...")
+]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+
+
+def known() -> Known:
+    from vidops_cli.data import DATASETS
+    from vidops_cli.models import MODELS
+    from vidops_cli.ops import OPS
+    from vidops_cli.recipe import Known
+
+    return Known(ops=OPS, models=MODELS, datasets=DATASETS)
+
+
+def load_recipe(path: Path, overrides: list[str] | None = None) -> Recipe:
+    from vidops_cli.recipe import load
+
+    return load(path, known(), overrides)
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Rich's console; where output is no terminal nothing tells a width, and a table is not squeezed into 80 columns."""
+    import os
+    import sys
+
+    from rich.console import Console
+
+    unknown = not (sys.stderr if stderr else sys.stdout).isatty() and "COLUMNS" not in os.environ
+    return Console(stderr=stderr, highlight=False, width=160 if unknown else None)
+
+
+def find_op(name: str) -> Card:
+    """An operator's card by name; ValueError with the nearest name if there is none."""
+    import difflib
+
+    from vidops_cli.ops import OPS
+
+    if name not in OPS:
+        near = difflib.get_close_matches(name, OPS, n=1)
+        raise ValueError(
+            f"unknown operator {name!r}", f"did you mean {near[0]!r}?" if near else f"operators: {', '.join(OPS)}"
+        )
+    return OPS[name]
+
+
+def recipe_files(folder: Path) -> list[Path]:
+    """Recipes below a folder, without the bases that they stand on."""
+    return [path for path in sorted(folder.rglob("*.yaml")) if "base" not in path.parts]
+
+
+class Live:
+    """Where a run is, in words: `describe` turns its status into a line, with the time left."""
+
+    def __init__(self) -> None:
+        self.began: dict[str, tuple[float, int]] = {}
+
+    def describe(self, status: dict[str, Any]) -> str:
+        phase = status.get("phase", "starting")
+        parts = [phase]
+        if phase == "training":
+            parts = [f"epoch {status['epoch']}/{status['epochs']}", f"step {status['done']}/{status['total']}"]
+            parts += [f"loss {status['loss']:.3f}", f"accuracy {status['accuracy']:.1f} %"]
+        elif "done" in status:
+            parts.append(f"{status['done']}/{status['total']}")
+        left = self.left(phase, status)
+        return ", ".join([*parts, *([f"{left} left"] if left else [])])
+
+    def left(self, phase: str, status: dict[str, Any]) -> str:
+        if "done" not in status:
+            return ""
+        began, first = self.began.setdefault(phase, (time.monotonic(), status["done"]))
+        done = status["done"] - first
+        if done <= 0:
+            return ""
+        return clock((time.monotonic() - began) / done * (status["total"] - status["done"]))
+
+
+def clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes}:{seconds:02d}"

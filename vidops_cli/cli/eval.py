@@ -1,0 +1,68 @@
+"""vidops eval"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .common import Device, Live, Overrides, console, load_recipe
+
+
+def command(
+    what: Annotated[
+        Path, typer.Argument(help="The folder of a run, or a recipe.", metavar="RECIPE_OR_RUN", show_default=False)
+    ],
+    overrides: Overrides = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="Weights. Default: those that the run tested.")] = None,
+    device: Device = "auto",
+    format: Annotated[str, typer.Option(help="table or json.")] = "table",
+) -> None:
+    """Evaluate a trained network on a split.
+
+    Example: vidops eval runs/first data.frames=reversed
+    """
+    if format not in ("table", "json"):
+        raise ValueError(f"unknown format {format!r}", "table or json")
+    if what.is_dir() and not (what / "recipe.yaml").is_file():
+        raise ValueError(
+            f"{what} is not the folder of a run: it has no recipe.yaml", "name a folder that `vidops train` wrote"
+        )
+    run = what if what.is_dir() else Path("runs") / what.stem
+    told = load_recipe(what / "recipe.yaml" if what.is_dir() else what, overrides)
+    path = checkpoint or run / ("best.pt" if told.train.checkpoint == "best" else "last.pt")
+
+    import vidops_cli.engine.evaluate as engine
+    from vidops_cli.engine.checkpoint import load
+
+    state = load(path)
+    live = Live()
+    with console(stderr=True).status("decoding") as status:
+        found = engine.evaluate_checkpoint(
+            told,
+            state,
+            path,
+            device,
+            lambda done, total: status.update(live.describe({"phase": "decoding", "done": done, "total": total})),
+        )
+    _show(found, path, format)
+
+
+def _show(found: dict[str, Any], path: Path, format: str) -> None:
+    import json
+
+    from vidops_cli.report.table import Table
+
+    if format == "json":
+        typer.echo(json.dumps({"checkpoint": str(path), **found}, indent=1))
+        return
+    metrics = found["metrics"]
+    body = [[name, f"{value:.2f}"] for name, value in metrics.items() if isinstance(value, float)]
+    floors = ", ".join(f"{name} {100 * value:.1f} %" for name, value in found["floors"].items())
+    notes = [
+        f"{metrics['n']} clips scored ({metrics['present']} of the listed videos present), checkpoint {path}",
+        f"floors: {floors}",
+    ]
+    notes += [f"not used: {name}: {reason}" for name, reason in metrics["bad"].items()]
+    console().print(Table(f"{found['split']} split", ["metric", "value"], body, notes).rich())

@@ -1,0 +1,73 @@
+"""vidops list"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .common import console, recipe_files
+
+
+def command(
+    what: Annotated[str, typer.Argument(help="ops, models, datasets or recipes; all of them if not given.")] = "all",
+    format: Annotated[str, typer.Option(help="table or json.")] = "table",
+) -> None:
+    """List operators, networks, data sets and recipes. Imports no torch."""
+    import json
+
+    from vidops_cli.report.table import Table
+
+    makers = {"ops": _ops, "models": _models, "datasets": _datasets, "recipes": _recipes}
+    if what not in (*makers, "all"):
+        raise ValueError(f"nothing called {what!r} to list", f"one of {', '.join(makers)}")
+    if format not in ("table", "json"):
+        raise ValueError(f"unknown format {format!r}", "table or json")
+    found = {name: maker() for name, maker in makers.items() if what in (name, "all")}
+    if format == "json":
+        typer.echo(
+            json.dumps(
+                {name: [dict(zip(head, row, strict=True)) for row in body] for name, (head, body) in found.items()},
+                indent=1,
+            )
+        )
+        return
+    for name, (head, body) in found.items():
+        console().print(Table(name, head, body, numeric=False).rich())
+
+
+def _ops() -> tuple[list[str], list[list[str]]]:
+    from vidops_cli.ops import OPS
+
+    return ["name", "operator", "venue", "slot", "status"], [
+        [c.name, c.title, c.venue, c.slot, c.status] for c in OPS.values()
+    ]
+
+
+def _models() -> tuple[list[str], list[list[str]]]:
+    from vidops_cli.models import MODELS
+
+    return ["name", "network", "stages"], [
+        [m.name, m.title, ", ".join(m.places("after_stage"))] for m in MODELS.values()
+    ]
+
+
+def _datasets() -> tuple[list[str], list[list[str]]]:
+    from vidops_cli.data import DATASETS
+
+    return ["name", "data set", "how it is had"], [[d.name, d.title, d.how] for d in DATASETS.values()]
+
+
+def _recipes() -> tuple[list[str], list[list[str]]]:
+    from .common import load_recipe
+
+    body = []
+    for path in recipe_files(Path("recipes")):
+        try:
+            told = load_recipe(path)
+            cells = f"{len(told.ablation.rows)} rows x {len(told.ablation.seeds)} seeds" if told.ablation else "one run"
+            body.append([str(path), told.title, cells])
+        except ValueError:
+            body.append([str(path), "not valid: see `vidops validate`", "-"])
+    return ["file", "title", "runs"], body

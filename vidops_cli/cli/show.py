@@ -1,0 +1,119 @@
+"""vidops show"""
+
+from __future__ import annotations
+
+import difflib
+from typing import Annotated
+
+import typer
+
+from .common import console
+
+
+def command(
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="An operator, a network, a data set, or `recipe` for the keys of recipes.", show_default=False
+        ),
+    ],
+) -> None:
+    """Show a card: an operator's paper, equation, options and cost; a network's places; a recipe's keys.
+
+    Example: vidops show motion_squeeze
+    """
+    from vidops_cli.data import DATASETS
+    from vidops_cli.models import MODELS
+    from vidops_cli.ops import OPS
+
+    if name == "recipe":
+        _recipe()
+    elif name in OPS:
+        _op(name)
+    elif name in MODELS:
+        _model(name)
+    elif name in DATASETS:
+        _lines({"data set": DATASETS[name].title, "how": DATASETS[name].how})
+    else:
+        names = ["recipe", *OPS, *MODELS, *DATASETS]
+        near = difflib.get_close_matches(name, names, n=1)
+        raise ValueError(
+            f"nothing is called {name!r}", f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names)}"
+        )
+
+
+def _lines(told: dict[str, str]) -> None:
+    width = max(map(len, told))
+    for key, value in told.items():
+        console().print(f"{key:<{width}}  {value}", markup=False)
+
+
+def _op(name: str) -> None:
+    from rich.console import Console
+
+    from vidops_cli.ops import OPS
+    from vidops_cli.report.table import Table, number
+
+    card = OPS[name]
+    C, T, H, W = card.layer
+    told = {
+        "operator": f"{card.title} ({card.name})",
+        "paper": f"{card.paper}, {card.venue}, arXiv {card.arxiv}",
+        "equation": card.equation,
+        "slot": card.slot,
+        "status": card.status,
+        "deviations": card.deviations,
+        "input": f"(B, C, T, H, W), T >= {card.min_frames}",
+    }
+    _lines(told)
+    body = [
+        [key, str(option.default), option.help + (f" ({', '.join(option.choices)})" if option.choices else "")]
+        for key, option in card.options.items()
+    ]
+    console_: Console = console()
+    if body:
+        console_.print(Table("options", ["name", "default", "meaning"], body, numeric=False).rich())
+
+    import torch
+
+    from vidops_cli.profiling.cost import count
+
+    cost = count(card.load()(C), torch.zeros(1, C, T, H, W))
+    console_.print(
+        f"cost at {C} channels, {T}x{H}x{W}: {number(cost.params)} parameters, {number(cost.macs)} MACs, "
+        f"{number(cost.other_flops)} other FLOPs, {number(cost.flops)} FLOPs"
+        + (f"; not counted: {', '.join(cost.uncounted)}" if cost.uncounted else "")
+    )
+
+
+def _model(name: str) -> None:
+    from vidops_cli.models import MODELS, SLOTS
+
+    model = MODELS[name]
+    _lines(
+        {
+            "network": model.title,
+            "paper": model.paper,
+            **{f"slot {slot}": f"{what}: {', '.join(model.places(slot))}" for slot, what in SLOTS.items()},
+        }
+    )
+
+
+def _recipe() -> None:
+    from pydantic import BaseModel
+
+    from vidops_cli.recipe import Recipe, models_in
+    from vidops_cli.report.table import Table
+
+    def walk(schema: type[BaseModel], prefix: str) -> None:
+        for key, field in schema.model_fields.items():
+            inner = models_in(field.annotation)
+            if inner:
+                walk(inner[0], f"{prefix}{key}." + ("N." if "list" in str(field.annotation) else ""))
+                continue
+            kind = str(field.annotation).replace("typing.", "").replace("<class '", "").replace("'>", "")
+            body.append([prefix + key, kind, "required" if field.is_required() else repr(field.default)])
+
+    body: list[list[str]] = []
+    walk(Recipe, "")
+    console().print(Table("keys of a recipe", ["key", "type", "default"], body, numeric=False).rich())

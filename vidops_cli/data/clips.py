@@ -1,0 +1,188 @@
+"""Clips of a split as a torch data set, and batches of them in an order that a seed decides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from . import Annotations, Progress
+from .sampling import segments
+from .transforms import prepare
+from .video import VideoFile
+
+
+@dataclass(frozen=True)
+class ClipOptions:
+    """How a clip is taken from a video; the names and meanings of a recipe's `data:`."""
+
+    num_frames: int
+    resize: int | None
+    crop: int | None
+    flip: float
+    mean: list[float]
+    std: list[float]
+    frames: Literal["ordered", "reversed", "shuffled"]
+    shuffle_labels: bool
+    max_bad: int
+
+
+class Clips(Dataset):
+    """Item (epoch, index) -> {"clip": (3, T, H, W) float32, "label": int, "index": int}.
+
+    What is random about an item hangs on (seed, epoch, index) alone, so that the number of workers changes nothing. A
+    video that cannot be decoded comes as {"bad": reason}; it is never replaced.
+    """
+
+    def __init__(self, annotations: Annotations, options: ClipOptions, *, train: bool, seed: int = 0):
+        self.annotations = annotations
+        self.options = options
+        self.train = train
+        self.seed = seed
+        self.bad: dict[str, str] = {}
+        self.indices = list(range(len(annotations.paths)))
+        self.labels = np.array(annotations.labels)
+        if options.shuffle_labels:  # the control: labels that say nothing of the clip
+            self.labels = np.random.default_rng([seed, 7]).permutation(self.labels)
+        self._decoded: dict[int, np.ndarray] | None = None
+        self._report_missing()
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    @property
+    def present(self) -> str:
+        """n/N: clips used of clips listed."""
+        return f"{len(self.indices)}/{len(self.annotations.paths)}"
+
+    def _report_missing(self) -> None:
+        absent = [i for i in self.indices if not (self.annotations.root / self.annotations.paths[i]).is_file()]
+        if len(absent) > self.options.max_bad:
+            told = f"{len(absent)} of {len(self.indices)} videos of split {self.annotations.split} are missing"
+            first = self.annotations.root / self.annotations.paths[absent[0]]
+            raise ValueError(f"{told}, the first is {first}", "complete the data set, or raise data.max_bad")
+        for i in absent:
+            self.exclude(i, f"missing: {self.annotations.root / self.annotations.paths[i]}")
+
+    def exclude(self, index: int, reason: str) -> None:
+        """Leave a video out from now on, by name; ValueError once more than `max_bad` are out."""
+        path = self.annotations.paths[index]
+        if path in self.bad:
+            return
+        self.bad[path] = reason
+        self.indices.remove(index)
+        if len(self.bad) > self.options.max_bad:
+            listed = "; ".join(list(self.bad.values())[:5]) + ("; ..." if len(self.bad) > 5 else "")
+            raise ValueError(
+                f"{len(self.bad)} videos of split {self.annotations.split} cannot be used (max_bad is {self.options.max_bad}): {listed}",
+                "mend or remove the files, or raise data.max_bad",
+            )
+        if not self.indices:
+            raise ValueError(f"no video of split {self.annotations.split} can be used", "check data.root")
+
+    def shape(self) -> tuple[int, ...]:
+        """Shape (3, T, H, W) of the first clip that can be used."""
+        for index in list(self.indices):
+            item = self[0, index]
+            if "clip" in item:
+                return tuple(item["clip"].shape)
+            self.exclude(index, item["bad"])
+        raise ValueError(f"no video of split {self.annotations.split} can be used", "check data.root")
+
+    def decode_all(self, progress: Progress, threads: int = 2) -> None:
+        """Decode every clip into memory, once. Training clips keep all their frames, the others the sampled ones."""
+
+        def decode(index: int) -> np.ndarray | str:
+            try:
+                video = VideoFile(self.annotations.root / self.annotations.paths[index])
+                wanted = np.arange(len(video)) if self.train else segments(len(video), self.options.num_frames)
+                return video.read(wanted)
+            except ValueError as error:
+                return str(error.args[0])
+
+        decoded: dict[int, np.ndarray] = {}
+        with ThreadPoolExecutor(threads) as pool:
+            for done, (index, frames) in enumerate(
+                zip(self.indices, pool.map(decode, list(self.indices)), strict=False)
+            ):
+                decoded[index] = frames
+                if done % 64 == 0:
+                    progress(done, len(self.indices))
+        for index in [i for i, frames in decoded.items() if isinstance(frames, str)]:
+            self.exclude(index, decoded.pop(index))
+        self._decoded = decoded
+
+    def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
+        epoch, index = key
+        options = self.options
+        rng = np.random.default_rng([self.seed, epoch, index]) if self.train else None
+        try:
+            if self._decoded is not None:
+                frames = self._decoded[index]
+                if self.train:
+                    frames = frames[segments(len(frames), options.num_frames, rng)]
+            else:
+                video = VideoFile(self.annotations.root / self.annotations.paths[index])
+                frames = video.read(segments(len(video), options.num_frames, rng))
+        except ValueError as error:
+            return {"bad": str(error.args[0]), "index": index}
+        if options.frames == "reversed":
+            frames = frames[::-1].copy()
+        elif options.frames == "shuffled":
+            frames = frames[np.random.default_rng([self.seed, index]).permutation(len(frames))]
+        clip = prepare(
+            frames,
+            resize=options.resize,
+            crop=options.crop,
+            flip=options.flip,
+            mean=options.mean,
+            std=options.std,
+            rng=rng,
+        )
+        return {"clip": clip, "label": int(self.labels[index]), "index": index}
+
+
+class Order(Sampler):
+    """Keys (epoch, index) of one epoch: in an order drawn from (seed, epoch), from entry `start` on; as listed if no seed."""
+
+    def __init__(self, indices: list[int], *, epoch: int = 0, seed: int | None = None, start: int = 0):
+        order = np.array(indices)
+        if seed is not None:
+            order = np.random.default_rng([seed, epoch, 1]).permutation(order)
+        self.keys = [(epoch, int(index)) for index in order[start:]]
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return iter(self.keys)
+
+
+def collate(items: list[dict[str, Any]]) -> dict[str, Any]:
+    """Batch {"clip" (B, 3, T, H, W), "label" (B,), "index" (B,), "bad": [(index, reason)]}; clip is absent if all are bad."""
+    good = [item for item in items if "bad" not in item]
+    batch: dict[str, Any] = {"bad": [(item["index"], item["bad"]) for item in items if "bad" in item]}
+    if good:
+        if len({item["clip"].shape for item in good}) > 1:
+            raise ValueError("the videos have different sizes", "set data.resize and data.crop")
+        batch["clip"] = torch.stack([item["clip"] for item in good])
+        batch["label"] = torch.tensor([item["label"] for item in good])
+        batch["index"] = torch.tensor([item["index"] for item in good])
+    return batch
+
+
+def batches(
+    clips: Clips, order: Order, batch: int, *, workers: int = 0, drop_last: bool = False
+) -> Iterator[dict[str, Any]]:
+    """Batches in the given order. Videos that failed are excluded by name, and counted, as they are met."""
+    loader = DataLoader(clips, batch, sampler=order, num_workers=workers, collate_fn=collate, drop_last=drop_last)
+    for found in loader:
+        for index, reason in found["bad"]:
+            clips.exclude(index, reason)
+        if "clip" in found:
+            yield found

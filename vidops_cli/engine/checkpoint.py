@@ -1,0 +1,56 @@
+"""Checkpoints: written whole or not at all, read without running code."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from vidops_cli.record import write_bytes
+
+
+def save(path: Path, state: dict[str, Any]) -> None:
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    write_bytes(path, buffer.getvalue())
+
+
+def load(path: Path) -> dict[str, Any]:
+    """ValueError if the file is absent, cut short, or holds more than tensors and plain values."""
+    if not path.is_file():
+        raise ValueError(f"no such checkpoint: {path}", "name a .pt file that `vidops train` wrote")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(f"cannot read checkpoint {path}: {first[:160]}", "it may be cut short; use another") from None
+    if not isinstance(state, dict) or "model" not in state:
+        raise ValueError(
+            f"{path} is no checkpoint of vidops: it has no 'model'", "name a .pt file that `vidops train` wrote"
+        )
+    return state
+
+
+def load_model(model: nn.Module, state: dict[str, Any], path: Path) -> None:
+    """Fill the network; ValueError that says which keys or shapes differ."""
+    ours, theirs = model.state_dict(), state["model"]
+    lacking = [key for key in ours if key not in theirs]
+    foreign = [key for key in theirs if key not in ours]
+    shapes = [
+        f"{key} {tuple(theirs[key].shape)} instead of {tuple(ours[key].shape)}"
+        for key in ours
+        if key in theirs and ours[key].shape != theirs[key].shape
+    ]
+    told = [
+        f"{len(found)} {what}: {', '.join(found[:3])}{', ...' if len(found) > 3 else ''}"
+        for what, found in (("keys missing", lacking), ("keys of another network", foreign), ("shapes differ", shapes))
+        if found
+    ]
+    if told:
+        raise ValueError(
+            f"{path} is a checkpoint of another network: {'; '.join(told)}", "use the recipe that trained it"
+        )
+    model.load_state_dict(theirs)

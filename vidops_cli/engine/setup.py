@@ -1,0 +1,76 @@
+"""From a recipe to the objects of a run: device, threads, seed, data, network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from vidops_cli.data import DATASETS
+from vidops_cli.data.clips import ClipOptions, Clips
+from vidops_cli.models import MODELS
+from vidops_cli.recipe import Recipe
+
+
+def pick_device(name: str) -> torch.device:
+    """auto, cpu, cuda or cuda:N. ValueError if it is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name.split(":")[0] not in ("cpu", "cuda"):
+        raise ValueError(f"unknown device {name!r}", "auto, cpu or cuda")
+    if name.startswith("cuda"):
+        if not torch.cuda.is_available():
+            raise ValueError(
+                "no CUDA device is available to this torch", "use --device cpu, or install a CUDA build of torch"
+            )
+        index = name.partition(":")[2]
+        if index and (not index.isdigit() or int(index) >= torch.cuda.device_count()):
+            raise ValueError(f"no device {name}: {torch.cuda.device_count()} at hand", "count them from cuda:0")
+    return torch.device(name)
+
+
+@dataclass(frozen=True)
+class Setup:
+    recipe: Recipe
+    device: torch.device
+
+    @classmethod
+    def of(cls, recipe: Recipe, device: str) -> Setup:
+        """Pins the thread count and seeds torch, so that equal recipes give equal bits on a CPU."""
+        chosen = pick_device(device)
+        if recipe.train.threads:
+            torch.set_num_threads(recipe.train.threads)
+        torch.manual_seed(recipe.train.seed)
+        return cls(recipe, chosen)
+
+    def build(self, classes: int) -> nn.Module:
+        model = self.recipe.model
+        ops = [placed.model_dump() for placed in model.ops]
+        return MODELS[model.name].build(classes=classes, ops=ops, dropout=model.dropout)
+
+
+def open_clips(recipe: Recipe, split: str, *, train: bool) -> Clips:
+    """One split of the recipe's data set. ValueError, with what to run, if it is not there."""
+    data = recipe.data
+    annotations = DATASETS[data.name].read(Path(data.root), split, dict(data.splits))
+    options = ClipOptions(
+        num_frames=data.num_frames,
+        resize=data.resize,
+        crop=data.crop,
+        flip=data.flip,
+        mean=data.mean,
+        std=data.std,
+        frames=data.frames,
+        shuffle_labels=data.shuffle_labels,
+        max_bad=data.max_bad,
+    )
+    return Clips(annotations, options, train=train, seed=recipe.train.seed)
+
+
+def to_device(batch: dict[str, Any], device: torch.device) -> dict[str, Any]:
+    return {
+        key: value.to(device, non_blocking=True) if torch.is_tensor(value) else value for key, value in batch.items()
+    }

@@ -1,0 +1,264 @@
+"""The training loop, in order of events: data, network, steps, validation, checkpoints, test."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from vidops_cli.data.clips import Clips, Order, batches
+from vidops_cli.recipe import Optimizer, Recipe
+from vidops_cli.record import append_line, read_lines, truncate_lines
+
+from . import checkpoint
+from .evaluate import evaluate
+from .setup import Setup, open_clips, to_device
+from .tasks import Classification
+
+Report = Callable[[dict[str, Any]], None]
+SPLITS = ("train", "val")
+
+
+def train(
+    recipe: Recipe,
+    run: Path,
+    *,
+    device: str = "auto",
+    resume: bool = True,
+    report: Report = lambda status: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> dict[str, Any] | None:
+    """Train in the folder `run`, then test. Returns the summary, or None if `stop` asked to leave (state is saved).
+
+    Resuming continues at the saved step with the same data order and random numbers: on a CPU the result equals that of
+    an uninterrupted run bit for bit. ValueError on a loss that is not finite, or data that cannot be used.
+    """
+    setup = Setup.of(recipe, device)
+    splits = {
+        split: open_clips(recipe, split, train=split == "train")
+        for split in dict.fromkeys((*SPLITS, recipe.eval.split))
+    }
+    classes = len(splits["train"].annotations.classes)
+    for split, clips in splits.items():
+        if len(clips.annotations.classes) != classes:
+            raise ValueError(
+                f"{split} has {len(clips.annotations.classes)} classes, train has {classes}", "mend the lists"
+            )
+    model = setup.build(classes).to(setup.device)
+    task = Classification(classes, recipe.train.label_smoothing)
+    loop = _Loop(recipe, run, setup, splits, model, task, report)
+    began = time.perf_counter()
+    if resume and (run / "last.pt").exists():
+        loop.restore()
+    else:
+        truncate_lines(run / "metrics.jsonl", [])
+    if recipe.data.cache == "memory":
+        for split, clips in splits.items():
+            clips.decode_all(
+                lambda done, total, split=split: report({"phase": f"decoding {split}", "done": done, "total": total})
+            )
+        loop.set_length()
+    if not loop.run_epochs(stop):
+        return None
+    if recipe.train.checkpoint == "best":
+        checkpoint.load_model(model, checkpoint.load(run / "best.pt"), run / "best.pt")
+    report({"phase": "testing"})
+    tested = splits[recipe.eval.split]
+    return {
+        "split": recipe.eval.split,
+        "metrics": evaluate(model, tested, task, recipe, setup.device),
+        "val": loop.best,
+        "train": loop.last_epoch,
+        "floors": tested.annotations.floors,
+        "data": tested.annotations.fingerprint,
+        "device": str(setup.device),
+        "classes": classes,
+        "clip": list(tested.shape()),
+        "params": sum(p.numel() for p in model.parameters()),
+        "steps": loop.step,
+        "train_seconds": round(loop.seconds, 2),
+        "seconds": round(time.perf_counter() - began, 2),
+    }
+
+
+def learning_rate(recipe: Recipe, step: int, total: int) -> float:
+    """Learning rate of a step: linear warm-up over the first share of the steps, then a cosine down to `final`."""
+    schedule, peak = recipe.train.schedule, recipe.train.optimizer.lr
+    warmup = schedule.warmup * total
+    if step < warmup:
+        return peak * (step + 1) / math.ceil(warmup)
+    if schedule.name == "constant":
+        return peak
+    done = (step - warmup) / max(1, total - warmup)
+    return peak * (schedule.final + (1 - schedule.final) * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+def make_optimizer(model: nn.Module, told: Optimizer) -> torch.optim.Optimizer:
+    """SGD or AdamW; norms and biases are not decayed unless asked."""
+    decayed = [p for p in model.parameters() if p.ndim > 1 or told.decay_norm_bias]
+    others = [p for p in model.parameters() if not (p.ndim > 1 or told.decay_norm_bias)]
+    groups = [{"params": decayed, "weight_decay": told.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    if told.name == "adamw":
+        return torch.optim.AdamW(groups, lr=told.lr)
+    return torch.optim.SGD(groups, lr=told.lr, momentum=told.momentum, nesterov=told.nesterov and told.momentum > 0)
+
+
+class _Loop:
+    """The state of a training run, and its steps."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        run: Path,
+        setup: Setup,
+        splits: dict[str, Clips],
+        model: nn.Module,
+        task: Classification,
+        report: Report,
+    ):
+        self.recipe, self.run, self.setup, self.splits = recipe, run, setup, splits
+        self.model, self.task, self.report = model, task, report
+        self.optimizer = make_optimizer(model, recipe.train.optimizer)
+        self.step = 0
+        self.seconds = 0.0
+        self.best: dict[str, Any] = {}
+        self.last_epoch: dict[str, Any] = {}
+        self.sums = {"loss": 0.0, "accuracy": 0.0, "steps": 0}  # of the epoch under way
+        self.set_length()
+
+    def set_length(self) -> None:
+        """Steps of an epoch, the last one possibly smaller, but never of a single clip (batch norm needs two)."""
+        clips, batch = len(self.splits["train"]), self.recipe.train.batch
+        self.drop_last = clips > batch and clips % batch == 1
+        self.per_epoch = clips // batch if self.drop_last else math.ceil(clips / batch)
+        self.total = self.per_epoch * self.recipe.train.epochs
+
+    def restore(self) -> None:
+        path = self.run / "last.pt"
+        state = checkpoint.load(path)
+        if state.get("recipe") != self.recipe.hash():
+            raise ValueError(f"{path} was written by another recipe", "use --no-resume to start over, or another --out")
+        checkpoint.load_model(self.model, state, path)
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.seconds, self.sums = state["step"], state["seconds"], state["sums"]
+        self.best, self.last_epoch = state["best"], state["last_epoch"]
+        torch.set_rng_state(state["rng"])
+        if state["cuda_rng"] and self.setup.device.type == "cuda":
+            torch.cuda.set_rng_state_all(state["cuda_rng"])
+        metrics = self.run / "metrics.jsonl"
+        truncate_lines(metrics, [row for row in read_lines(metrics) if row["step"] <= self.step])
+
+    def save(self, name: str = "last.pt") -> None:
+        state = {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "recipe": self.recipe.hash(),
+            "step": self.step,
+            "seconds": self.seconds,
+            "sums": self.sums,
+            "best": self.best,
+            "last_epoch": self.last_epoch,
+            "rng": torch.get_rng_state(),
+            "cuda_rng": torch.cuda.get_rng_state_all() if self.setup.device.type == "cuda" else [],
+        }
+        checkpoint.save(self.run / name, state)
+
+    def run_epochs(self, stop: Callable[[], bool]) -> bool:
+        """True when all epochs are done, False when asked to stop."""
+        told = self.recipe.train
+        while self.step < self.total:
+            epoch, done = divmod(self.step, self.per_epoch)
+            clips = self.splits["train"]
+            order = Order(clips.indices, epoch=epoch, seed=told.seed, start=done * told.batch)
+            self.model.train()
+            for batch in batches(clips, order, told.batch, workers=self.recipe.data.workers, drop_last=self.drop_last):
+                began = time.perf_counter()
+                self._step(to_device(batch, self.setup.device), epoch)
+                self.seconds += time.perf_counter() - began
+                ended = self.step == (epoch + 1) * self.per_epoch
+                if not ended and (stop() or (told.save_every and self.step % told.save_every == 0)):
+                    self.save()
+                if stop() and not ended:
+                    return False
+                if ended:
+                    break
+            self.step = (epoch + 1) * self.per_epoch  # an epoch whose last clips were all bad is over too
+            self._finish_epoch(epoch)
+            if stop() and self.step < self.total:
+                return False
+        return True
+
+    def _step(self, batch: dict[str, Any], epoch: int) -> None:
+        told = self.recipe.train
+        rate = learning_rate(self.recipe, self.step, self.total)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        with torch.autocast(self.setup.device.type, dtype=torch.bfloat16, enabled=told.precision == "bfloat16"):
+            loss, logs = self.task.loss(self.model, batch)
+        value = loss.item()
+        if not math.isfinite(value):
+            where = f"step {self.step} (epoch {epoch + 1}), learning rate {rate:.3g}, clips {batch['index'][:4].tolist()} ..."
+            raise ValueError(f"the loss is {value} at {where}", "lower train.optimizer.lr, or set train.clip_norm")
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if told.clip_norm:
+            nn.utils.clip_grad_norm_(self.model.parameters(), told.clip_norm)
+        self.optimizer.step()
+        self.step += 1
+        self.sums["loss"] += value
+        self.sums["accuracy"] += logs["accuracy"]
+        self.sums["steps"] += 1
+        self.report(
+            {
+                "phase": "training",
+                "epoch": epoch + 1,
+                "epochs": told.epochs,
+                "done": self.step,
+                "total": self.total,
+                "loss": self.sums["loss"] / self.sums["steps"],
+                "accuracy": 100 * self.sums["accuracy"] / self.sums["steps"],
+            }
+        )
+
+    def _finish_epoch(self, epoch: int) -> None:
+        if self.recipe.train.recalibrate_bn:
+            self._recalibrate(epoch)
+        self.report({"phase": "validating", "epoch": epoch + 1})
+        found = evaluate(self.model, self.splits["val"], self.task, self.recipe, self.setup.device)
+        steps = max(1, self.sums["steps"])
+        self.last_epoch = {
+            "epoch": epoch + 1,
+            "step": self.step,
+            "train_loss": self.sums["loss"] / steps,
+            "train_top1": 100 * self.sums["accuracy"] / steps,
+            **{f"val_{key}": found[key] for key in ("loss", "top1", "mean_class")},
+        }
+        self.sums = {"loss": 0.0, "accuracy": 0.0, "steps": 0}
+        if not self.best or found["top1"] > self.best["val_top1"]:
+            self.best = self.last_epoch
+            self.save("best.pt")
+        append_line(self.run / "metrics.jsonl", self.last_epoch)
+        self.save()
+        self.report({"phase": "epoch", **self.last_epoch})
+
+    @torch.no_grad()
+    def _recalibrate(self, epoch: int) -> None:
+        """Renew running statistics as plain means over training batches: short schedules leave them stale."""
+        norms = [m for m in self.model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+        momenta = [norm.momentum for norm in norms]
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None
+        self.model.train()
+        clips, told = self.splits["train"], self.recipe.train
+        order = Order(clips.indices, epoch=epoch, seed=told.seed)
+        order.keys = order.keys[: told.recalibrate_bn * told.batch]
+        for batch in batches(clips, order, told.batch, workers=self.recipe.data.workers, drop_last=self.drop_last):
+            self.model(to_device(batch, self.setup.device)["clip"])
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum

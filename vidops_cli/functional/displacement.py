@@ -1,0 +1,29 @@
+"""From a correlation volume to a displacement and a confidence."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+def soft_argmax(
+    volume: Float[Tensor, "B N T H W"], height: int, width: int, *, temperature: float, sigma: float | None = None
+) -> tuple[Float[Tensor, "B 2 T H W"], Float[Tensor, "B 1 T H W"]]:
+    """Expected displacement (x, y) in positions under a softmax over the N = height * width offsets, and the maximum.
+
+    With `sigma`, scores are first multiplied by a Gaussian of that width (peak 1) centred on the best offset
+    (kernel-soft-argmax), through whose centre no gradient flows. Scores are divided by `temperature`.
+    """
+    if volume.shape[1] != height * width:
+        raise ValueError(f"a {height} x {width} window has {height * width} offsets, got {volume.shape[1]}")
+    y = torch.arange(height, device=volume.device, dtype=volume.dtype) - height // 2
+    x = torch.arange(width, device=volume.device, dtype=volume.dtype) - width // 2
+    x, y = x.repeat(height), y.repeat_interleave(width)
+    confidence, best = volume.max(dim=1, keepdim=True)
+    scores = volume.movedim(1, -1)
+    if sigma is not None:
+        best = best.movedim(1, -1)
+        squared = (x - x[best]) ** 2 + (y - y[best]) ** 2
+        scores = scores * torch.exp(-squared / (2 * sigma**2))
+    weights = torch.softmax(scores / temperature, dim=-1)
+    displacement = weights @ torch.stack([x, y], dim=1)
+    return displacement.movedim(-1, 1), confidence

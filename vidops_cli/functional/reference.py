@@ -1,0 +1,50 @@
+"""The same maths as plain loops over offsets: the truth that the fast forms are held against. Slow on purpose."""
+
+import itertools
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from .window import Window, check_window
+
+
+def shifted(x: Float[Tensor, "... T H W"], t: int, y: int, x_: int) -> Float[Tensor, "... T H W"]:
+    """y[p] = x[p + (t, y, x_)], zero outside the map."""
+    return F.pad(x, (-x_, x_, -y, y, -t, t))
+
+
+def offsets(window: Window, start: int | None) -> list[tuple[int, int, int]]:
+    L, U, V = window
+    first = check_window(window, start)
+    return list(itertools.product(range(first, first + L), range(-(U // 2), U // 2 + 1), range(-(V // 2), V // 2 + 1)))
+
+
+def correlate(q: Tensor, k: Tensor, window: Window, *, groups: int = 1, start: int | None = None) -> Tensor:
+    """`window.correlate`, one shifted product for each offset."""
+    volume = [(q * shifted(k, *d)).unflatten(1, (groups, -1)).sum(2) for d in offsets(window, start)]
+    return torch.stack(volume, dim=2)
+
+
+def aggregate(w: Tensor, v: Tensor, window: Window, *, start: int | None = None) -> Tensor:
+    """`window.aggregate`, one shifted map for each offset."""
+    out = torch.zeros_like(v)
+    for n, d in enumerate(offsets(window, start)):
+        out = out + (w[:, :, n, None] * shifted(v, *d).unflatten(1, (w.shape[1], -1))).flatten(1, 2)
+    return out
+
+
+def relative_conv(x: Tensor, table: Tensor, *, padding: str = "zero") -> Tensor:
+    """`fourier.relative_conv` with the N x N matrix of relative weights formed."""
+    grid = x.shape[-3:]
+    axes = []
+    for size in grid:
+        n = torch.arange(size, device=x.device)
+        offset = n[None, :] - n[:, None]
+        if padding == "circular":
+            offset = (offset + size // 2) % size - size // 2
+        axes.append(offset + size - 1)
+    t, h, w = (axis.to(x.device) for axis in axes)
+    index = (t[:, None, None, :, None, None], h[None, :, None, None, :, None], w[None, None, :, None, None, :])
+    return torch.einsum("...abcdef,...def->...abc", table[..., index[0], index[1], index[2]], x)

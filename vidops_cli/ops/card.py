@@ -1,0 +1,76 @@
+"""What is known of an operator without importing it."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Option:
+    """One keyword of an operator: its type as a recipe writes it, its default (the paper's), what it means."""
+
+    type: str  # int | float | bool | str | ints (a list) ; "?" at the end allows null
+    default: object
+    help: str
+    choices: tuple = ()
+
+    def problem(self, value: object) -> str | None:
+        """Why a recipe's value cannot be this option's, or None."""
+        if value is None and self.type.endswith("?"):
+            return None
+        kind = self.type.rstrip("?")
+        fits = {
+            "int": isinstance(value, int) and not isinstance(value, bool),
+            "float": isinstance(value, (int, float)) and not isinstance(value, bool),
+            "bool": isinstance(value, bool),
+            "str": isinstance(value, str),
+            "ints": isinstance(value, (list, tuple)) and all(type(item) is int for item in value),
+        }[kind]
+        if not fits:
+            return f"expected {self.describe()}, got {value!r}"
+        if self.choices and value not in self.choices:
+            return f"expected one of {', '.join(map(str, self.choices))}, got {value!r}"
+        return None
+
+    def describe(self) -> str:
+        words = {
+            "int": "an integer",
+            "float": "a number",
+            "bool": "true or false",
+            "str": "a word",
+            "ints": "a list of integers",
+        }
+        return words[self.type.rstrip("?")] + (" or null" if self.type.endswith("?") else "")
+
+
+@dataclass(frozen=True)
+class Card:
+    """One operator of the zoo. `layer` is the paper's typical layer: (channels, T, H, W)."""
+
+    name: str
+    cls: str
+    title: str
+    paper: str
+    venue: str
+    arxiv: str
+    slot: str  # block_input | conv2 | after_stage | mixer
+    equation: str
+    layer: tuple[int, int, int, int]
+    options: dict[str, Option] = field(default_factory=dict)
+    deviations: str = "none"
+    status: str = ""
+    min_frames: int = 1
+    inputs: tuple[str, ...] = ("x",)
+
+    def load(self) -> type:
+        """The nn.Module class; imports torch."""
+        return getattr(importlib.import_module(f"vidops_cli.ops.{self.name}"), self.cls)
+
+    def textbook(self):
+        """The published algorithm as a plain function of (op, x); imports torch."""
+        return importlib.import_module(f"vidops_cli.textbook.{self.name}").forward
+
+    @property
+    def defaults(self) -> dict[str, object]:
+        return {name: option.default for name, option in self.options.items()}

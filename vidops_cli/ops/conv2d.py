@@ -1,0 +1,26 @@
+"""2-D convolution of each frame: the layer that most operators replace.
+
+    y[t, n] = sum over d in K x K of W[d] x[t, n + d]
+
+Weights keep the shape and key of `nn.Conv2d`, so that image checkpoints load.
+"""
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from vidops_cli.functional.frames import per_frame
+
+
+class Conv2d(nn.Conv2d):
+    """(B, C, T, H, W) -> (B, out_channels, T, H / stride, W / stride), zero padded."""
+
+    def __init__(
+        self, channels: int, *, out_channels: int | None = None, kernel: int = 3, stride: int = 1, bias: bool = False
+    ):
+        if kernel % 2 == 0:
+            raise ValueError(f"kernel must be odd, got {kernel}")
+        super().__init__(channels, out_channels or channels, kernel, stride=stride, padding=kernel // 2, bias=bias)
+
+    def forward(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B C2 T H2 W2"]:
+        return per_frame(lambda frames: F.conv2d(frames, self.weight, self.bias, self.stride, self.padding), x)

@@ -1,0 +1,31 @@
+"""3-D convolution. Tran et al., Learning Spatiotemporal Features with 3D Convolutional Networks, arXiv 1412.0767.
+
+y[n] = sum over d in L x K x K of W[d] x[n + d]
+"""
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class Conv3d(nn.Conv3d):
+    """(B, C, T, H, W) -> (B, out_channels, T, H / stride, W / stride), zero padded."""
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        out_channels: int | None = None,
+        kernel: tuple[int, int, int] = (3, 3, 3),
+        stride: int = 1,
+        bias: bool = False,
+    ):
+        kernel = tuple(kernel)
+        if len(kernel) != 3 or any(size % 2 == 0 for size in kernel):
+            raise ValueError(f"kernel must be three odd sizes, got {kernel}")
+        padding = tuple(size // 2 for size in kernel)
+        super().__init__(
+            channels, out_channels or channels, kernel, stride=(1, stride, stride), padding=padding, bias=bias
+        )
+
+    def forward(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B C2 T H2 W2"]:
+        return super().forward(x)

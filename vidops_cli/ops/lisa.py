@@ -1,0 +1,149 @@
+"""LiSA. Kwon et al., Lightweight Structure-Aware Attention for Visual Understanding, IJCV 2025, arXiv 2211.16289.
+
+Attention whose kernels are learned patterns: relative position weights P_d read the structure of the query-key
+correlation around a position, and the code that comes out weighs relative position kernels R_d of the values. As P and R
+depend on the offset alone, the N x N map is never formed: both sums are convolutions over the grid, made by FFT.
+
+    s[n, d] = 1/sqrt(c) <q_n, (P_d * K)_n>              (P * K)_n = sum_m P(m - n) k_m, per head of width c
+    y[n]    = sum_d phi(s[n, :])_d (R_d * V)_n          O(D c N log N) time, O(c N) scratch for each pattern
+
+Deviations: a reconstruction from the abstract and from RSA, its first author's previous operator; no code was released,
+and the paper's equations were not at hand.
+"""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from vidops_cli.functional import relative_conv
+
+MODES = 4  # frequencies kept on each axis by rpe="fourier"
+
+
+class LiSA(nn.Module):
+    """(B, C, T, H, W) -> the same shape; a token mixer."""
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        heads: int = 8,
+        patterns: int = 8,
+        phi: str = "identity",
+        rpe: str = "dense",
+        padding: str = "zero",
+        window: tuple[int, int, int] | None = None,
+        shared: bool = False,
+        grid: tuple[int, int, int] = (1, 14, 14),
+    ):
+        super().__init__()
+        if heads < 1 or channels % heads:
+            raise ValueError(f"{heads} heads do not divide {channels} channels")
+        if patterns < 1:
+            raise ValueError(f"patterns must be at least 1, got {patterns}")
+        for name, value, known in (
+            ("phi", phi, ("identity", "softmax", "l2", "gelu")),
+            ("rpe", rpe, ("dense", "fourier", "separable")),
+            ("padding", padding, ("zero", "circular")),
+        ):
+            if value not in known:
+                raise ValueError(f"{name} is one of {', '.join(known)}, got {value!r}")
+        if window is not None and (len(window) != 3 or any(size < 1 or size % 2 == 0 for size in window)):
+            raise ValueError(f"window must be three odd sizes, got {tuple(window)}")
+        if len(grid) != 3 or min(grid) < 1:
+            raise ValueError(f"grid must be three sizes from 1, got {tuple(grid)}")
+        self.heads, self.patterns, self.phi, self.rpe, self.padding = heads, patterns, phi, rpe, padding
+        self.window = None if window is None else tuple(window)
+        self.qkv = nn.Linear(channels, 3 * channels)
+        self.proj = nn.Linear(channels, channels)
+        maps = (1 if shared else heads, patterns)
+        if rpe == "dense":
+            shapes = {"": tuple(2 * size - 1 for size in grid)}
+        elif rpe == "separable":
+            shapes = {f"_{axis}": (2 * size - 1,) for axis, size in zip("thw", grid, strict=True)}
+        else:
+            shapes = {"": (MODES, MODES, MODES, 8)}
+        for which in ("P", "R"):
+            for suffix, shape in shapes.items():
+                self.register_parameter(which + suffix, nn.Parameter(torch.empty(*maps, *shape)))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """P near a delta at offset 0, R near a local average, both with noise that tells the patterns apart."""
+        with torch.no_grad():
+            for name, table in self.named_parameters(recurse=False):
+                nn.init.normal_(table, std=0.02)
+                if self.rpe == "fourier":
+                    table[..., 0] += 1 / table[..., 0, 0, 0, 0].numel() if name == "R" else 0.1
+                    continue
+                sizes = table.shape[2:]
+                bump = torch.ones(())
+                for size in sizes:
+                    offset = (torch.arange(size) - size // 2).float()
+                    axis = (offset == 0).float() if name.startswith("P") else torch.exp(-offset.square() / 2) / 2.5
+                    bump = bump[..., None] * axis
+                table += bump
+
+    def tables(self, grid: tuple[int, int, int]) -> tuple[Tensor, Tensor]:
+        """P and R on the offsets of a grid: (heads or 1, D, 2T-1, 2H-1, 2W-1) each, zero outside the window."""
+        return self._table("P", grid), self._table("R", grid)
+
+    def _table(self, which: str, grid: tuple[int, int, int]) -> Tensor:
+        sizes = tuple(2 * size - 1 for size in grid)
+        if self.rpe == "dense":
+            table = getattr(self, which)
+            if tuple(table.shape[2:]) != sizes:
+                table = F.interpolate(table, sizes, mode="trilinear", align_corners=True)
+        elif self.rpe == "separable":
+            axes = []
+            for axis, size in zip("thw", sizes, strict=True):
+                line = getattr(self, f"{which}_{axis}")
+                axes.append(
+                    line if line.shape[2] == size else F.interpolate(line, size, mode="linear", align_corners=True)
+                )
+            table = torch.einsum("hdt,hdy,hdx->hdtyx", *axes)
+        else:
+            table = self._from_modes(getattr(self, which), sizes)
+        return table if self.window is None else table * self._inside(sizes, table)
+
+    def _from_modes(self, modes: Tensor, sizes: tuple[int, ...]) -> Tensor:
+        """Sum of products of cosines and sines of the relative offset, resolution-free."""
+        waves = []
+        for size in sizes:
+            offset = (
+                torch.linspace(-1, 1, size, device=modes.device, dtype=modes.dtype) if size > 1 else modes.new_zeros(1)
+            )
+            phase = torch.pi * torch.arange(MODES, device=modes.device, dtype=modes.dtype)[:, None] * offset
+            waves.append(torch.stack([phase.cos(), phase.sin()]))  # 2, MODES, size
+        modes = modes.unflatten(-1, (2, 2, 2))
+        return torch.einsum("hdabcijk,iat,jby,kcx->hdtyx", modes, *waves)
+
+    def _inside(self, sizes: tuple[int, ...], like: Tensor) -> Tensor:
+        mask = like.new_ones(())
+        for size, width in zip(sizes, self.window, strict=True):
+            near = (torch.arange(size, device=like.device) - size // 2).abs() <= width // 2
+            mask = mask[..., None] * near.to(like.dtype)
+        return mask
+
+    def code(self, s: Float[Tensor, "B h D T H W"]) -> Float[Tensor, "B h D T H W"]:
+        """phi: the pattern code from the structural patterns."""
+        if self.phi == "softmax":
+            return s.softmax(2)
+        if self.phi == "l2":
+            return s * torch.rsqrt(s.square().sum(2, keepdim=True) + 1e-6)
+        return F.gelu(s) if self.phi == "gelu" else s
+
+    def forward(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B C T H W"]:
+        grid = tuple(x.shape[2:])
+        q, k, v = self.qkv(x.movedim(1, -1)).movedim(-1, 1).unflatten(1, (3, self.heads, -1)).unbind(1)  # B h c T H W
+        P, R = self.tables(grid)
+        s = torch.stack(
+            [(q * relative_conv(k, P[:, d, None], padding=self.padding)).sum(2) for d in range(self.patterns)], dim=2
+        )
+        g = self.code(s / q.shape[2] ** 0.5)
+        y = sum(g[:, :, d, None] * relative_conv(v, R[:, d, None], padding=self.padding) for d in range(self.patterns))
+        return self.proj(y.flatten(1, 2).movedim(1, -1)).movedim(-1, 1)
+
+    def extra_repr(self) -> str:
+        return f"heads={self.heads}, patterns={self.patterns}, phi={self.phi}, rpe={self.rpe}, padding={self.padding}"

@@ -1,0 +1,132 @@
+"""One operator on one shape -> one row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from vidops_cli.ops import Card
+
+from .cost import count, executed
+from .latency import Latency, measure
+from .memory import peak_bytes
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+TOLERANCE = {"float32": 1e-5, "bfloat16": 5e-2, "float16": 1e-2}
+REFERENCE_LIMIT = 2**31  # bytes that an N x N textbook form may take
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Input of an operator: (batch, channels, T, H, W)."""
+
+    batch: int
+    channels: int
+    grid: tuple[int, int, int]
+
+    def __str__(self) -> str:
+        return f"{self.batch}x{self.channels}x" + "x".join(map(str, self.grid))
+
+
+def profile(
+    card: Card,
+    shape: Shape,
+    *,
+    options: dict[str, Any] | None = None,
+    dtype: str = "float32",
+    device: torch.device,
+    backward: bool = True,
+) -> dict[str, Any]:
+    """A profile row: operations, peak memory, latency, and whether the form that was timed equals its textbook form.
+
+    ValueError if the operator refuses the shape. An operator that disagrees with its textbook form gets no timing.
+    """
+    T = shape.grid[0]
+    if card.min_frames > T:
+        raise ValueError(f"{card.name} needs at least {card.min_frames} frames, got T = {T}", "give --grid TxHxW")
+    torch.manual_seed(0)
+    op = card.load()(shape.channels, **(options or {})).eval()
+    x = torch.randn(shape.batch, shape.channels, *shape.grid)
+    cost = count(op, x)
+    row: dict[str, Any] = {
+        "op": card.name,
+        "shape": str(shape),
+        "dtype": dtype,
+        "device": str(device),
+        "threads": torch.get_num_threads() if device.type == "cpu" else None,
+        "params": cost.params,
+        "macs": cost.macs,
+        "other_flops": cost.other_flops,
+        "flops": cost.flops,
+        "flops_executed": executed(op, x),
+        "uncounted": list(cost.uncounted),
+    }
+    op, x = op.to(device, DTYPES[dtype]), x.to(device, DTYPES[dtype])
+    error = _error(card, op, x)
+    row["checked"] = error
+    row["passed"] = None if error is None else error <= TOLERANCE[dtype]
+    empty = {"ms": None, "p10": None, "p90": None, "n": None}
+    for name, call in (("fwd", _forward(op, x)), ("fwdbwd", _forward_backward(op, x))):
+        wanted = (name == "fwd" or backward) and row["passed"] is not False
+        told = _latency(measure(call, device)) if wanted else empty
+        row.update({f"{name}_{key}": value for key, value in told.items()})
+        row[f"peak_{name}_bytes"] = peak_bytes(call, device) if wanted else None
+    return row
+
+
+def _latency(found: Latency) -> dict[str, float]:
+    return {"ms": found.median, "p10": found.p10, "p90": found.p90, "n": found.n}
+
+
+def _forward(op: nn.Module, x: torch.Tensor):
+    def call():
+        with torch.no_grad():
+            return op(x)
+
+    return call
+
+
+def _forward_backward(op: nn.Module, x: torch.Tensor):
+    """Forward, and backward to the input and all parameters; the gradients made are given back with the call."""
+    inputs = [x.detach().requires_grad_(), *op.parameters()]
+
+    def call():
+        y = op(inputs[0])
+        return torch.autograd.grad(y, inputs, torch.ones_like(y), allow_unused=True)
+
+    return call
+
+
+@torch.no_grad()
+def _error(card: Card, op: nn.Module, x: torch.Tensor) -> float | None:
+    """max |a - b| / max(1, max |b|) against the textbook form; None where that would take too much memory."""
+    n = x.shape[2:].numel()
+    if x.shape[0] * n * n * 8 * 4 > REFERENCE_LIMIT:
+        return None
+    fast, true = op(x).float(), card.textbook()(op, x).float()
+    return ((fast - true).abs().max() / true.abs().max().clamp(min=1)).item()
+
+
+def grid_of(sequence: int) -> tuple[int, int, int]:
+    """The most square 1 x H x W grid of `sequence` positions with H <= W <= 2H. ValueError naming the nearest if none."""
+    if sequence < 1:
+        raise ValueError(f"a sequence has at least 1 position, got {sequence}", "as in --seq 4096")
+
+    def split(n: int) -> tuple[int, int] | None:
+        height = int(n**0.5)
+        while height and n % height:
+            height -= 1
+        return (height, n // height) if height and n // height <= 2 * height else None
+
+    found = split(sequence)
+    if found:
+        return (1, *found)
+    below = next((n for n in range(sequence - 1, 0, -1) if split(n)), None)
+    above = next(n for n in range(sequence + 1, 3 * sequence + 3) if split(n))
+    near = " and ".join(str(n) for n in (below, above) if n)
+    raise ValueError(
+        f"{sequence} positions make no grid with H <= W <= 2H", f"the nearest that do: {near}; or give --grid TxHxW"
+    )
