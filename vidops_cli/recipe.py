@@ -1,8 +1,8 @@
 """Recipes: YAML files that say what to train, evaluate and ablate.
 
 A recipe is read with the line of every key, merged over its one `base:`, changed by `key=value` overrides, and checked
-as a whole: every problem is reported at once, each with its line and a hint. Knows no torch; the operators, networks and
-data sets that exist are handed in (`Known`).
+as a whole: every problem is reported at once, each with its line and a hint. Knows no torch; the operators, networks
+and data sets that exist are handed in (`Known`).
 """
 
 from __future__ import annotations
@@ -288,9 +288,8 @@ def _override(value: dict[str, Any], lines: Lines, key: str, new: Any, where: st
             raise RecipeError(
                 [Problem(where, f"{key}: nothing can be set below {'.'.join(map(str, parts[:i]))}", "shorten the key")]
             )
-        elif not last:
-            if node.get(part) is None:
-                node[part] = {}
+        elif not last and node.get(part) is None:
+            node[part] = {}
         if last:
             node[part] = new
         else:

@@ -1,4 +1,5 @@
-"""The command line: one file for each verb, which parses, calls one function and renders. Only here is anything printed.
+"""The command line: one file for each verb, which parses, calls one function and renders. Only here is
+anything printed.
 
 Verbs import the library inside their handlers, so that `--help` answers at once.
 """

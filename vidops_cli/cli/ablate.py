@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .common import Device, Overrides, clock, console, load_recipe, recipe_files
+from .common import Device, Overrides, clock, console, load_recipe, print_table, recipe_files
 
 if TYPE_CHECKING:
     from vidops_cli.ablation.grid import Cell
@@ -56,7 +56,7 @@ def command(
         _plan(cells, chosen, kept)
         return
     codes = _run(left, kept, told, jobs, device) if left else {}
-    table, rows, floors = _table(told, cells, kept)
+    table, rows = _table(told, cells, kept)
     _print(table, rows, format)
     failed = [cell for cell in left if codes.get(cell.key) != 0]
     if failed:
@@ -156,10 +156,11 @@ class _Watch:
         summary = self.store.summary(cell) if code == 0 else None
         if summary is None:
             return f"failed: {cell.row}, seed {cell.seed} (exit code {code})"
-        return f"done: {cell.row}, seed {cell.seed}: top1 {summary['metrics']['top1']:.1f} % in {clock(summary['seconds'])}"
+        score = f"top1 {summary['metrics']['top1']:.1f} %"
+        return f"done: {cell.row}, seed {cell.seed}: {score} in {clock(summary['seconds'])}"
 
 
-def _table(recipe: Recipe, cells: list[Cell], store: Store) -> tuple[Table, list[dict[str, Any]], dict[str, float]]:
+def _table(recipe: Recipe, cells: list[Cell], store: Store) -> tuple[Table, list[dict[str, Any]]]:
     from vidops_cli.report.ablation import ablation_table
 
     rows = store.rows(cells)
@@ -174,7 +175,7 @@ def _table(recipe: Recipe, cells: list[Cell], store: Store) -> tuple[Table, list
         floors=floors,
         scale=recipe.scale,
     )
-    return table, rows, floors
+    return table, rows
 
 
 def _print(table: Table, rows: list[dict[str, Any]], format: str) -> None:
@@ -187,7 +188,7 @@ def _print(table: Table, rows: list[dict[str, Any]], format: str) -> None:
     elif format == "md":
         typer.echo(table.markdown(), nl=False)
     else:
-        console().print(table.rich())
+        print_table(table)
 
 
 def _plan(cells: list[Cell], chosen: list[Cell], store: Store) -> None:
@@ -207,7 +208,7 @@ def _plan(cells: list[Cell], chosen: list[Cell], store: Store) -> None:
         f"{left} of {len(cells)} cells to run"
         + (f", about {clock(left * sum(times) / len(times))} one after the other" if times and left else "")
     ]
-    console().print(Table("", ["cell", "row", "seed", "state"], body, notes, numeric=False).rich())
+    print_table(Table("", ["cell", "row", "seed", "state"], body, notes, numeric=False))
 
 
 def _explain(failed: list[Cell], store: Store) -> None:
@@ -265,4 +266,4 @@ def _overview(store: Path) -> None:
         raise ValueError(
             "no recipe with an ablation below recipes/", "run it where the folder recipes/ is, or name a recipe"
         )
-    console().print(Table("", ["recipe", "table", f"cells run in {store}"], body, numeric=False).rich())
+    print_table(Table("", ["recipe", "table", f"cells run in {store}"], body, numeric=False))

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from vidops_cli.ops import Card
     from vidops_cli.recipe import Known, Recipe
+    from vidops_cli.report.table import Table
 
 Overrides = Annotated[
     list[str] | None, typer.Argument(help="Changes to the recipe, as in train.epochs=2.", metavar="[KEY=VALUE]...")
@@ -36,7 +37,7 @@ def load_recipe(path: Path, overrides: list[str] | None = None) -> Recipe:
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Rich's console; where output is no terminal nothing tells a width, and a table is not squeezed into 80 columns."""
+    """Rich's console. Where output is no terminal nothing tells a width: a table is not squeezed into 80 columns."""
     import os
     import sys
 
@@ -63,6 +64,11 @@ def find_op(name: str) -> Card:
 def recipe_files(folder: Path) -> list[Path]:
     """Recipes below a folder, without the bases that they stand on."""
     return [path for path in sorted(folder.rglob("*.yaml")) if "base" not in path.parts]
+
+
+def print_table(table: Table) -> None:
+    target = console()
+    target.print(table.rich(target.width))
 
 
 class Live:

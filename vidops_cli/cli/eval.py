@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .common import Device, Live, Overrides, console, load_recipe
+from .common import Device, Live, Overrides, console, load_recipe, print_table
 
 
 def command(
@@ -65,4 +65,4 @@ def _show(found: dict[str, Any], path: Path, format: str) -> None:
         f"floors: {floors}",
     ]
     notes += [f"not used: {name}: {reason}" for name, reason in metrics["bad"].items()]
-    console().print(Table(f"{found['split']} split", ["metric", "value"], body, notes).rich())
+    print_table(Table(f"{found['split']} split", ["metric", "value"], body, notes))

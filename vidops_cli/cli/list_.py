@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .common import console, recipe_files
+from .common import print_table, recipe_files
 
 
 def command(
@@ -34,7 +34,7 @@ def command(
         )
         return
     for name, (head, body) in found.items():
-        console().print(Table(name, head, body, numeric=False).rich())
+        print_table(Table(name, head, body, numeric=False))
 
 
 def _ops() -> tuple[list[str], list[list[str]]]:

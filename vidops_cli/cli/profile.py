@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .common import Device, console, find_op
+from .common import Device, console, find_op, print_table
 
 FORMATS = ("table", "json", "csv")
 
@@ -28,7 +28,7 @@ def command(
 ) -> None:
     """Measure operators: multiply-adds, FLOPs, peak memory, latency.
 
-    Each form that is timed is first checked against its textbook form on the same input; no time is given if they differ.
+    Each form is first checked against its textbook form on the same input; no time is given if they differ.
 
     Example: vidops profile --op lisa --op self_attention --seq 4096
     """
@@ -41,6 +41,9 @@ def command(
     cards = [find_op(name) for name in op]
     size = None if grid is None else _parse_grid(grid)
 
+    import os
+
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the memory profiler tells every start and stop on stderr
     import torch
 
     from vidops_cli.engine.setup import pick_device
@@ -86,7 +89,7 @@ def _show(rows: list[dict[str, Any]], env: dict[str, Any], format: str, out: Pat
     if out is not None:
         write_text(out, forms[out.suffix[1:]]())
     if format == "table":
-        console().print(profile_table(rows, env).rich())
+        print_table(profile_table(rows, env))
     else:
         typer.echo(forms[format](), nl=False)
     if any(row["passed"] is False for row in rows):

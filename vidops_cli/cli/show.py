@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .common import console
+from .common import console, print_table
 
 
 def command(
@@ -72,7 +72,7 @@ def _op(name: str) -> None:
     ]
     console_: Console = console()
     if body:
-        console_.print(Table("options", ["name", "default", "meaning"], body, numeric=False).rich())
+        print_table(Table("options", ["name", "default", "meaning"], body, numeric=False))
 
     import torch
 
@@ -116,4 +116,4 @@ def _recipe() -> None:
 
     body: list[list[str]] = []
     walk(Recipe, "")
-    console().print(Table("keys of a recipe", ["key", "type", "default"], body, numeric=False).rich())
+    print_table(Table("keys of a recipe", ["key", "type", "default"], body, numeric=False))

@@ -162,7 +162,7 @@ def _plan(told: Any, run: Path, device: str) -> None:
         f"recipe   {told.hash()}  {told.title}",
         f"data     {told.data.name} at {told.data.root}: "
         + ", ".join(f"{name} {clips.present}" for name, clips in splits.items()),
-        f"network  {told.model.name}, {number(cost['params'])} parameters, {number(cost['macs'])} MACs a clip, {classes} classes",
+        f"network  {told.model.name}: {number(cost['params'])} parameters, {number(cost['macs'])} MACs a clip",
         f"train    {told.train.epochs} epochs, {steps} steps of {told.train.batch} clips, {told.train.optimizer.name}",
     ]
     for line in lines:

@@ -79,7 +79,8 @@ class Clips(Dataset):
         if len(self.bad) > self.options.max_bad:
             listed = "; ".join(list(self.bad.values())[:5]) + ("; ..." if len(self.bad) > 5 else "")
             raise ValueError(
-                f"{len(self.bad)} videos of split {self.annotations.split} cannot be used (max_bad is {self.options.max_bad}): {listed}",
+                f"{len(self.bad)} videos of split {self.annotations.split} cannot be used, max_bad is "
+                f"{self.options.max_bad}: {listed}",
                 "mend or remove the files, or raise data.max_bad",
             )
         if not self.indices:
@@ -148,7 +149,7 @@ class Clips(Dataset):
 
 
 class Order(Sampler):
-    """Keys (epoch, index) of one epoch: in an order drawn from (seed, epoch), from entry `start` on; as listed if no seed."""
+    """Keys (epoch, index) of one epoch from entry `start` on: drawn from (seed, epoch), or as listed without a seed."""
 
     def __init__(self, indices: list[int], *, epoch: int = 0, seed: int | None = None, start: int = 0):
         order = np.array(indices)
@@ -164,7 +165,10 @@ class Order(Sampler):
 
 
 def collate(items: list[dict[str, Any]]) -> dict[str, Any]:
-    """Batch {"clip" (B, 3, T, H, W), "label" (B,), "index" (B,), "bad": [(index, reason)]}; clip is absent if all are bad."""
+    """Batch {"clip" (B, 3, T, H, W), "label" (B,), "index" (B,), "bad": [(index, reason)]}.
+
+    Only "bad" is there if all are bad.
+    """
     good = [item for item in items if "bad" not in item]
     batch: dict[str, Any] = {"bad": [(item["index"], item["bad"]) for item in items if "bad" in item]}
     if good:
@@ -180,7 +184,15 @@ def batches(
     clips: Clips, order: Order, batch: int, *, workers: int = 0, drop_last: bool = False
 ) -> Iterator[dict[str, Any]]:
     """Batches in the given order. Videos that failed are excluded by name, and counted, as they are met."""
-    loader = DataLoader(clips, batch, sampler=order, num_workers=workers, collate_fn=collate, drop_last=drop_last)
+    loader = DataLoader(
+        clips,
+        batch,
+        sampler=order,
+        num_workers=workers,
+        collate_fn=collate,
+        drop_last=drop_last,
+        generator=torch.Generator(),  # else each loader draws from torch's own, and a resumed run would differ
+    )
     for found in loader:
         for index, reason in found["bad"]:
             clips.exclude(index, reason)

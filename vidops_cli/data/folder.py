@@ -13,7 +13,7 @@ from .video import VIDEO_SUFFIXES
 def read(root: Path, split: str, splits: dict[str, str]) -> Annotations:
     """ROOT/SPLIT.txt with a line `path label` for each video (labels are numbers), or ROOT/SPLIT/CLASS/*.mp4.
 
-    `splits` names another list or folder for a split. ValueError, with a hint, on anything that is not there or not sound.
+    `splits` names another list or folder for a split. ValueError, with a hint, on what is not there or not sound.
     """
     if not root.is_dir():
         raise ValueError(f"no such folder of videos: {root}", "set data.root to the folder that holds them")

@@ -35,7 +35,7 @@ def write_video(path: Path, frames: np.ndarray, *, fps: int = 8, crf: int = 12) 
 
 
 class VideoFile:
-    """A video that decord can read: `len()` frames, `read(indices)`. Any failure is a ValueError that names the file."""
+    """A video, read by decord: `len()` frames, `read(indices)`. Any failure is a ValueError that names the file."""
 
     def __init__(self, path: Path):
         import decord
@@ -65,7 +65,7 @@ class VideoFile:
             raise ValueError(f"cannot decode {self.path}: {_first_line(error)}") from error
 
     def _unpadded(self, index: int) -> np.ndarray:
-        """A frame of which decord took the padding at the end of each row for further channels (widths 16, 24, 32, 48)."""
+        """A frame whose padding at the end of each row decord took for further channels (widths 16, 24, 32, 48)."""
         frame = self._reader[index].asnumpy()
         height, width, _ = frame.shape
         return frame.reshape(height, -1)[:, : 3 * width].reshape(height, width, 3)

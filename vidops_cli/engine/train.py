@@ -202,7 +202,8 @@ class _Loop:
             loss, logs = self.task.loss(self.model, batch)
         value = loss.item()
         if not math.isfinite(value):
-            where = f"step {self.step} (epoch {epoch + 1}), learning rate {rate:.3g}, clips {batch['index'][:4].tolist()} ..."
+            clips = ", ".join(map(str, batch["index"][:4].tolist()))
+            where = f"step {self.step} (epoch {epoch + 1}), learning rate {rate:.3g}, clips {clips}, ..."
             raise ValueError(f"the loss is {value} at {where}", "lower train.optimizer.lr, or set train.clip_norm")
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()

@@ -70,7 +70,10 @@ def check_window(window: Window, start: int | None) -> int:
 
 
 def mirror(w: Tensor, window: Window, start: int) -> Tensor:
-    """w[x, d] -> w[x + d, -d]: the same pairs of positions, seen from the other end. A strided view of a padded copy."""
+    """w[x, d] -> w[x + d, -d]: the same pairs of positions, seen from the other end.
+
+    A strided view of a padded copy.
+    """
     B, G, _, T, H, W = w.shape
     L, U, V = window
     first = -(start + L - 1)
@@ -103,7 +106,7 @@ def _band(matrix: Tensor, window: list[int]) -> Tensor:
 
 @torch.library.custom_op("vidops::correlate", mutates_args=())
 def _correlate(q: Tensor, k: Tensor, window: list[int], start: int, groups: int) -> Tensor:
-    B, C, T, H, W = q.shape
+    B, _, T, H, W = q.shape
     L, U, V = window
     rows, padded = _rows(q, groups), _pad(_rows(k, groups), window, start)
     out = q.new_empty(B * groups, T, H, W, L, U, V)

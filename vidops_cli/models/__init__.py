@@ -15,7 +15,7 @@ SLOTS = {
 
 @dataclass(frozen=True)
 class Network:
-    """One network: what builds it, and the places (res2.0 is the first block of the first stage) an operator can take."""
+    """One network, and the places an operator can take: res2 is its first stage, res2.0 the first block of that."""
 
     name: str
     title: str

@@ -127,7 +127,7 @@ OPS: dict[str, Card] = {
                 "shared": Option("bool", False, "one set of relative weights for all heads"),
                 "grid": Option("ints", (1, 14, 14), "grid on which dense and separable tables are learned"),
             },
-            deviations="reconstruction: no code released; from the abstract and from RSA, its first author's previous operator",
+            deviations="reconstructed from the abstract and from RSA, its first author's previous operator",
             status="reconstruction: no code released",
         ),
     )

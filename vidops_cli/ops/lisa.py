@@ -1,7 +1,7 @@
 """LiSA. Kwon et al., Lightweight Structure-Aware Attention for Visual Understanding, IJCV 2025, arXiv 2211.16289.
 
 Attention whose kernels are learned patterns: relative position weights P_d read the structure of the query-key
-correlation around a position, and the code that comes out weighs relative position kernels R_d of the values. As P and R
+correlation around a position; the code that comes out weighs relative position kernels R_d of the values. As P and R
 depend on the offset alone, the N x N map is never formed: both sums are convolutions over the grid, made by FFT.
 
     s[n, d] = 1/sqrt(c) <q_n, (P_d * K)_n>              (P * K)_n = sum_m P(m - n) k_m, per head of width c

@@ -35,10 +35,10 @@ def measure(
     """
     once = _cuda_timer(call, device) if device.type == "cuda" else _cpu_timer(call)
     before, now = float("inf"), once()
-    for _ in range(20):  # warm: two runs in a row within 10 %
-        if abs(now - before) <= 0.1 * now or now > 1e3 * budget:
-            break
+    spent = now
+    while abs(now - before) > 0.1 * now and spent < 1e3 * budget:  # warm: two runs in a row within 10 %
         before, now = now, once()
+        spent += now
     runs = int(min(most, max(fewest, 1e3 * budget / max(now, 1e-6))))
     return Latency.of([once() for _ in range(runs)])
 

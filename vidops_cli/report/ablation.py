@@ -70,22 +70,23 @@ def _notes(metric: str, rows: list[dict[str, Any]], floors: dict[str, float], sc
     if not rows:
         return notes
     scored = [row for row in rows if row["metric"] == metric]
-    notes.append("mean ± sample standard deviation over seeds; MACs of one clip, forward, published algorithm")
+    notes.append(
+        "mean ± sample standard deviation over seeds; train top1 is the running mean of the last epoch; MACs of one clip"
+    )
     sizes = sorted({(row["n"], row["present"]) for row in scored})
     notes.append(
         f"{scored[0]['split']} split, "
         + "; ".join(f"{n} clips scored ({present} of the listed videos present)" for n, present in sizes)
         + (", scale: mini" if scale == "mini" else "")
     )
-    told = {
-        key: sorted({str(row[key]) for row in rows}) for key in ("torch", "device", "cpu", "commit", "code", "data")
-    }
+    keys = ("torch", "device", "cpu", "commit", "code", "data")
+    told = {key: ", ".join(sorted({str(row[key]) for row in rows})) for key in keys}
     dirty = " (with uncommitted changes)" if any(row["dirty"] for row in rows) else ""
     notes.append(
-        f"torch {', '.join(told['torch'])} on {', '.join(told['device'])} ({', '.join(told['cpu'])}); commit {', '.join(told['commit'])}{dirty}; "
-        f"code {', '.join(told['code'])}; data {', '.join(told['data'])}; {max(row['date'] for row in rows)[:10]}"
+        f"torch {told['torch']} on {told['device']} ({told['cpu']}); commit {told['commit']}{dirty}; "
+        f"code {told['code']}; data {told['data']}; {max(row['date'] for row in rows)[:10]}"
     )
-    if len(told["code"]) > 1:
+    if "," in told["code"]:
         notes.append("rows were made with different code: run them again with one version before comparing")
     uncounted = sorted({name for row in rows for name in row["uncounted"] or []})
     if uncounted:

@@ -16,17 +16,27 @@ class Table:
     notes: list[str] = field(default_factory=list)
     numeric: bool = True  # columns after the first are right-aligned
 
-    def rich(self) -> Any:
-        """A rich renderable."""
-        from rich.console import Group
+    def rich(self, width: int = 160) -> Any:
+        """A rich renderable; a table wider than `width` is turned on its side."""
+        from rich.console import Console, Group
+        from rich.measure import Measurement
         from rich.table import Table as RichTable
         from rich.text import Text
 
-        table = RichTable(title=self.title or None, title_justify="left", title_style="bold")
-        for i, name in enumerate(self.head):
-            table.add_column(name, justify="right" if i and self.numeric else "left", overflow="fold", no_wrap=i == 0)
-        for row in self.body:
-            table.add_row(*(Text(cell) for cell in row))
+        def build(head: list[str], body: list[list[str]]) -> RichTable:
+            table = RichTable(title=self.title or None, title_justify="left", title_style="bold")
+            for i, name in enumerate(head):
+                justify = "right" if i and self.numeric else "left"
+                table.add_column(name, justify=justify, overflow="fold", no_wrap=not i)
+            for row in body:
+                table.add_row(*(Text(cell) for cell in row))
+            return table
+
+        table = build(self.head, self.body)
+        console = Console(width=10**4)
+        if self.numeric and Measurement.get(console, console.options, table).maximum > width:
+            turned = [list(column) for column in zip(self.head, *self.body, strict=True)]
+            table = build(turned[0], turned[1:])
         return Group(table, *(Text(note, style="dim") for note in self.notes))
 
     def markdown(self) -> str:

@@ -1,1 +1,4 @@
-"""The published algorithms as plain functions of (op, x) on the operator's own parameters. They import nothing of ours."""
+"""The published algorithms as plain functions of (op, x) on the operator's own parameters.
+
+They import nothing of ours.
+"""

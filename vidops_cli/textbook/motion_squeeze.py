@@ -1,4 +1,4 @@
-"""MotionSqueeze with the correlation as one matrix product over all pairs of positions, of which the window is gathered."""
+"""MotionSqueeze: the correlation is one matrix product over all pairs, of which the window is gathered."""
 
 import torch
 import torch.nn.functional as F

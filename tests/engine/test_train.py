@@ -1,0 +1,251 @@
+import math
+
+import pytest
+import torch
+
+from vidops_cli.engine import checkpoint
+from vidops_cli.engine.evaluate import evaluate_checkpoint
+from vidops_cli.engine.setup import pick_device
+from vidops_cli.engine.train import learning_rate, make_optimizer, train
+from vidops_cli.record import read_lines
+
+GOLDEN = [1.42439, 1.01612]  # mean training loss of each epoch of the recipe in conftest.py
+
+
+def same(a, b):
+    """Equal bit for bit."""
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_golden_loss(recipe, tmp_path):
+    train(recipe(), tmp_path / "run", device="cpu")
+    losses = [row["train_loss"] for row in read_lines(tmp_path / "run" / "metrics.jsonl")]
+    assert losses == pytest.approx(GOLDEN, abs=5e-3)  # other processors round otherwise
+
+
+def test_same_seed_same_bits_and_other_seed_other_bits(recipe, tmp_path):
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        train(recipe(f"train.seed={seed}", "train.epochs=1"), tmp_path / name, device="cpu")
+    a, b, c = (checkpoint.load(tmp_path / name / "last.pt")["model"] for name in "abc")
+    assert same(a, b)
+    assert not same(a, c)
+
+
+@pytest.mark.parametrize("stop_after", [3, 5, 7])
+def test_resumed_run_equals_uninterrupted_bit_for_bit(recipe, tmp_path, stop_after):
+    """40 clips in batches of 8: 5 steps an epoch; stopped inside the first, at its end, inside the second."""
+    whole = train(recipe(), tmp_path / "whole", device="cpu")
+    counted = []
+
+    def report(status):
+        if status["phase"] == "training":
+            counted.append(status["done"])
+
+    stopped = train(recipe(), tmp_path / "cut", device="cpu", report=report, stop=lambda: len(counted) >= stop_after)
+    assert stopped is None
+    assert checkpoint.load(tmp_path / "cut" / "last.pt")["step"] == stop_after
+    resumed = train(recipe(), tmp_path / "cut", device="cpu")
+    a, b = (checkpoint.load(tmp_path / name / "last.pt") for name in ("whole", "cut"))
+    assert same(a["model"], b["model"])
+    assert read_lines(tmp_path / "whole" / "metrics.jsonl") == read_lines(tmp_path / "cut" / "metrics.jsonl")
+    assert whole["metrics"] == resumed["metrics"]
+
+
+def test_resume_of_a_finished_run_trains_no_further(recipe, tmp_path):
+    first = train(recipe(), tmp_path / "run", device="cpu")
+    phases = []
+    second = train(recipe(), tmp_path / "run", device="cpu", report=lambda status: phases.append(status["phase"]))
+    assert first["metrics"] == second["metrics"]
+    assert "training" not in phases
+
+
+def test_no_resume_starts_over(recipe, tmp_path):
+    train(recipe(), tmp_path / "run", device="cpu")
+    phases = []
+    train(recipe(), tmp_path / "run", device="cpu", resume=False, report=lambda status: phases.append(status["phase"]))
+    assert phases.count("training") == 10
+    assert len(read_lines(tmp_path / "run" / "metrics.jsonl")) == 2
+
+
+def test_checkpoint_of_another_recipe_is_refused(recipe, tmp_path):
+    train(recipe("train.epochs=1"), tmp_path / "run", device="cpu")
+    with pytest.raises(ValueError, match="another recipe"):
+        train(recipe("train.epochs=1", "train.optimizer.lr=1e-3"), tmp_path / "run", device="cpu")
+
+
+def test_workers_and_cache_change_nothing(recipe, tmp_path):
+    for name, changes in (("a", []), ("b", ["data.workers=2"]), ("c", ["data.cache=memory"])):
+        train(recipe("train.epochs=1", *changes), tmp_path / name, device="cpu")
+    a, b, c = (checkpoint.load(tmp_path / name / "last.pt")["model"] for name in "abc")
+    assert same(a, b)
+    assert same(a, c)
+
+
+def test_non_finite_loss_stops_with_the_step_named(recipe, tmp_path):
+    with pytest.raises(ValueError, match=r"the loss is (nan|inf) at step \d+ .*learning rate"):
+        train(recipe("train.optimizer.name=sgd", "train.optimizer.lr=1e30"), tmp_path / "run", device="cpu")
+
+
+def test_eval_of_the_checkpoint_gives_the_tested_number(recipe, tmp_path):
+    told = recipe()
+    summary = train(told, tmp_path / "run", device="cpu")
+    path = tmp_path / "run" / "last.pt"
+    found = evaluate_checkpoint(told, checkpoint.load(path), path, "cpu", lambda done, total: None)
+    assert found["metrics"] == summary["metrics"]
+    assert found["metrics"]["n"] == 16
+    assert found["metrics"]["present"] == "16/16"
+
+
+def test_best_checkpoint_is_the_one_tested_when_asked(recipe, tmp_path):
+    told = recipe("train.checkpoint=best")
+    summary = train(told, tmp_path / "run", device="cpu")
+    rows = read_lines(tmp_path / "run" / "metrics.jsonl")
+    best = max(rows, key=lambda row: row["val_top1"])
+    assert summary["val"]["val_top1"] == best["val_top1"]
+    assert checkpoint.load(tmp_path / "run" / "best.pt")["step"] == best["step"]
+    path = tmp_path / "run" / "best.pt"
+    found = evaluate_checkpoint(told, checkpoint.load(path), path, "cpu", lambda done, total: None)
+    assert found["metrics"] == summary["metrics"]
+
+
+def test_recalibrated_evaluation_equals_train_mode(recipe, tmp_path):
+    """With statistics renewed on a batch, evaluating that batch equals running it in training mode."""
+    from vidops_cli.data.clips import Order, batches
+    from vidops_cli.engine.setup import Setup, open_clips
+    from vidops_cli.engine.tasks import Classification
+    from vidops_cli.engine.train import _Loop
+
+    told = recipe("model.dropout=0", "train.batch=16", "train.recalibrate_bn=1")
+    setup = Setup.of(told, "cpu")
+    splits = {split: open_clips(told, split, train=split == "train") for split in ("train", "val", "test")}
+    model = setup.build(4)
+    loop = _Loop(told, tmp_path, setup, splits, model, Classification(4), lambda status: None)
+    loop._recalibrate(0)
+    order = Order(splits["train"].indices, epoch=0, seed=0)
+    batch = next(batches(splits["train"], order, 16))
+    with torch.no_grad():
+        model.eval()
+        evaluated = model(batch["clip"])
+        for norm in model.modules():
+            if isinstance(norm, torch.nn.modules.batchnorm._BatchNorm):
+                norm.track_running_stats = False
+        trained = model.train()(batch["clip"])
+    # running variances are unbiased, those of a training step are not: a difference of 1 / (count - 1)
+    assert torch.allclose(evaluated, trained, atol=2e-2)
+    assert evaluated.abs().max() > 0.1
+
+
+def test_learning_rate_warms_up_and_falls_along_a_cosine(recipe):
+    told = recipe("train.schedule.warmup=0.1", "train.schedule.final=0.01", "train.optimizer.lr=1.0")
+    rates = [learning_rate(told, step, 100) for step in range(100)]
+    assert rates[:3] == pytest.approx([0.1, 0.2, 0.3])
+    assert rates[9] == pytest.approx(1.0)
+    assert rates[10] == pytest.approx(1.0)
+    assert rates[55] == pytest.approx(0.01 + 0.99 * 0.5)
+    assert all(a >= b for a, b in zip(rates[10:], rates[11:], strict=False))
+    assert 0.01 < rates[-1] < 0.012
+
+
+def test_norms_and_biases_are_not_decayed(recipe):
+    told = recipe()
+    model = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2))
+    groups = make_optimizer(model, told.train.optimizer).param_groups
+    assert [len(group["params"]) for group in groups] == [1, 3]
+    assert [group["weight_decay"] for group in groups] == [1e-2, 0.0]
+
+
+def test_bfloat16_trains(recipe, tmp_path):
+    summary = train(recipe("train.precision=bfloat16", "train.epochs=1"), tmp_path / "run", device="cpu")
+    assert math.isfinite(summary["metrics"]["loss"])
+
+
+def test_gradients_are_clipped(recipe, tmp_path):
+    """SGD without momentum moves by at most lr * clip_norm a step."""
+    changes = ["train.optimizer.name=sgd", "train.optimizer.momentum=0", "train.optimizer.weight_decay=0"]
+    told = recipe(*changes, "train.optimizer.lr=0.5", "train.schedule.name=constant", "train.schedule.warmup=0",
+                  "train.clip_norm=1e-4", "train.epochs=1", "train.recalibrate_bn=0")  # fmt: skip
+    train(told, tmp_path / "run", device="cpu")
+    from vidops_cli.engine.setup import Setup
+
+    before = dict(Setup.of(told, "cpu").build(4).named_parameters())
+    after = checkpoint.load(tmp_path / "run" / "last.pt")["model"]
+    moved = math.sqrt(sum((after[name] - value).square().sum().item() for name, value in before.items()))
+    assert 0 < moved <= 5 * 0.5 * 1e-4 * 1.01
+
+
+def test_checkpoints_are_whole_or_not_there(recipe, tmp_path, monkeypatch):
+    train(recipe("train.epochs=1"), tmp_path / "run", device="cpu")
+    path = tmp_path / "run" / "last.pt"
+    before = path.read_bytes()
+    monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        checkpoint.save(path, {"model": {}})
+    assert path.read_bytes() == before
+    assert sorted(file.name for file in path.parent.iterdir()) == ["best.pt", "last.pt", "metrics.jsonl"]
+
+
+def test_bad_checkpoints_are_named(recipe, tmp_path):
+    for name, content in (("cut.pt", b"PK\x03\x04 half a file"), ("text.pt", b"hello"), ("empty.pt", b"")):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ValueError, match=f"cannot read checkpoint .*{name}"):
+            checkpoint.load(tmp_path / name)
+    torch.save({"weights": {}}, tmp_path / "other.pt")
+    with pytest.raises(ValueError, match="has no 'model'"):
+        checkpoint.load(tmp_path / "other.pt")
+    with pytest.raises(ValueError, match="no such checkpoint"):
+        checkpoint.load(tmp_path / "absent.pt")
+
+
+def test_pickled_code_is_refused(tmp_path):
+    class Payload:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "made"), "w"))
+
+    torch.save({"model": {}, "payload": Payload()}, tmp_path / "evil.pt")
+    with pytest.raises(ValueError, match="cannot read checkpoint"):
+        checkpoint.load(tmp_path / "evil.pt")
+    assert not (tmp_path / "made").exists()
+
+
+def test_checkpoint_of_another_network_says_which_keys_differ(recipe):
+    from vidops_cli.engine.setup import Setup
+
+    model = Setup.of(recipe(), "cpu").build(4)
+    other = {**model.state_dict(), "extra.weight": torch.zeros(1), "fc.weight": torch.zeros(7, 64)}
+    del other["conv1.weight"]
+    with pytest.raises(ValueError, match="another network") as error:
+        checkpoint.load_model(model, {"model": other}, "some.pt")
+    message = error.value.args[0]
+    assert "1 keys missing: conv1.weight" in message
+    assert "1 keys of another network: extra.weight" in message
+    assert "fc.weight (7, 64) instead of (4, 64)" in message
+
+
+def test_every_validation_clip_is_counted(recipe, tmp_path):
+    """16 test clips at a batch of 5: the last, smaller batch counts too."""
+    summary = train(recipe("eval.batch=5", "train.epochs=1"), tmp_path / "run", device="cpu")
+    assert summary["metrics"]["n"] == 16
+
+
+def test_corrupt_clips_are_counted_and_stop_training_above_max_bad(recipe, clips_root, tmp_path):
+    import shutil
+
+    root = tmp_path / "damaged"
+    shutil.copytree(clips_root, root)
+    for name in ("train/00003.mp4", "train/00007.mp4", "test/00000.mp4"):
+        (root / name).write_bytes(b"not a video")
+    with pytest.raises(ValueError, match=r"1 videos of split train cannot be used.*0000[37]\.mp4"):
+        train(recipe(f"data.root={root}"), tmp_path / "strict", device="cpu")
+    for cache in ("none", "memory"):
+        changes = (f"data.root={root}", "data.max_bad=2", f"data.cache={cache}", "train.epochs=2")
+        summary = train(recipe(*changes), tmp_path / cache, device="cpu")
+        assert summary["metrics"]["n"] == 15
+        assert summary["metrics"]["present"] == "15/16"
+        assert list(summary["metrics"]["bad"]) == ["test/00000.mp4"]
+
+
+def test_devices():
+    assert pick_device("cpu").type == "cpu"
+    assert pick_device("auto").type in ("cpu", "cuda")
+    with pytest.raises(ValueError, match="unknown device"):
+        pick_device("tpu")
