@@ -63,7 +63,7 @@ def training_rows(key: str, row: str, recipe: Recipe, summary: dict[str, Any]) -
         "seconds": summary["seconds"],
         **{name: env.get(name) for name in ("code", "commit", "dirty", "torch", "device", "cpu", "date")},
     }
-    scores = {name: value for name, value in metrics.items() if name not in ("n", "present", "bad")}
+    scores = {name: value for name, value in metrics.items() if name not in ("n", "present")}
     scores["train_top1"] = summary["train"]["train_top1"]
     return [{"metric": name, "value": value, **shared} for name, value in scores.items()]
 

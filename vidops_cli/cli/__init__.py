@@ -43,8 +43,13 @@ def _options(
 def main() -> None:
     """Run the command line; an expected error is an `error:` and a `hint:` line and exit code 2."""
     try:
-        app()
-    except (ValueError, OSError) as error:
+        sys.exit(app(standalone_mode=False))
+    except Exception as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            print(error.format_message())
+            sys.exit(2)
+        if not isinstance(error, (ValueError, OSError)) and not hasattr(error, "format_message"):
+            raise
         for message, hint in _told(error):
             print(f"error: {message}", file=sys.stderr)
             print(f"hint: {hint}", file=sys.stderr)
@@ -52,9 +57,13 @@ def main() -> None:
 
 
 def _told(error: Exception) -> list[tuple[str, str]]:
+    """Messages and hints of an expected error; a ValueError's second argument is its hint."""
     problems = getattr(error, "problems", None)
     if problems:
         return [(f"{problem.where}: {problem.message}", problem.hint) for problem in problems]
+    if hasattr(error, "format_message"):  # a command line that Typer cannot read
+        context = getattr(error, "ctx", None)
+        return [(error.format_message(), f"see `{context.command_path if context else 'vidops'} --help`")]
     if isinstance(error, OSError):
         what = f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")
         return [(what, "check that the place exists, may be written, and is not full")]

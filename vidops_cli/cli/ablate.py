@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .common import Device, Overrides, clock, console, load_recipe, print_table, recipe_files
+from .common import Device, Overrides, console, load_recipe, print_table, recipe_files
+from .live import CellWatch, clock
 
 if TYPE_CHECKING:
     from vidops_cli.ablation.grid import Cell
@@ -65,7 +65,9 @@ def command(
     if format == "table":
         console().print(f"cells: {len(cells)}, of which run now: {len(left)}; written to {store}/cells", soft_wrap=True)
     if publish:
-        _publish(recipe, told, cells, kept, rows, table)
+        if told.hash() != load_recipe(recipe).hash() or seeds is not None:
+            raise ValueError("only a recipe as it stands is published", "write the changes into a recipe of their own")
+        _publish(recipe, cells, kept, rows, table)
 
 
 def _with_seeds(recipe: Recipe, number: int | None) -> Recipe:
@@ -102,62 +104,12 @@ def _run(cells: list[Cell], store: Store, recipe: Recipe, jobs: int | None, devi
     threads = recipe.train.threads
     if jobs is None:
         jobs = max(1, cores // threads) if threads and device != "cuda" else 1
-    with _Watch(cells, store) as watch:
+    with CellWatch(cells, store) as watch:
         try:
             return run_cells(cells, store, jobs=min(jobs, len(cells)), device=device, watch=watch)
         except KeyboardInterrupt:
             console(stderr=True).print("stopped; the same command goes on")
             raise typer.Exit(130) from None
-
-
-class _Watch:
-    """The cells under way, on the terminal: epoch, loss, accuracy, time left. Elsewhere a line now and then."""
-
-    def __init__(self, cells: list[Cell], store: Store):
-        from rich.live import Live
-
-        self.cells, self.store, self.total = {cell.key: cell for cell in cells}, store, len(cells)
-        self.console = console(stderr=True)
-        self.live = Live(console=self.console, transient=True, auto_refresh=False)
-        self.began = self.last = time.monotonic()
-        self.reported: set[str] = set()
-
-    def __enter__(self) -> _Watch:
-        if self.console.is_terminal:
-            self.live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.console.is_terminal:
-            self.live.stop()
-
-    def __call__(self, running: list[Cell], codes: dict[str, int], waiting: list[Cell]) -> None:
-        for key, code in codes.items():
-            if key not in self.reported:
-                self.reported.add(key)
-                self.console.print(self._ended(self.cells[key], code), markup=False)
-        wait = 0.5 if self.console.is_terminal else 15
-        if time.monotonic() - self.last < wait:
-            return
-        self.last = time.monotonic()
-        states = [(cell, self.store.status(cell)) for cell in running]
-        part = sum(status["done"] / status["total"] for _, status in states if status.get("phase") == "training")
-        share = (len(codes) + part) / self.total
-        passed = time.monotonic() - self.began
-        left = f", about {clock(passed / share * (1 - share))} left" if share > 0.02 else ""
-        lines = [f"{len(codes)} of {self.total} cells done, {len(running)} running, {clock(passed)} so far{left}"]
-        lines += [f"  {cell.row}, seed {cell.seed}: {status.get('line', 'starting')}" for cell, status in states]
-        if self.console.is_terminal:
-            self.live.update("\n".join(lines).replace("[", "\\["), refresh=True)
-        else:
-            self.console.print("\n".join(lines), markup=False, soft_wrap=True)
-
-    def _ended(self, cell: Cell, code: int) -> str:
-        summary = self.store.summary(cell) if code == 0 else None
-        if summary is None:
-            return f"failed: {cell.row}, seed {cell.seed} (exit code {code})"
-        score = f"top1 {summary['metrics']['top1']:.1f} %"
-        return f"done: {cell.row}, seed {cell.seed}: {score} in {clock(summary['seconds'])}"
 
 
 def _table(recipe: Recipe, cells: list[Cell], store: Store) -> tuple[Table, list[dict[str, Any]]]:
@@ -224,9 +176,7 @@ def _explain(failed: list[Cell], store: Store) -> None:
     console(stderr=True).print(f"{len(failed)} cells failed; the same command runs them again")
 
 
-def _publish(
-    path: Path, recipe: Recipe, cells: list[Cell], store: Store, rows: list[dict[str, Any]], table: Table
-) -> None:
+def _publish(path: Path, cells: list[Cell], store: Store, rows: list[dict[str, Any]], table: Table) -> None:
     from vidops_cli.ablation.store import publish
     from vidops_cli.record import environment
 

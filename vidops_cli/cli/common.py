@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -69,35 +68,3 @@ def recipe_files(folder: Path) -> list[Path]:
 def print_table(table: Table) -> None:
     target = console()
     target.print(table.rich(target.width))
-
-
-class Live:
-    """Where a run is, in words: `describe` turns its status into a line, with the time left."""
-
-    def __init__(self) -> None:
-        self.began: dict[str, tuple[float, int]] = {}
-
-    def describe(self, status: dict[str, Any]) -> str:
-        phase = status.get("phase", "starting")
-        parts = [phase]
-        if phase == "training":
-            parts = [f"epoch {status['epoch']}/{status['epochs']}", f"step {status['done']}/{status['total']}"]
-            parts += [f"loss {status['loss']:.3f}", f"accuracy {status['accuracy']:.1f} %"]
-        elif "done" in status:
-            parts.append(f"{status['done']}/{status['total']}")
-        left = self.left(phase, status)
-        return ", ".join([*parts, *([f"{left} left"] if left else [])])
-
-    def left(self, phase: str, status: dict[str, Any]) -> str:
-        if "done" not in status:
-            return ""
-        began, first = self.began.setdefault(phase, (time.monotonic(), status["done"]))
-        done = status["done"] - first
-        if done <= 0:
-            return ""
-        return clock((time.monotonic() - began) / done * (status["total"] - status["done"]))
-
-
-def clock(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    return f"{minutes}:{seconds:02d}"

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from .common import Live, console
+from .common import console
+from .live import Counter
 
 app = typer.Typer(help="Make data sets.", no_args_is_help=True)
 
@@ -37,33 +38,12 @@ def generate(
 
     if name != "mini_motion":
         raise ValueError(f"{name!r} cannot be generated", "mini_motion can")
-    progress, live = _Line(), Live()
-
-    def show(done: int, total: int) -> None:
-        progress(live.describe({"phase": f"writing clips to {root}", "done": done, "total": total}), done == total)
-
-    dials = benchmark.parse_dials(dial or [])
     manifest = benchmark.generate(
-        root, dials=dials, sizes={"train": train, "val": val, "test": test}, seed=seed, progress=show
+        root,
+        dials=benchmark.parse_dials(dial or []),
+        sizes={"train": train, "val": val, "test": test},
+        seed=seed,
+        progress=Counter(f"writing clips to {root}"),
     )
     told = ", ".join(f"{count} {split}" for split, count in manifest["sizes"].items())
     console().print(f"{name} at {root}: {told} clips, fingerprint {benchmark.fingerprint(manifest)}", soft_wrap=True)
-
-
-class _Line:
-    """One line that is written over, on a terminal; now and then a line, elsewhere."""
-
-    def __init__(self) -> None:
-        import time
-
-        self.console, self.clock, self.last = console(stderr=True), time.monotonic, 0.0
-
-    def __call__(self, text: str, end: bool) -> None:
-        wait = 0.1 if self.console.is_terminal else 10.0
-        if not end and self.clock() - self.last < wait:
-            return
-        self.last = self.clock()
-        if self.console.is_terminal:
-            self.console.print(f"\r{text}\x1b[K", end="\n" if end else "", markup=False)
-        else:
-            self.console.print(text, markup=False)

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from .common import Device, Live, Overrides, console, load_recipe, print_table
+from .common import Device, Overrides, load_recipe, print_table
+from .live import Counter
 
 
 def command(
@@ -34,18 +35,8 @@ def command(
     path = checkpoint or run / ("best.pt" if told.train.checkpoint == "best" else "last.pt")
 
     import vidops_cli.engine.evaluate as engine
-    from vidops_cli.engine.checkpoint import load
 
-    state = load(path)
-    live = Live()
-    with console(stderr=True).status("decoding") as status:
-        found = engine.evaluate_checkpoint(
-            told,
-            state,
-            path,
-            device,
-            lambda done, total: status.update(live.describe({"phase": "decoding", "done": done, "total": total})),
-        )
+    found = engine.evaluate_checkpoint(told, path, device, Counter("decoding"))
     _show(found, path, format)
 
 
@@ -64,5 +55,5 @@ def _show(found: dict[str, Any], path: Path, format: str) -> None:
         f"{metrics['n']} clips scored ({metrics['present']} of the listed videos present), checkpoint {path}",
         f"floors: {floors}",
     ]
-    notes += [f"not used: {name}: {reason}" for name, reason in metrics["bad"].items()]
+    notes += [f"not used: {name}: {reason}" for name, reason in found["bad"].items()]
     print_table(Table(f"{found['split']} split", ["metric", "value"], body, notes))

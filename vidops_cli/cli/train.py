@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import signal
-import time
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from .common import Device, Live, Overrides, console, load_recipe
+from .common import Device, Overrides, console, load_recipe
+from .live import RunProgress
 
 
 def command(
@@ -34,30 +34,16 @@ def command(
     if dry_run:
         _plan(told, run, device)
         return
-    from vidops_cli.recipe import dump
-    from vidops_cli.record import write_text
-
-    _refuse_foreign(run, told, resume)
-    write_text(run / "recipe.yaml", dump(told))
     summary = _run(told, run, device, resume)
     if summary is None:
         console(stderr=True).print(f"stopped; the same command continues from {run / 'last.pt'}")
         raise typer.Exit(130)
+    for name, reason in summary["bad"].items():
+        console(stderr=True).print(f"not used: {name}: {reason}", markup=False, soft_wrap=True)
     scores = ", ".join(f"{name} {summary['metrics'][name]:.1f} %" for name in ("top1", "top5", "mean_class"))
     console().print(
         f"{summary['split']}: {scores} ({summary['metrics']['present']} clips); {run / 'summary.json'}", soft_wrap=True
     )
-
-
-def _refuse_foreign(run: Path, told: Any, resume: bool) -> None:
-    """A folder of another recipe is not written over."""
-    from vidops_cli.recipe import load
-
-    from .common import known
-
-    there = run / "recipe.yaml"
-    if resume and there.is_file() and (run / "last.pt").is_file() and load(there, known()).hash() != told.hash():
-        raise ValueError(f"{run} holds a run of another recipe", "use another --out, or --no-resume to start over")
 
 
 def _run(told: Any, run: Path, device: str, resume: bool) -> dict[str, Any] | None:
@@ -73,7 +59,7 @@ def _run(told: Any, run: Path, device: str, resume: bool) -> dict[str, Any] | No
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, ask)
-    with _Progress(run) as progress:
+    with RunProgress(run) as progress:
         summary = engine.train(told, run, device=device, resume=resume, report=progress, stop=lambda: bool(asked))
     if summary is None:
         return None
@@ -105,48 +91,6 @@ def _cost(told: Any, classes: int, clip: tuple[int, ...]) -> dict[str, Any]:
         "uncounted": list(found.uncounted),
         "params": found.params,
     }
-
-
-class _Progress:
-    """Shows a run on the terminal, and leaves its status in the run's folder for `vidops ablate` to show."""
-
-    def __init__(self, run: Path):
-        from rich.progress import BarColumn, Progress, TextColumn
-
-        self.status = run / "status.json"
-        self.live = Live()
-        self.last = 0.0
-        self.console = console(stderr=True)
-        self.bar = Progress(BarColumn(20), TextColumn("{task.description}"), console=self.console, transient=True)
-        self.task = self.bar.add_task("starting", total=None)
-
-    def __enter__(self) -> _Progress:
-        if self.console.is_terminal:
-            self.bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.console.is_terminal:
-            self.bar.stop()
-
-    def __call__(self, status: dict[str, Any]) -> None:
-        import json
-
-        if status["phase"] == "epoch":
-            self.console.print(
-                f"epoch {status['epoch']}: loss {status['train_loss']:.3f}, accuracy {status['train_top1']:.1f} %; "
-                f"val loss {status['val_loss']:.3f}, accuracy {status['val_top1']:.1f} %"
-            )
-            return
-        line = self.live.describe(status)
-        now = time.monotonic()
-        if now - self.last < 0.3 and status["phase"] == "training":
-            return
-        self.last = now
-        self.bar.update(self.task, description=line, completed=status.get("done", 0), total=status.get("total"))
-        partial = self.status.with_suffix(".partial")  # no fsync: a lost status harms nobody
-        partial.write_text(json.dumps({**status, "line": line}))
-        partial.replace(self.status)
 
 
 def _plan(told: Any, run: Path, device: str) -> None:

@@ -112,8 +112,7 @@ class Clips(Dataset):
                 zip(self.indices, pool.map(decode, list(self.indices)), strict=False)
             ):
                 decoded[index] = frames
-                if done % 64 == 0:
-                    progress(done, len(self.indices))
+                progress(done + 1, len(self.indices))
         for index in [i for i, frames in decoded.items() if isinstance(frames, str)]:
             self.exclude(index, decoded.pop(index))
         self._decoded = decoded

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from vidops_cli.data import Progress
 from vidops_cli.data.clips import Clips, Order, batches
 from vidops_cli.recipe import Recipe
 
+from . import checkpoint
 from .setup import Setup, open_clips, to_device
 from .tasks import Classification
 
@@ -24,19 +26,16 @@ def evaluate(
     found = batches(clips, Order(clips.indices), recipe.eval.batch, workers=recipe.data.workers)
     values = dict(task.metrics(model, (to_device(batch, device) for batch in found)))
     values["n"] = int(values["n"])
-    return {**values, "present": clips.present, "bad": dict(clips.bad)}
+    return {**values, "present": clips.present}
 
 
-def evaluate_checkpoint(
-    recipe: Recipe, state: dict[str, Any] | None, path, device: str, progress: Progress
-) -> dict[str, Any]:
+def evaluate_checkpoint(recipe: Recipe, path: Path, device: str, progress: Progress) -> dict[str, Any]:
     """Build the recipe's network, fill it from a checkpoint, evaluate it on `eval.split`."""
-    from .checkpoint import load_model
-
+    state = checkpoint.load(path)
     setup = Setup.of(recipe, device)
     clips = open_clips(recipe, recipe.eval.split, train=False)
     model = setup.build(len(clips.annotations.classes))
-    load_model(model, state, path)
+    checkpoint.load_model(model, state, path)
     began = time.perf_counter()
     if recipe.data.cache == "memory":
         clips.decode_all(progress)
@@ -46,6 +45,7 @@ def evaluate_checkpoint(
     return {
         "split": recipe.eval.split,
         "metrics": values,
+        "bad": dict(clips.bad),
         "floors": clips.annotations.floors,
         "data": clips.annotations.fingerprint,
         "seconds": round(time.perf_counter() - began, 2),

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from vidops_cli.data.clips import Clips, Order, batches
-from vidops_cli.recipe import Optimizer, Recipe
-from vidops_cli.record import append_line, read_lines, truncate_lines
+from vidops_cli.recipe import Optimizer, Recipe, dump
+from vidops_cli.record import append_line, read_lines, truncate_lines, write_text
 
 from . import checkpoint
 from .evaluate import evaluate
@@ -57,6 +57,7 @@ def train(
         loop.restore()
     else:
         truncate_lines(run / "metrics.jsonl", [])
+    write_text(run / "recipe.yaml", dump(recipe))
     if recipe.data.cache == "memory":
         for split, clips in splits.items():
             clips.decode_all(
@@ -78,6 +79,8 @@ def train(
         "data": tested.annotations.fingerprint,
         "device": str(setup.device),
         "classes": classes,
+        "present": {split: clips.present for split, clips in splits.items()},
+        "bad": {name: reason for clips in splits.values() for name, reason in clips.bad.items()},
         "clip": list(tested.shape()),
         "params": sum(p.numel() for p in model.parameters()),
         "steps": loop.step,

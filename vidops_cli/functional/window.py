@@ -9,10 +9,13 @@ The form below is one matrix product for each row of the map and each temporal o
 U padded rows of keys around it, of which a strided view reads the diagonal band that lies in the window.
 """
 
+import math
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
+from torch.utils.flop_counter import register_flop_formula
 
 Window = tuple[int, int, int]
 
@@ -181,6 +184,18 @@ def _aggregate_backward(ctx, grad):
 
 _correlate.register_autograd(_correlate_backward, setup_context=_correlate_setup)
 _aggregate.register_autograd(_aggregate_backward, setup_context=_aggregate_setup)
+
+
+@register_flop_formula(torch.ops.vidops.correlate)
+def _correlate_flops(q_shape, k_shape, window, *args, out_shape=None, **kwargs) -> int:
+    return 2 * math.prod(q_shape) * math.prod(window)
+
+
+@register_flop_formula(torch.ops.vidops.aggregate)
+def _aggregate_flops(w_shape, v_shape, window, *args, out_shape=None, **kwargs) -> int:
+    return 2 * math.prod(v_shape) * math.prod(window)
+
+
 for _op in (_correlate, _aggregate):
     for _device in ("cpu", "cuda"):
         _op.register_autocast(_device, torch.float32)  # cosines differ in their third digit: bfloat16 is too coarse

@@ -59,7 +59,12 @@ class Network:
             slot = spec.get("slot") or card.slot
             for place in self.select(slot, spec.get("at", "all")):
                 parent, attribute, channels = holes[slot][place]
-                setattr(parent, attribute, card.load()(channels, **spec.get("options", {})))
+                try:
+                    op = card.load()(channels, **spec.get("options", {}))
+                except ValueError as error:
+                    hint = f"see `vidops show {card.name}`"
+                    raise ValueError(f"{card.name} at {place}: {error.args[0]}", hint) from None
+                setattr(parent, attribute, op)
         return network
 
 

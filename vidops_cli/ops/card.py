@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 from dataclasses import dataclass, field
 
 
@@ -22,7 +23,7 @@ class Option:
         kind = self.type.rstrip("?")
         fits = {
             "int": isinstance(value, int) and not isinstance(value, bool),
-            "float": isinstance(value, (int, float)) and not isinstance(value, bool),
+            "float": isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value),
             "bool": isinstance(value, bool),
             "str": isinstance(value, str),
             "ints": isinstance(value, (list, tuple)) and all(type(item) is int for item in value),

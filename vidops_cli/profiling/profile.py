@@ -48,7 +48,10 @@ def profile(
     if card.min_frames > T:
         raise ValueError(f"{card.name} needs at least {card.min_frames} frames, got T = {T}", "give --grid TxHxW")
     torch.manual_seed(0)
-    op = card.load()(shape.channels, **(options or {})).eval()
+    try:
+        op = card.load()(shape.channels, **(options or {})).eval()
+    except ValueError as error:
+        raise ValueError(f"{card.name}: {error.args[0]}", "give other --channels") from None
     x = torch.randn(shape.batch, shape.channels, *shape.grid)
     cost = count(op, x)
     row: dict[str, Any] = {

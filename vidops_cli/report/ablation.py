@@ -62,16 +62,13 @@ def _notes(metric: str, rows: list[dict[str, Any]], floors: dict[str, float], sc
     notes = []
     if floors:
         told = ", ".join(f"{name} {100 * value:.1f} %" for name, value in floors.items())
-        notes.append(
-            f"floors: {told} (order-blind: the best that a model blind to the order of frames can reach)"
-            if "order-blind" in floors
-            else f"floors: {told}"
-        )
+        blind = " (order-blind: the most that a model blind to the order of frames can reach)"
+        notes.append(f"floors: {told}{blind if 'order-blind' in floors else ''}")
     if not rows:
         return notes
     scored = [row for row in rows if row["metric"] == metric]
     notes.append(
-        "mean ± sample standard deviation over seeds; train top1 is the running mean of the last epoch; MACs of one clip"
+        "mean ± sample standard deviation over seeds; train top1: running mean of the last epoch; MACs of one clip"
     )
     sizes = sorted({(row["n"], row["present"]) for row in scored})
     notes.append(

@@ -30,18 +30,18 @@ class Dials:
 
     def check(self) -> None:
         """ValueError on dials that make no benchmark."""
-        if self.directions < 2 or self.directions % 2:
-            raise ValueError(f"directions come in opposite pairs: expected an even number, got {self.directions}")
-        if self.frames < 2 or self.size < 16 or self.size % 2:
-            raise ValueError(
-                f"expected at least 2 frames and an even size from 16, got {self.frames} frames of {self.size}"
-            )
-        if not 0 < self.radius < self.size / 2:
-            raise ValueError(f"expected a radius between 0 and half the size, got {self.radius}")
-        if not 0 <= self.crf <= 18:
-            raise ValueError(
-                f"expected crf between 0 and 18 (more lets codec residue tell the direction), got {self.crf}"
-            )
+        for wrong, expected, got in (
+            (self.directions < 2 or self.directions % 2, "an even number of directions", self.directions),
+            (self.frames < 2, "at least 2 frames", self.frames),
+            (self.size < 16 or self.size % 2, "an even size from 16", self.size),
+            (not 0 < self.radius < self.size / 2, "a radius between 0 and half the size", self.radius),
+            (not 0 <= self.crf <= 18, "crf between 0 and 18: more lets codec residue tell the direction", self.crf),
+            (not 0 <= self.noise <= 5 or not 0 <= self.flicker <= 1, "noise up to 5 and flicker up to 1",
+             (self.noise, self.flicker)),
+            (not 0 < self.speed < self.size / 2, "a speed between 0 and half the size", self.speed),
+        ):  # fmt: skip
+            if wrong:
+                raise ValueError(f"expected {expected}, got {got}", "`vidops data generate --help` tells of dials")
 
 
 @dataclass(frozen=True)

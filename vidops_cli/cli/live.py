@@ -1,0 +1,154 @@
+"""Work under way, on the terminal: what is done, loss, accuracy, time left."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .common import console
+
+if TYPE_CHECKING:
+    from vidops_cli.ablation.grid import Cell
+    from vidops_cli.ablation.store import Store
+
+
+class Describe:
+    """A run's status as a line of words, with the time left."""
+
+    def __init__(self) -> None:
+        self.began: dict[str, tuple[float, int]] = {}
+
+    def __call__(self, status: dict[str, Any]) -> str:
+        phase = status.get("phase", "starting")
+        parts = [phase]
+        if phase == "training":
+            parts = [f"epoch {status['epoch']}/{status['epochs']}", f"step {status['done']}/{status['total']}"]
+            parts += [f"loss {status['loss']:.3f}", f"accuracy {status['accuracy']:.1f} %"]
+        elif "done" in status:
+            parts.append(f"{status['done']}/{status['total']}")
+        left = self._left(phase, status)
+        return ", ".join([*parts, *([f"{left} left"] if left else [])])
+
+    def _left(self, phase: str, status: dict[str, Any]) -> str:
+        if "done" not in status:
+            return ""
+        began, first = self.began.setdefault(phase, (time.monotonic(), status["done"]))
+        done = status["done"] - first
+        if done <= 0:
+            return ""
+        return clock((time.monotonic() - began) / done * (status["total"] - status["done"]))
+
+
+def clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes}:{seconds:02d}"
+
+
+class Counter:
+    """`done of total` on one line that is written over, on a terminal; now and then a line, elsewhere."""
+
+    def __init__(self, phase: str) -> None:
+        self.phase, self.describe, self.console, self.last = phase, Describe(), console(stderr=True), 0.0
+
+    def __call__(self, done: int, total: int) -> None:
+        text = self.describe({"phase": self.phase, "done": done, "total": total})
+        wait = 0.1 if self.console.is_terminal else 10.0
+        if time.monotonic() - self.last < wait and done < total:
+            return
+        self.last = time.monotonic()
+        if self.console.is_terminal:
+            self.console.print(f"\r{text}\x1b[K", end="\n" if done == total else "", markup=False)
+        else:
+            self.console.print(text, markup=False)
+
+
+class RunProgress:
+    """Shows a run on the terminal, and leaves its status in the run's folder for `vidops ablate` to show."""
+
+    def __init__(self, run: Path):
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        self.status = run / "status.json"
+        self.describe = Describe()
+        self.last, self.phase = 0.0, ""
+        self.console = console(stderr=True)
+        self.bar = Progress(BarColumn(20), TextColumn("{task.description}"), console=self.console, transient=True)
+        self.task = self.bar.add_task("starting", total=None)
+
+    def __enter__(self) -> RunProgress:
+        if self.console.is_terminal:
+            self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.console.is_terminal:
+            self.bar.stop()
+
+    def __call__(self, status: dict[str, Any]) -> None:
+        if status["phase"] == "epoch":
+            self.console.print(
+                f"epoch {status['epoch']}: loss {status['train_loss']:.3f}, accuracy {status['train_top1']:.1f} %; "
+                f"val loss {status['val_loss']:.3f}, accuracy {status['val_top1']:.1f} %"
+            )
+            return
+        line = self.describe(status)
+        now = time.monotonic()
+        if now - self.last < 0.3 and status["phase"] == self.phase:
+            return
+        self.last, self.phase = now, status["phase"]
+        self.bar.update(self.task, description=line, completed=status.get("done", 0), total=status.get("total"))
+        partial = self.status.with_suffix(".partial")  # no fsync: a lost status harms nobody
+        partial.write_text(json.dumps({**status, "line": line}))
+        partial.replace(self.status)
+
+
+class CellWatch:
+    """The cells under way, on the terminal: epoch, loss, accuracy, time left. Elsewhere a line now and then."""
+
+    def __init__(self, cells: list[Cell], store: Store):
+        from rich.live import Live
+
+        self.cells, self.store, self.total = {cell.key: cell for cell in cells}, store, len(cells)
+        self.console = console(stderr=True)
+        self.live = Live(console=self.console, transient=True, auto_refresh=False)
+        self.began = self.last = time.monotonic()
+        self.reported: set[str] = set()
+
+    def __enter__(self) -> CellWatch:
+        if self.console.is_terminal:
+            self.live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.console.is_terminal:
+            self.live.stop()
+
+    def __call__(self, running: list[Cell], codes: dict[str, int], waiting: list[Cell]) -> None:
+        for key, code in codes.items():
+            if key not in self.reported:
+                self.reported.add(key)
+                self.console.print(self._ended(self.cells[key], code), markup=False)
+        wait = 0.5 if self.console.is_terminal else 15
+        if time.monotonic() - self.last < wait:
+            return
+        self.last = time.monotonic()
+        states = [(cell, self.store.status(cell)) for cell in running]
+        part = sum(status["done"] / status["total"] for _, status in states if status.get("phase") == "training")
+        share = (len(codes) + part) / self.total
+        passed = time.monotonic() - self.began
+        left = f", about {clock(passed / share * (1 - share))} left" if share > 0.02 else ""
+        lines = [f"{len(codes)} of {self.total} cells done, {len(running)} running, {clock(passed)} so far{left}"]
+        lines += [f"  {cell.row}, seed {cell.seed}: {status.get('line', 'starting')}" for cell, status in states]
+        if self.console.is_terminal:
+            self.live.update("\n".join(lines).replace("[", "\\["), refresh=True)
+        else:
+            self.console.print("\n".join(lines), markup=False, soft_wrap=True)
+
+    def _ended(self, cell: Cell, code: int) -> str:
+        summary = self.store.summary(cell) if code == 0 else None
+        if summary is None:
+            return f"failed: {cell.row}, seed {cell.seed} (exit code {code})"
+        score = f"top1 {summary['metrics']['top1']:.1f} %"
+        return f"done: {cell.row}, seed {cell.seed}: {score} in {clock(summary['seconds'])}"

@@ -1,0 +1,153 @@
+"""A recipe's values against the schema, and its names against what there is."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from .problems import Problem
+from .reading import Lines, Place
+from .schema import Data, Model, Placed, Recipe
+
+S = TypeVar("S", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Known:
+    """The names a recipe may use. Cards have `options`, of which each has `problem(value)`."""
+
+    ops: Mapping[str, Any] = field(default_factory=dict)
+    models: Mapping[str, Any] = field(default_factory=dict)
+    datasets: Mapping[str, Any] = field(default_factory=dict)
+
+
+def check(value: dict[str, Any], lines: Lines, known: Known) -> tuple[Recipe | None, list[Problem]]:
+    """The recipe, or all that is wrong with it: types and names alike."""
+    problems: list[Problem] = []
+    recipe = None
+    try:
+        recipe = Recipe.model_validate(value)
+    except ValidationError as error:
+        problems += _explain_all(error, lines)
+    problems += _names(value, lines, known)
+    return (None if problems else recipe), problems
+
+
+def where(path: Place, lines: Lines) -> str:
+    """File and line of a key: its own, that of something below it, or that of what holds it."""
+    while path:
+        if path in lines:
+            return lines[path]
+        below = next((line for other, line in lines.items() if other[: len(path)] == path), None)
+        if below:
+            return below
+        path = path[:-1]
+    return lines.get((), "recipe")
+
+
+# --- types ------------------------------------------------------------------------------------------------------------
+
+_UNION_TAGS = ("str", "list[str]")  # pydantic names the member of a union as if it were a key
+
+
+def _explain_all(error: ValidationError, lines: Lines) -> Iterator[Problem]:
+    grouped: dict[Place, list[Any]] = {}
+    for item in error.errors():
+        path = tuple(part for part in item["loc"] if part not in _UNION_TAGS)
+        grouped.setdefault(path, []).append(item)
+    for path, items in grouped.items():
+        yield _explain(path, items, lines)
+
+
+def _explain(path: Place, items: list[Any], lines: Lines) -> Problem:
+    dotted, above = ".".join(map(str, path)), ".".join(map(str, path[:-1]))
+    kind = items[0]["type"]
+    if kind == "extra_forbidden":
+        hint = nearest(str(path[-1]), _keys_at(path[:-1]), "keys here")
+        return Problem(where(path, lines), f"unknown key {dotted!r}", hint)
+    if kind == "missing":
+        return Problem(where(path[:-1], lines), f"{dotted!r} is missing", f"add {path[-1]}: under {above or 'the top'}")
+    wanted = " or ".join(dict.fromkeys(item["msg"].replace("Input should be ", "") for item in items))
+    got = f"{dotted}: expected {wanted}, got {items[0]['input']!r}"
+    return Problem(where(path, lines), got, "`vidops show recipe` lists keys and types")
+
+
+def _keys_at(path: Place) -> list[str]:
+    schema: Any = Recipe
+    for part in path:
+        if isinstance(part, int):
+            continue
+        schema = next(iter(models_in(schema.model_fields[part].annotation)), None)
+        if schema is None:
+            return []
+    return list(schema.model_fields)
+
+
+def models_in(annotation: Any) -> list[Any]:
+    """The sections that a type is made of."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in getattr(annotation, "__args__", ()) for model in models_in(part)]
+
+
+def nearest(word: str, known: list[str] | Mapping[str, Any], what: str) -> str:
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f"did you mean {near[0]!r}?" if near else f"{what}: {', '.join(known)}"
+
+
+# --- names ------------------------------------------------------------------------------------------------------------
+
+
+def section(schema: type[S], value: Any) -> S | None:
+    """A part of the recipe if it is sound in itself, so that its names are checked whatever else is wrong."""
+    try:
+        return schema.model_validate(value)
+    except ValidationError:
+        return None
+
+
+def _names(value: dict[str, Any], lines: Lines, known: Known) -> Iterator[Problem]:
+    told = value.get("model")
+    data, model = section(Data, value.get("data")), section(Model, told)
+    if data and data.name not in known.datasets:
+        hint = nearest(data.name, known.datasets, "data sets")
+        yield Problem(where(("data", "name"), lines), f"unknown data {data.name!r}", hint)
+    if model and model.name not in known.models:
+        hint = nearest(model.name, known.models, "networks")
+        yield Problem(where(("model", "name"), lines), f"unknown model {model.name!r}", hint)
+    network = known.models.get(model.name) if model else None
+    listed = told.get("ops") if isinstance(told, dict) else None
+    for i, item in enumerate(listed if isinstance(listed, list) else []):
+        placed = section(Placed, item)
+        if placed:
+            yield from _placed(placed, ("model", "ops", i), network, data, lines, known)
+
+
+def _placed(
+    placed: Placed, path: Place, network: Any, data: Data | None, lines: Lines, known: Known
+) -> Iterator[Problem]:
+    card = known.ops.get(placed.op)
+    if card is None:
+        hint = nearest(placed.op, known.ops, "operators")
+        yield Problem(where((*path, "op"), lines), f"unknown operator {placed.op!r}", hint)
+        return
+    for option, value in placed.options.items():
+        line = where((*path, "options", option), lines)
+        if option not in card.options:
+            hint = nearest(option, card.options, f"options of {placed.op}") if card.options else "it has no options"
+            yield Problem(line, f"{placed.op} has no option {option!r}", hint)
+        elif reason := card.options[option].problem(value):
+            yield Problem(line, f"{placed.op}.{option}: {reason}", card.options[option].help)
+    if network is not None:
+        try:
+            network.select(placed.slot or card.slot, placed.at)
+        except ValueError as error:
+            key = "slot" if "slot" in error.args[0].split(" for ")[0] and placed.slot else "at"
+            yield Problem(where((*path, key), lines), f"{placed.op}: {error.args[0]}", error.args[1])
+    if data and data.num_frames < card.min_frames:
+        message = f"{placed.op} needs at least {card.min_frames} frames, data.num_frames is {data.num_frames}"
+        yield Problem(where(("data", "num_frames"), lines), message, "raise data.num_frames")

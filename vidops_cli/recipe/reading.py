@@ -1,0 +1,164 @@
+"""YAML with the line of every key, merged over its base, changed by `key=value` overrides."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .problems import Problem, RecipeError
+
+Place = tuple[Any, ...]
+Lines = dict[Place, str]
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which 1e-3 is a number."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: list(resolvers) for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+
+def _read_yaml(text: str, name: str) -> tuple[Any, Lines]:
+    lines: Lines = {}
+    try:
+        loader = _Loader(text)
+        for event in yaml.parse(text, _Loader):
+            where = f"{name}:{event.start_mark.line + 1}"
+            if isinstance(event, yaml.AliasEvent):
+                told = f"aliases (*{event.anchor}) are not read"
+                raise RecipeError([Problem(where, told, "write the values out, or use base:")])
+            if getattr(event, "tag", None):
+                raise RecipeError([Problem(where, f"tags ({event.tag}) are not read", "write plain values")])
+        node = loader.get_single_node()
+        value = _construct(loader, node, (), name, lines) if node is not None else None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{name}:{mark.line + 1}" if mark else name
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise RecipeError(
+            [Problem(where, f"not valid YAML: {problem}", "check indentation, quotes and colons")]
+        ) from None
+    return value, lines
+
+
+def _construct(loader: _Loader, node: yaml.Node, path: Place, name: str, lines: Lines) -> Any:
+    where = f"{name}:{node.start_mark.line + 1}"
+    lines.setdefault(path, where)
+    if isinstance(node, yaml.MappingNode):
+        found: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            key = loader.construct_object(key_node, deep=True)
+            line = f"{name}:{key_node.start_mark.line + 1}"
+            if not isinstance(key, str):
+                raise RecipeError(
+                    [Problem(line, f"a key must be a word, got {key!r}", "quote it if it is meant as one")]
+                )
+            if key in found:
+                raise RecipeError([Problem(line, f"the key {key!r} stands twice", "keep one of them")])
+            lines[(*path, key)] = line
+            found[key] = _construct(loader, value_node, (*path, key), name, lines)
+        return found
+    if isinstance(node, yaml.SequenceNode):
+        return [_construct(loader, item, (*path, i), name, lines) for i, item in enumerate(node.value)]
+    return loader.construct_object(node)
+
+
+def _read_file(path: Path) -> tuple[dict[str, Any], Lines]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ValueError(f"no such recipe: {path}", _nearest_file(path)) from None
+    except IsADirectoryError:
+        raise ValueError(f"{path} is a folder, not a recipe", "name a .yaml file in it") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is not a text file", "a recipe is YAML in UTF-8") from None
+    value, lines = _read_yaml(text, str(path))
+    if value is None:
+        raise ValueError(f"{path} is empty", "start from recipes/quickstart.yaml")
+    if not isinstance(value, dict):
+        raise ValueError(
+            f"{path} holds {type(value).__name__}, not keys and values", "start from recipes/quickstart.yaml"
+        )
+    return value, lines
+
+
+def _nearest_file(path: Path) -> str:
+    near = difflib.get_close_matches(
+        path.name, [p.name for p in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
+    )
+    return f"did you mean {path.parent / near[0]}?" if near else "`vidops list recipes` shows those at hand"
+
+
+def with_base(path: Path, above: tuple[Path, ...] = ()) -> tuple[dict[str, Any], Lines]:
+    """A recipe merged over its base, and that over its own."""
+    value, lines = _read_file(path)
+    base = value.pop("base", None)
+    if base is None:
+        return value, lines
+    where = lines[("base",)]
+    if not isinstance(base, str):
+        raise RecipeError([Problem(where, f"base names one file, got {base!r}", "base: ../base/NAME.yaml")])
+    if path.resolve() in above:
+        raise RecipeError([Problem(where, "this recipe is its own base", "name another file")])
+    if not (path.parent / base).is_file():
+        raise RecipeError([Problem(where, f"no such base: {path.parent / base}", _nearest_file(path.parent / base))])
+    below, below_lines = with_base(path.parent / base, (*above, path.resolve()))
+    return _merge(below, value), {**below_lines, **lines}
+
+
+def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Mappings are merged key by key; all else is replaced."""
+    merged = dict(below)
+    for key, value in above.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merge(merged[key], value) if both else value
+    return merged
+
+
+def override(value: dict[str, Any], lines: Lines, key: str, new: Any, where: str) -> None:
+    """Set a dotted key, making mappings on the way; the new value's problems are reported at `where`."""
+    parts = split_key(key)
+    node: Any = value
+    for i, part in enumerate(parts):
+        last = i == len(parts) - 1
+        if isinstance(node, list):
+            if not isinstance(part, int) or part >= len(node):
+                raise RecipeError(
+                    [Problem(where, f"{key}: {part!r} is no entry of a list of {len(node)}", "count from 0")]
+                )
+        elif not isinstance(node, dict):
+            raise RecipeError(
+                [Problem(where, f"{key}: nothing can be set below {'.'.join(map(str, parts[:i]))}", "shorten the key")]
+            )
+        elif not last and node.get(part) is None:
+            if isinstance(parts[i + 1], int):
+                raise RecipeError([Problem(where, f"{key}: there is no list to count in", "give the whole list")])
+            node[part] = {}
+        if last:
+            node[part] = new
+        else:
+            node = node[part]
+    for old in [path for path in lines if path[: len(parts)] == parts]:
+        del lines[old]
+    lines[parts] = where
+
+
+def split_key(key: str) -> Place:
+    """train.epochs -> ("train", "epochs"); numbers count the entries of a list."""
+    return tuple(int(part) if part.isdigit() else part for part in key.split("."))
+
+
+def parse_override(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals or not re.fullmatch(r"[A-Za-z_][\w]*(\.[\w]+)*", key):
+        raise ValueError(f"not an override: {text!r}", "write key=value, as in train.epochs=2")
+    return key, _read_yaml(value, text)[0]
