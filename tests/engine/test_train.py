@@ -90,7 +90,7 @@ def test_eval_of_the_checkpoint_gives_the_tested_number(recipe, tmp_path):
     told = recipe()
     summary = train(told, tmp_path / "run", device="cpu")
     path = tmp_path / "run" / "last.pt"
-    found = evaluate_checkpoint(told, checkpoint.load(path), path, "cpu", lambda done, total: None)
+    found = evaluate_checkpoint(told, path, "cpu", lambda done, total: None)
     assert found["metrics"] == summary["metrics"]
     assert found["metrics"]["n"] == 16
     assert found["metrics"]["present"] == "16/16"
@@ -104,7 +104,7 @@ def test_best_checkpoint_is_the_one_tested_when_asked(recipe, tmp_path):
     assert summary["val"]["val_top1"] == best["val_top1"]
     assert checkpoint.load(tmp_path / "run" / "best.pt")["step"] == best["step"]
     path = tmp_path / "run" / "best.pt"
-    found = evaluate_checkpoint(told, checkpoint.load(path), path, "cpu", lambda done, total: None)
+    found = evaluate_checkpoint(told, path, "cpu", lambda done, total: None)
     assert found["metrics"] == summary["metrics"]
 
 
@@ -142,7 +142,7 @@ def test_learning_rate_warms_up_and_falls_along_a_cosine(recipe):
     assert rates[9] == pytest.approx(1.0)
     assert rates[10] == pytest.approx(1.0)
     assert rates[55] == pytest.approx(0.01 + 0.99 * 0.5)
-    assert all(a >= b for a, b in zip(rates[10:], rates[11:], strict=False))
+    assert sorted(rates[10:], reverse=True) == rates[10:]
     assert 0.01 < rates[-1] < 0.012
 
 
@@ -181,7 +181,7 @@ def test_checkpoints_are_whole_or_not_there(recipe, tmp_path, monkeypatch):
     with pytest.raises(OSError, match="disk full"):
         checkpoint.save(path, {"model": {}})
     assert path.read_bytes() == before
-    assert sorted(file.name for file in path.parent.iterdir()) == ["best.pt", "last.pt", "metrics.jsonl"]
+    assert sorted(file.name for file in path.parent.iterdir()) == ["best.pt", "last.pt", "metrics.jsonl", "recipe.yaml"]
 
 
 def test_bad_checkpoints_are_named(recipe, tmp_path):
@@ -241,7 +241,7 @@ def test_corrupt_clips_are_counted_and_stop_training_above_max_bad(recipe, clips
         summary = train(recipe(*changes), tmp_path / cache, device="cpu")
         assert summary["metrics"]["n"] == 15
         assert summary["metrics"]["present"] == "15/16"
-        assert list(summary["metrics"]["bad"]) == ["test/00000.mp4"]
+        assert sorted(summary["bad"]) == ["test/00000.mp4", "train/00003.mp4", "train/00007.mp4"]
 
 
 def test_devices():

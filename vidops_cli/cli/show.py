@@ -43,9 +43,13 @@ def command(
 
 
 def _lines(told: dict[str, str]) -> None:
-    width = max(map(len, told))
+    from rich.markup import escape
+    from rich.table import Table as Grid
+
+    grid = Grid.grid(padding=(0, 2))
     for key, value in told.items():
-        console().print(f"{key:<{width}}  {value}", markup=False)
+        grid.add_row(escape(key), escape(value))
+    console().print(grid)
 
 
 def _op(name: str) -> None:
@@ -100,20 +104,8 @@ def _model(name: str) -> None:
 
 
 def _recipe() -> None:
-    from pydantic import BaseModel
-
-    from vidops_cli.recipe import Recipe, models_in
+    from vidops_cli.recipe import keys
     from vidops_cli.report.table import Table
 
-    def walk(schema: type[BaseModel], prefix: str) -> None:
-        for key, field in schema.model_fields.items():
-            inner = models_in(field.annotation)
-            if inner:
-                walk(inner[0], f"{prefix}{key}." + ("N." if "list" in str(field.annotation) else ""))
-                continue
-            kind = str(field.annotation).replace("typing.", "").replace("<class '", "").replace("'>", "")
-            body.append([prefix + key, kind, "required" if field.is_required() else repr(field.default)])
-
-    body: list[list[str]] = []
-    walk(Recipe, "")
-    print_table(Table("keys of a recipe", ["key", "type", "default"], body, numeric=False))
+    body = [list(told) for told in keys()]
+    print_table(Table("keys of a recipe", ["key", "type", "default", "meaning"], body, numeric=False))

@@ -14,12 +14,12 @@ from typing import Any
 
 import yaml
 
-from .checking import Known, check, models_in, section, where
+from .checking import Known, check, section, where
 from .problems import Problem, RecipeError
 from .reading import Lines, override, parse_override, split_key, with_base
-from .schema import Ablation, Optimizer, Recipe, Row
+from .schema import Ablation, Optimizer, Recipe, Row, keys
 
-__all__ = ["Known", "Optimizer", "Problem", "Recipe", "RecipeError", "Row", "dump", "load", "models_in", "resolve"]
+__all__ = ["Known", "Optimizer", "Problem", "Recipe", "RecipeError", "Row", "dump", "keys", "load", "resolve"]
 
 
 def load(path: Path, known: Known, overrides: list[str] | None = None) -> Recipe:

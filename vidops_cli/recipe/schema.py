@@ -1,109 +1,160 @@
-"""The keys of a recipe, their types and defaults."""
+"""The keys of a recipe: their types, defaults and meanings."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
-Positive = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1)]
+CountFrom0 = Annotated[int, Field(ge=0)]
+Above0 = Annotated[float, Field(gt=0)]
+NotBelow0 = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Rgb = Field(min_length=3, max_length=3)
 
 
 class Data(Section):
-    """Which clips, and how frames become a tensor. `frames` and `shuffle_labels` are controls."""
-
     name: str
+    """a data set of `vidops list datasets`"""
     root: str
+    """the folder it is in"""
     splits: dict[Literal["train", "val", "test"], str] = {}
-    num_frames: Positive = 8
-    resize: Positive | None = None
-    crop: Positive | None = None
+    """list or folder of a split, where it is not the usual one"""
+    num_frames: Count = 8
+    """frames of a clip, one of each of as many equal segments"""
+    resize: Count | None = None
+    """shorter side that frames are scaled to"""
+    crop: Count | None = None
+    """square that is cut out: anywhere in training, else in the middle"""
     flip: Share = 0.0
-    mean: Annotated[list[float], Field(min_length=3, max_length=3)] = [0.485, 0.456, 0.406]
-    std: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=3, max_length=3)] = [0.229, 0.224, 0.225]
+    """probability of mirroring left and right in training"""
+    mean: Annotated[list[float], Rgb] = [0.485, 0.456, 0.406]
+    """of R, G, B from 0 to 1; taken away"""
+    std: Annotated[list[Above0], Rgb] = [0.229, 0.224, 0.225]
+    """of R, G, B from 0 to 1; divided by"""
     frames: Literal["ordered", "reversed", "shuffled"] = "ordered"
+    """order of a clip's frames; the others are controls"""
     shuffle_labels: bool = False
+    """labels that say nothing of the clip: a control"""
     cache: Literal["memory", "none"] = "none"
-    workers: Annotated[int, Field(ge=0)] = 0
-    max_bad: Annotated[int, Field(ge=0)] = 0
+    """memory: decode every video once a run, into memory"""
+    workers: CountFrom0 = 0
+    """processes that load; they change nothing but the time"""
+    max_bad: CountFrom0 = 0
+    """videos of a split that may be missing or undecodable"""
 
 
 class Placed(Section):
-    """An operator put into a slot of the network: `at` is all, a stage (res3), a block (res3.1), or a list of them."""
-
     op: str
+    """an operator of `vidops list ops`"""
     at: str | list[str] = "all"
+    """all, a stage (res3), a block (res3.1), or a list of them"""
     slot: str | None = None
+    """a slot of the network, where it is not the operator's own"""
     options: dict[str, Any] = {}
+    """of the operator: see `vidops show OPERATOR`"""
 
 
 class Model(Section):
     name: str
+    """a network of `vidops list models`"""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """before the classifier"""
     ops: list[Placed] = []
+    """operators put into the network's slots"""
 
 
 class Optimizer(Section):
     name: Literal["sgd", "adamw"] = "sgd"
-    lr: Annotated[float, Field(gt=0)]
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """which optimizer"""
+    lr: Above0
+    """peak learning rate"""
+    weight_decay: NotBelow0 = 0.0
+    """of weights with two or more axes"""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """of sgd"""
     nesterov: bool = True
+    """of sgd"""
     decay_norm_bias: bool = False
+    """decay norms and biases too"""
 
 
 class Schedule(Section):
     name: Literal["cosine", "constant"] = "cosine"
+    """what follows the warm-up"""
     warmup: Share = 0.0
+    """share of the steps over which the rate rises from 0"""
     final: Share = 0.0
+    """share of the peak that a cosine ends at"""
 
 
 class Train(Section):
-    """`checkpoint` is which weights are tested; `recalibrate_bn` counts batches that renew the running statistics."""
-
-    epochs: Positive
-    batch: Positive
+    epochs: Count
+    """passes over the train split"""
+    batch: Count
+    """clips of a step"""
     optimizer: Optimizer
     schedule: Schedule = Schedule()
-    clip_norm: Annotated[float, Field(gt=0)] | None = None
+    clip_norm: Above0 | None = None
+    """largest norm of the gradient"""
     label_smoothing: Share = 0.0
+    """of the training loss"""
     precision: Literal["float32", "bfloat16"] = "float32"
-    recalibrate_bn: Annotated[int, Field(ge=0)] = 0
+    """bfloat16 by autocast"""
+    recalibrate_bn: CountFrom0 = 0
+    """training batches that renew batch-norm statistics after each epoch"""
     checkpoint: Literal["best", "last"] = "last"
-    save_every: Positive | None = None
-    threads: Positive | None = None
+    """which weights are tested; best is by val top1"""
+    save_every: Count | None = None
+    """steps between checkpoints inside an epoch"""
+    threads: Count | None = None
+    """threads of torch on a CPU; pinned, equal seeds give equal bits"""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """of weights, order and augmentation"""
 
 
 class Eval(Section):
     split: Literal["train", "val", "test"] = "test"
-    batch: Positive = 64
+    """the split that is tested"""
+    batch: Count = 64
+    """clips at a time"""
 
 
 class Row(Section):
     name: Annotated[str, Field(min_length=1)]
+    """what the table calls it"""
     set: dict[str, Any] = {}
+    """dotted keys and their values, as in model.ops: [{op: tsm}]"""
 
 
 class Ablation(Section):
     metric: Literal["top1", "top5", "mean_class"] = "top1"
+    """what the table compares"""
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = [0]
+    """one run of each row for each"""
     rows: Annotated[list[Row], Field(min_length=1)]
 
 
 class Recipe(Section):
     title: str = ""
+    """heading of the table"""
     claim: str = ""
+    """what the table is to show"""
     paper: str = ""
+    """the paper it comes from"""
     scale: Literal["full", "mini"] = "full"
+    """mini: smaller than the paper's data or schedule"""
     data: Data
     model: Model
     train: Train
@@ -120,3 +171,42 @@ class Recipe(Section):
 
     def hash(self) -> str:
         return hashlib.sha256(json.dumps(self.identity(), sort_keys=True).encode()).hexdigest()[:12]
+
+
+def keys() -> Iterator[tuple[str, str, str, str]]:
+    """(dotted key, type, default, meaning) of every key; N stands for an entry of a list."""
+    schema = Recipe.model_json_schema()
+    yield "base", "word", "-", "another recipe, which this one changes"
+    yield from _walk(schema, schema["$defs"], "")
+
+
+def _walk(section: dict[str, Any], defs: dict[str, Any], prefix: str) -> Iterator[tuple[str, str, str, str]]:
+    for key, told in section["properties"].items():
+        inner, list_of = _inner(told)
+        if inner:
+            yield from _walk(defs[inner], defs, f"{prefix}{key}." + ("N." if list_of else ""))
+            continue
+        default = "required" if key in section.get("required", ()) else json.dumps(told.get("default"))
+        yield prefix + key, _kind(told), default, told.get("description", "")
+
+
+def _inner(told: dict[str, Any]) -> tuple[str | None, bool]:
+    """The section a key holds, and whether it holds a list of them."""
+    for part in (told, told.get("items", {}), *told.get("anyOf", ())):
+        if "$ref" in part:
+            return part["$ref"].rpartition("/")[2], part is told.get("items")
+    return None, False
+
+
+def _kind(told: dict[str, Any]) -> str:
+    if "anyOf" in told:
+        return " or ".join(_kind(part) for part in told["anyOf"])
+    if "enum" in told:
+        return " | ".join(told["enum"])
+    words = {"string": "word", "boolean": "true or false", "object": "keys and values", "null": "null"}
+    name = words.get(told["type"], told["type"])
+    if name == "array":
+        return f"list of {_kind(told['items'])}"
+    bounds = {"minimum": ">= ", "exclusiveMinimum": "> ", "maximum": "<= ", "exclusiveMaximum": "< "}
+    limits = [sign + str(told[key]) for key, sign in bounds.items() if key in told and abs(told[key]) < 1e9]
+    return name + (f" {', '.join(limits)}" if limits else "")
