@@ -53,10 +53,8 @@ def read_json(path: Path) -> Any:
     """ValueError naming the file if it is not JSON."""
     try:
         return json.loads(path.read_text())
-    except json.JSONDecodeError as error:
-        raise ValueError(
-            f"{path} is not JSON: {error.msg} in line {error.lineno}", "remove it and run the command again"
-        ) from None
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON: {error}", "remove it and run the command again") from None
 
 
 def append_line(path: Path, value: Any) -> None:

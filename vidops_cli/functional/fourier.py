@@ -1,6 +1,7 @@
 """Convolution with a relative-position table over the whole grid, by FFT."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -31,7 +32,8 @@ def _spectral(x: Tensor, table: Tensor, grid: tuple[int, ...], padding: str) -> 
         centre = tuple(size // 2 for size in grid)
     else:
         lengths = tuple(fast_length(2 * size - 1) for size in grid)
-        table = torch.nn.functional.pad(table, _padding(table.shape[-3:], lengths))
+        t, h, w = (length - (2 * size - 1) for length, size in zip(lengths, grid, strict=True))
+        table = F.pad(table, (0, w, 0, h, 0, t))
         centre = tuple(size - 1 for size in grid)
     table = torch.roll(table, [-c for c in centre], dims)
     spectrum = torch.fft.rfftn(x, lengths, dim=dims) * torch.fft.rfftn(table, dim=dims).conj()
@@ -49,12 +51,6 @@ def fast_length(n: int) -> int:
         if rest == 1:
             return n
         n += 1
-
-
-def _padding(shape: torch.Size, lengths: tuple[int, ...]) -> list[int]:
-    return [
-        side for size, length in zip(reversed(shape), reversed(lengths), strict=True) for side in (0, length - size)
-    ]
 
 
 def _float(x: Tensor) -> Tensor:

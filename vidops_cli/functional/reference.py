@@ -12,6 +12,7 @@ from .window import Window, check_window
 
 def shifted(x: Float[Tensor, "... T H W"], t: int, y: int, x_: int) -> Float[Tensor, "... T H W"]:
     """y[p] = x[p + (t, y, x_)], zero outside the map."""
+    t, y, x_ = (max(-size, min(size, offset)) for offset, size in zip((t, y, x_), x.shape[-3:], strict=True))
     return F.pad(x, (-x_, x_, -y, y, -t, t))
 
 

@@ -80,19 +80,21 @@ def mirror(w: Tensor, window: Window, start: int) -> Tensor:
     B, G, _, T, H, W = w.shape
     L, U, V = window
     first = -(start + L - 1)
-    padded = _pad(w.permute(0, 1, 3, 4, 5, 2), window, first).unflatten(-1, (L, U, V))
-    padded = padded if padded.is_contiguous() else padded.contiguous()
-    sB, sG, sT, sH, sW, sL, sU, sV = padded.stride()
-    strides = (sB, sG, sT, sH, sW, sT - sL, sH - sU, sW - sV)
-    offset = padded.storage_offset() + (L - 1) * sL + (U - 1) * sU + (V - 1) * sV
-    view = padded.as_strided((B, G, T, H, W, L, U, V), strides, offset)
+    padded = _pad(w.permute(0, 1, 3, 4, 5, 2), window, first).contiguous()
+    N, Hp, Wp = L * U * V, H + U - 1, W + V - 1
+    sW, sH, sT = N, Wp * N, Hp * Wp * N  # by hand: torch gives axes of size 1 any stride
+    sG = (T + L - 1) * sT
+    strides = (G * sG, sG, sT, sH, sW, sT - U * V, sH - V, sW - 1)
+    view = padded.as_strided((B, G, T, H, W, L, U, V), strides, padded.storage_offset() + N - 1)
     return view.flatten(-3).permute(0, 1, 5, 2, 3, 4)
 
 
 def _pad(x: Tensor, window: list[int] | Window, start: int) -> Tensor:
     """Zeros around the T, H, W axes of (B, G, T, H, W, c), so that offset 0 of the window is index 0."""
     L, U, V = window
-    return F.pad(x, (0, 0, V // 2, V // 2, U // 2, U // 2, -start, start + L - 1))
+    before, after = max(0, -start), max(0, start + L - 1)
+    padded = F.pad(x, (0, 0, V // 2, V // 2, U // 2, U // 2, before, after))
+    return padded.narrow(2, max(0, start), x.shape[2] + L - 1)
 
 
 def _rows(x: Tensor, groups: int) -> Tensor:
@@ -161,10 +163,10 @@ def _correlate_setup(ctx, inputs, output):
 
 def _correlate_backward(ctx, grad):
     q, k = ctx.saved_tensors
-    window, start = ctx.window, ctx.start
+    window, start = tuple(ctx.window), ctx.start
     back = -(start + window[0] - 1)
-    dq = _aggregate(grad, k, window, start) if ctx.needs_input_grad[0] else None
-    dk = _aggregate(mirror(grad, window, start), q, window, back) if ctx.needs_input_grad[1] else None
+    dq = _aggregate(grad, k, ctx.window, start) if ctx.needs_input_grad[0] else None
+    dk = _aggregate(mirror(grad, window, start), q, ctx.window, back) if ctx.needs_input_grad[1] else None
     return dq, dk, None, None, None
 
 
@@ -175,10 +177,10 @@ def _aggregate_setup(ctx, inputs, output):
 
 def _aggregate_backward(ctx, grad):
     w, v = ctx.saved_tensors
-    window, start = ctx.window, ctx.start
+    window, start = tuple(ctx.window), ctx.start
     back = -(start + window[0] - 1)
-    dw = _correlate(grad, v, window, start, w.shape[1]) if ctx.needs_input_grad[0] else None
-    dv = _aggregate(mirror(w, window, start), grad, window, back) if ctx.needs_input_grad[1] else None
+    dw = _correlate(grad, v, ctx.window, start, w.shape[1]) if ctx.needs_input_grad[0] else None
+    dv = _aggregate(mirror(w, window, start), grad, ctx.window, back) if ctx.needs_input_grad[1] else None
     return dw, dv, None, None
 
 

@@ -3,6 +3,8 @@
 y[n] = sum over d in L x K x K of W[d] x[n + d]
 """
 
+from collections.abc import Sequence
+
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -15,7 +17,7 @@ class Conv3d(nn.Conv3d):
         channels: int,
         *,
         out_channels: int | None = None,
-        kernel: tuple[int, int, int] = (3, 3, 3),
+        kernel: Sequence[int] = (3, 3, 3),
         stride: int = 1,
         bias: bool = False,
     ):

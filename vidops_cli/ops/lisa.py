@@ -11,6 +11,8 @@ Deviations: a reconstruction from the abstract and from RSA, its first author's 
 and the paper's equations were not at hand.
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -33,9 +35,9 @@ class LiSA(nn.Module):
         phi: str = "identity",
         rpe: str = "dense",
         padding: str = "zero",
-        window: tuple[int, int, int] | None = None,
+        window: Sequence[int] | None = None,
         shared: bool = False,
-        grid: tuple[int, int, int] = (1, 14, 14),
+        grid: Sequence[int] = (1, 14, 14),
     ):
         super().__init__()
         if heads < 1 or channels % heads:
@@ -135,7 +137,7 @@ class LiSA(nn.Module):
         return F.gelu(s) if self.phi == "gelu" else s
 
     def forward(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B C T H W"]:
-        grid = tuple(x.shape[2:])
+        grid = tuple(int(size) for size in x.shape[2:])  # plain numbers, under torch.jit.trace too
         q, k, v = self.qkv(x.movedim(1, -1)).movedim(-1, 1).unflatten(1, (3, self.heads, -1)).unbind(1)  # B h c T H W
         P, R = self.tables(grid)
         s = torch.stack(

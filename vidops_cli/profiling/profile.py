@@ -10,7 +10,8 @@ from torch import nn
 
 from vidops_cli.ops import Card
 
-from .cost import count, executed
+from .cost import count
+from .executed import executed
 from .latency import Latency, measure
 from .memory import peak_bytes
 
@@ -117,7 +118,7 @@ def _error(card: Card, op: nn.Module, x: torch.Tensor) -> tuple[float, str]:
         grads = torch.autograd.grad(y, inputs, weights, allow_unused=True)
         sides.append([y, *(torch.zeros(1, device=y.device) if grad is None else grad for grad in grads)])
     errors = [(a - b).abs().max() / b.abs().max().clamp(min=1) for a, b in zip(*sides, strict=True)]
-    return max(error.item() for error in errors), "x".join(map(str, x.shape))
+    return torch.stack(errors).max().item(), "x".join(map(str, x.shape))
 
 
 def grid_of(sequence: int) -> tuple[int, int, int]:

@@ -1,0 +1,288 @@
+"""What fvcore is told about operations that it does not see: handles from a traced node to its macs or other FLOPs.
+
+A handle takes a node's inputs and outputs and returns Counter(macs=...) or Counter(other=...); shapes are all it reads.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from fvcore.nn import FlopCountAnalysis
+from torch import nn
+
+
+def _shape(value: Any) -> list[int]:
+    return value.type().sizes() or []
+
+
+def _numel(value: Any) -> int:
+    shape = _shape(value)
+    return math.prod(shape) if shape else 0  # scalars are bookkeeping
+
+
+def _is_complex(value: Any) -> bool:
+    kind = value.type()
+    return kind.kind() == "TensorType" and kind.scalarType() in ("ComplexFloat", "ComplexDouble", "ComplexHalf")
+
+
+def _tensors(values: list[Any]) -> list[Any]:
+    return [value for value in values if value.type().kind() == "TensorType"]
+
+
+def _per_output(each: int, each_complex: int | None = None) -> Callable:
+    def handle(inputs: list[Any], outputs: list[Any]) -> Counter:
+        price = each_complex if each_complex is not None and _is_complex(outputs[0]) else each
+        return Counter(other=price * _numel(outputs[0]))
+
+    return handle
+
+
+def _per_input(each: int) -> Callable:
+    return lambda inputs, outputs: Counter(other=each * _numel(inputs[0]))
+
+
+def _free(inputs: list[Any], outputs: list[Any]) -> Counter:
+    return Counter()
+
+
+def _pool(inputs: list[Any], outputs: list[Any]) -> Counter:
+    kernel = inputs[1].toIValue() or [1]
+    return Counter(other=_numel(outputs[0]) * math.prod(kernel if len(kernel) > 1 else kernel * 2))
+
+
+def _macs(handle: Callable) -> Callable:
+    """An fvcore handle, whose unit is multiply-adds, as ours."""
+
+    def ours(inputs: list[Any], outputs: list[Any]) -> Counter:
+        told = handle(inputs, outputs)
+        return Counter(macs=sum(told.values()) if isinstance(told, Counter) else told)
+
+    return ours
+
+
+def _baddbmm(inputs: list[Any], outputs: list[Any]) -> Counter:
+    return Counter(macs=_numel(outputs[0]) * _shape(inputs[1])[-1])
+
+
+def _same_conv(inputs: list[Any], outputs: list[Any]) -> Counter:
+    return Counter(macs=_numel(outputs[0]) * math.prod(_shape(inputs[1])[1:]))
+
+
+def _sdpa(inputs: list[Any], outputs: list[Any]) -> Counter:
+    q, k, v = (_shape(value) for value in inputs[:3])
+    batch, pairs = math.prod(q[:-2]), q[-2] * k[-2]
+    return Counter(macs=batch * pairs * (q[-1] + v[-1]), other=SOFTMAX * batch * pairs)
+
+
+def _fft(inputs: list[Any], outputs: list[Any]) -> Counter:
+    """2.5 n log2 n for each real transform of n points, 5 n log2 n for each complex one; n includes padding."""
+    out, last = _shape(outputs[0]), outputs[0].node().kind()[-1]
+    dims = _ints(inputs[2]) or {"n": list(range(len(out))), "2": [-2, -1]}.get(last, [-1])
+    from_real, to_real = not _is_complex(inputs[0]), not _is_complex(outputs[0])
+    lengths = _ints(inputs[1])
+    if lengths is None and from_real and inputs[1].node().mustBeNone():
+        lengths = [_shape(inputs[0])[dim] for dim in dims]
+    elif lengths is None:  # a computed length: read off the result, of which a real input left one half
+        lengths = [out[dim] for dim in dims]
+        lengths[-1] = max(1, 2 * (lengths[-1] - 1)) if from_real else lengths[-1]
+    n, transforms = math.prod(lengths), math.prod(out) // math.prod(out[dim] for dim in dims)
+    return Counter(other=(2.5 if from_real or to_real else 5.0) * n * math.log2(max(n, 2)) * transforms)
+
+
+def _ints(value: Any) -> list[int] | None:
+    """The constant integers behind a traced value, or None."""
+    node = value.node()
+    found = [item.toIValue() for item in node.inputs()] if node.kind() == "prim::ListConstruct" else value.toIValue()
+    found = found if isinstance(found, list) or found is None else [found]
+    return found if found and all(isinstance(item, int) for item in found) else None
+
+
+def _correlate(inputs: list[Any], outputs: list[Any]) -> Counter:
+    return Counter(macs=_numel(inputs[0]) * _shape(outputs[0])[2])
+
+
+def _aggregate(inputs: list[Any], outputs: list[Any]) -> Counter:
+    return Counter(macs=_numel(inputs[1]) * _shape(inputs[0])[2])
+
+
+SOFTMAX = 5  # maximum, difference, exponential, sum, division
+
+_FREE = [
+    "Int",
+    "ScalarImplicit",
+    "__and__",
+    "alias",
+    "arange",
+    "as_strided",
+    "bitwise_not",
+    "broadcast_tensors",
+    "cat",
+    "chunk",
+    "clone",
+    "concat",
+    "conj",
+    "_conj",
+    "constant_pad_nd",
+    "contiguous",
+    "copy_",
+    "detach",
+    "dropout",
+    "empty",
+    "empty_like",
+    "eq",
+    "expand",
+    "expand_as",
+    "feature_dropout",
+    "fill_",
+    "flatten",
+    "flip",
+    "floor_divide",
+    "floor_divide_",
+    "full",
+    "full_like",
+    "gather",
+    "ge",
+    "gt",
+    "index",
+    "index_put_",
+    "index_select",
+    "le",
+    "linspace",
+    "lt",
+    "masked_fill",
+    "meshgrid",
+    "moveaxis",
+    "movedim",
+    "narrow",
+    "ne",
+    "new_empty",
+    "new_full",
+    "new_ones",
+    "new_zeros",
+    "nonzero",
+    "numel",
+    "ones",
+    "ones_like",
+    "pad",
+    "permute",
+    "pixel_shuffle",
+    "pixel_unshuffle",
+    "real",
+    "repeat",
+    "repeat_interleave",
+    "reshape",
+    "resolve_conj",
+    "resolve_neg",
+    "roll",
+    "select",
+    "size",
+    "slice",
+    "split",
+    "split_with_sizes",
+    "squeeze",
+    "squeeze_",
+    "stack",
+    "swapaxes",
+    "t",
+    "tensor_split",
+    "to",
+    "transpose",
+    "transpose_",
+    "type_as",
+    "unbind",
+    "unflatten",
+    "unfold",
+    "unsqueeze",
+    "unsqueeze_",
+    "view",
+    "view_as",
+    "view_as_real",
+    "view_as_complex",
+    "where",
+    "zeros",
+    "zeros_like",
+    "zero_",
+    "im2col",
+]
+
+_ELEMENTWISE = [
+    "abs",
+    "add",
+    "add_",
+    "ceil",
+    "clamp",
+    "clamp_",
+    "clamp_max",
+    "clamp_min",
+    "cos",
+    "cumsum",
+    "erf",
+    "exp",
+    "floor",
+    "hardtanh",
+    "hardtanh_",
+    "imag",
+    "leaky_relu",
+    "leaky_relu_",
+    "log",
+    "max",
+    "maximum",
+    "min",
+    "minimum",
+    "neg",
+    "pow",
+    "reciprocal",
+    "relu",
+    "relu_",
+    "relu6",
+    "remainder",
+    "round",
+    "rsqrt",
+    "rsub",
+    "sigmoid",
+    "sign",
+    "sin",
+    "sqrt",
+    "square",
+    "sub",
+    "sub_",
+    "tanh",
+]
+
+HANDLES: dict[str, Callable] = {
+    **{f"aten::{name}": _free for name in _FREE},
+    **{f"aten::{name}": _per_output(1, 2) for name in _ELEMENTWISE},
+    **{f"aten::{name}": _per_output(1, 6) for name in ("mul", "mul_", "div", "div_")},
+    **{f"aten::{name}": _per_output(4) for name in ("gelu", "silu", "silu_", "softplus", "hardswish")},
+    **{f"aten::{name}": _per_input(1) for name in ("sum", "mean", "amax", "amin", "argmax", "argmin", "prod")},
+    **{f"aten::{name}": _per_input(2) for name in ("norm", "linalg_vector_norm", "frobenius_norm")},
+    **{f"aten::{name}": _per_input(3) for name in ("var", "std")},
+    **{f"aten::{name}": _per_output(SOFTMAX) for name in ("softmax", "log_softmax", "_softmax")},
+    **{f"aten::{name}": _per_output(2) for name in ("batch_norm",)},  # a scale and a shift in evaluation
+    **{f"aten::{name}": _per_output(5) for name in ("layer_norm", "group_norm", "instance_norm")},
+    **{f"aten::{name}": _pool for name in ("max_pool2d", "max_pool3d", "avg_pool2d", "avg_pool3d")},
+    **{
+        f"aten::{name}": _per_input(1) for name in ("adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool2d")
+    },
+    **{
+        f"aten::upsample_{name}": _per_output(price)
+        for name, price in (("bilinear2d", 7), ("linear1d", 3), ("trilinear3d", 15))
+    },
+    "aten::upsample_nearest2d": _free,
+    "aten::grid_sampler": _per_output(7),
+    "aten::baddbmm": _baddbmm,
+    "aten::_convolution_mode": _same_conv,
+    "aten::scaled_dot_product_attention": _sdpa,
+    **{
+        f"aten::fft_{name}": _fft
+        for name in ("rfft", "irfft", "rfft2", "irfft2", "rfftn", "irfftn", "fft", "ifft", "fftn", "ifftn")
+    },
+    "vidops::correlate": _correlate,
+    "vidops::aggregate": _aggregate,
+}
+for _name in ("addmm", "bmm", "_convolution", "einsum", "matmul", "mm", "linear"):
+    HANDLES[f"aten::{_name}"] = _macs(FlopCountAnalysis(nn.Identity(), torch.zeros(1))._op_handles[f"aten::{_name}"])
