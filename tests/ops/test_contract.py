@@ -1,0 +1,264 @@
+"""One contract for every operator of the zoo."""
+
+import inspect
+import itertools
+
+import pytest
+import torch
+
+from vidops_cli.models import SLOTS
+from vidops_cli.ops import OPS
+
+CHANNELS = 16
+GRID = (3, 4, 5)
+
+# option values that the card's own choices and the opposite of each flag do not give
+MORE = {
+    "conv2d": [{"kernel": 1}, {"kernel": 5, "bias": True}, {"stride": 2}],
+    "conv3d": [{"kernel": (1, 3, 3)}, {"kernel": (3, 1, 5), "bias": True}, {"stride": 2}],
+    "tsm": [{"fold_div": 2}, {"fold_div": 3}],
+    "self_attention": [{"heads": 2}],
+    "motion_squeeze": [
+        {"reduced": 8, "max_displacement": 1},
+        {"sigma": 1.5},
+        {"temperature": 0.1},
+        {"displacement": "soft_argmax", "confidence": False},
+    ],
+    "lisa": [
+        {"heads": 2, "patterns": 3},
+        {"patterns": 1},
+        *(
+            {
+                "patterns": 2,
+                "grid": (2, 3, 4),
+                **dict(zip(("phi", "rpe", "padding", "window", "shared"), chosen, strict=True)),
+            }
+            for chosen in itertools.product(
+                ("identity", "softmax", "l2", "gelu"),
+                ("dense", "fourier", "separable"),
+                ("zero", "circular"),
+                (None, (1, 3, 5)),
+                (False, True),
+            )
+        ),
+    ],
+}
+
+
+def variants(card):
+    """Mappings of options: the defaults, each choice, each flag turned, and MORE."""
+    found = [{}, *MORE.get(card.name, [])]
+    for name, option in card.options.items():
+        found += [{name: choice} for choice in option.choices if choice != option.default]
+        found += [{name: not option.default}] if option.type == "bool" else []
+    return found
+
+
+EVERY = [pytest.param(card, id=name) for name, card in OPS.items()]
+EVERY_VARIANT = [
+    pytest.param(card, options, id="-".join([name, *(f"{key}={value}" for key, value in options.items())]))
+    for name, card in OPS.items()
+    for options in variants(card)
+]
+
+
+def make(card, **options):
+    torch.manual_seed(0)
+    return card.load()(CHANNELS, **options)
+
+
+def clip(frames=GRID[0], batch=2, dtype=torch.float32):
+    return torch.randn(batch, CHANNELS, frames, *GRID[1:], generator=torch.Generator().manual_seed(1), dtype=dtype)
+
+
+def with_gradients(function, x, op):
+    """The output, and the gradients of its weighted sum to the input and to each parameter."""
+    x = x.detach().requires_grad_()
+    y = function(x)
+    weigh = torch.randn(y.shape, generator=torch.Generator().manual_seed(2), dtype=y.dtype)
+    found = torch.autograd.grad((y * weigh).sum(), [x, *op.parameters()])
+    return dict(
+        zip(["output", "input", *(name for name, _ in op.named_parameters())], [y.detach(), *found], strict=True)
+    )
+
+
+def test_the_zoo_is_walked():
+    assert len(OPS) == len(EVERY) >= 6
+    assert all(name == card.name for name, card in OPS.items())
+
+
+@pytest.mark.parametrize("card", EVERY)
+def test_every_option_is_tried(card):
+    tried = {name for options in variants(card) for name, value in options.items() if value != card.defaults[name]}
+    tried |= {"grid"} if any("grid" in options for options in variants(card)) else set()
+    assert tried == set(card.options)
+
+
+@pytest.mark.parametrize("card", EVERY)
+def test_card_is_the_signature(card):
+    parameters = list(inspect.signature(card.load()).parameters.values())
+    assert [parameters[0].name, parameters[0].kind] == ["channels", inspect.Parameter.POSITIONAL_OR_KEYWORD]
+    rest = [p for p in parameters[1:] if p.name != "out_channels"]
+    assert all(p.kind is inspect.Parameter.KEYWORD_ONLY for p in parameters[1:])
+    assert {p.name: p.default for p in rest} == card.defaults
+    for name, option in card.options.items():
+        assert type(option.default) in {"int": (int,), "float": (float,), "bool": (bool,), "str": (str,)}.get(
+            option.type, (tuple, type(None))
+        ), name
+        assert option.problem(option.default) is None
+        assert not option.choices or option.default in option.choices
+        assert option.help
+    assert all((card.title, card.paper, card.equation, card.status))
+    assert card.slot in (*SLOTS, "mixer")
+    assert card.load().__name__ == card.cls
+
+
+@pytest.mark.parametrize("card", EVERY)
+def test_unknown_and_positional_options_are_refused(card):
+    with pytest.raises(TypeError, match="no_such_option"):
+        card.load()(CHANNELS, no_such_option=1)
+    with pytest.raises(TypeError, match="positional"):
+        card.load()(CHANNELS, 8)
+
+
+@pytest.mark.parametrize("card", EVERY)
+def test_choices_are_the_only_values(card):
+    for name, option in card.options.items():
+        if option.choices:
+            with pytest.raises(ValueError, match=name):
+                make(card, **{name: "no_such_choice"})
+
+
+@pytest.mark.parametrize("card", EVERY)
+def test_lists_of_a_recipe_are_taken(card):
+    """YAML knows lists, no tuples."""
+    for name, option in card.options.items():
+        if option.type.startswith("ints"):
+            value = option.default or (3, 3, 3)
+            op, other = make(card, **{name: list(value)}).eval(), make(card, **{name: value}).eval()
+            assert torch.equal(op(clip()), other(clip()))
+
+
+@pytest.mark.parametrize("card, options", EVERY_VARIANT)
+@pytest.mark.parametrize("frames", [1, 2, 7])
+def test_shape_is_kept(card, options, frames):
+    op, x = make(card, **options), clip(frames)
+    if frames < card.min_frames:
+        with pytest.raises(ValueError) as refused:
+            op(x)
+        message, hint = refused.value.args
+        assert str(frames) in message
+        assert "T >=" in hint
+        return
+    stride = options.get("stride", 1)
+    assert op(x).shape == (2, CHANNELS, frames, -(-4 // stride), -(-5 // stride))
+
+
+@pytest.mark.parametrize("card", EVERY)
+def test_out_channels_where_it_makes_sense(card):
+    takes = "out_channels" in inspect.signature(card.load()).parameters
+    if takes:
+        assert make(card, out_channels=3)(clip()).shape == (2, 3, *GRID)
+    assert takes == (card.name in ("conv2d", "conv3d"))
+
+
+@pytest.mark.parametrize("card, options", EVERY_VARIANT)
+def test_gradients_reach_every_parameter(card, options):
+    op = make(card, **options)
+    found = with_gradients(op, clip(), op)
+    assert len(found) == 2 + len(list(op.parameters()))
+    for name, value in found.items():
+        assert value.isfinite().all(), name
+        assert value.abs().max() > 0, name
+
+
+@pytest.mark.parametrize("card, options", EVERY_VARIANT)
+def test_state_dict_round_trip(card, options):
+    op = make(card, **options).train()
+    op(clip())  # running statistics that are not the initial ones
+    other = card.load()(CHANNELS, **options)
+    assert other.load_state_dict(op.state_dict(), strict=True)
+    assert torch.equal(other.eval()(clip()), op.eval()(clip()))
+
+
+@pytest.mark.parametrize("card", EVERY)
+def test_items_of_a_batch_are_independent(card):
+    op, x = make(card).eval(), clip(batch=3)
+    y = op(x)
+    for i in range(3):
+        torch.testing.assert_close(y[i : i + 1], op(x[i : i + 1]))
+
+
+@pytest.mark.parametrize("card", EVERY)
+def test_input_is_left_alone_and_calls_repeat(card):
+    op, x = make(card).eval(), clip()
+    before = x.clone()
+    assert torch.equal(op(x), op(x))
+    assert torch.equal(x, before)
+
+
+@pytest.mark.parametrize("card, options", EVERY_VARIANT)
+def test_bfloat16_autocast(card, options):
+    op = make(card, **options)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = with_gradients(op, clip(), op)
+    assert len(found) == 2 + len(list(op.parameters()))
+    for name, value in found.items():
+        assert value.isfinite().all(), name
+
+
+LAYOUTS = {
+    "channels_last_3d": lambda x: x.contiguous(memory_format=torch.channels_last_3d),
+    "transposed": lambda x: x.transpose(3, 4).contiguous().transpose(3, 4),
+    "batch_inside": lambda x: x.transpose(0, 2).contiguous().transpose(0, 2),
+    "strided": lambda x: x.repeat_interleave(2, dim=2)[:, :, ::2],
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("card", EVERY)
+def test_any_memory_layout(card, layout):
+    op, x = make(card).eval(), clip()
+    changed = LAYOUTS[layout](x)
+    assert not changed.is_contiguous()
+    ours, true = with_gradients(op, changed, op), with_gradients(op, x, op)
+    for name, value in true.items():
+        torch.testing.assert_close(ours[name], value, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("card", EVERY)
+def test_prints_its_options(card):
+    op = make(card)
+    assert op.extra_repr()
+    assert repr(op).startswith(f"{card.cls}(")
+
+
+def relative_error(a, b):
+    return ((a - b).abs().max() / b.abs().max().clamp(min=1)).item()
+
+
+@pytest.mark.parametrize("card, options", EVERY_VARIANT)
+def test_equals_its_textbook_form(card, options):
+    """float64: all to 1e-9. float32: outputs to 1e-5; gradients too, where the textbook form itself rounds no worse."""
+    textbook = card.textbook()
+
+    def both(dtype):
+        op, x = make(card, **options).to(dtype).eval(), clip().to(dtype)
+        return with_gradients(op, x, op), with_gradients(lambda x: textbook(op, x), x, op)
+
+    (ours, true), (ours32, true32) = both(torch.float64), both(torch.float32)
+    assert ours.keys() == true.keys() == ours32.keys()
+    for name, value in true.items():
+        assert relative_error(ours[name], value) < 1e-9, name
+    assert relative_error(ours32["output"], true32["output"]) < 1e-5
+    rounding = max(relative_error(true32[name].double(), value) for name, value in true.items())
+    for name, value in true.items():
+        assert relative_error(ours32[name].double(), value) < max(1e-5, 10 * rounding), name
+
+
+@pytest.mark.parametrize("card", EVERY)
+@pytest.mark.parametrize("grid", [(2, 1, 1), (2, 1, 6), (4, 6, 6)])
+def test_equals_its_textbook_form_on_other_grids(card, grid):
+    op = make(card).double().eval()
+    x = torch.randn(1, CHANNELS, *grid, dtype=torch.float64)
+    torch.testing.assert_close(op(x), card.textbook()(op, x))

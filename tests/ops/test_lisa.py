@@ -1,0 +1,167 @@
+import itertools
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from vidops_cli.ops.lisa import MODES, LiSA
+
+GRID = (2, 2, 3)
+POSITIONS = list(itertools.product(*map(range, GRID)))
+
+
+def make(channels=4, **options):
+    torch.manual_seed(0)
+    op = LiSA(channels, **{"heads": 2, "patterns": 3, "grid": GRID, **options}).double()
+    for table in op.parameters(recurse=False):  # larger than the initial noise, so that every offset counts
+        torch.nn.init.normal_(table)
+    return op
+
+
+def phi(s, name):
+    """The code of one position from its list of patterns."""
+    if name == "softmax":
+        return [math.exp(a) / sum(map(math.exp, s)) for a in s]
+    if name == "l2":
+        return [a / math.sqrt(sum(b * b for b in s) + 1e-6) for a in s]
+    if name == "gelu":
+        return [a * (1 + math.erf(a / math.sqrt(2))) / 2 for a in s]
+    return s
+
+
+def entry(table, n, m, padding):
+    """table[m - n], or that of the nearest copy of m on the torus."""
+    offset = [b - a for a, b in zip(n, m, strict=True)]
+    if padding == "circular":
+        offset = [(d + size // 2) % size - size // 2 for d, size in zip(offset, GRID, strict=True)]
+    return table[tuple(d + size - 1 for d, size in zip(offset, GRID, strict=True))]
+
+
+@pytest.mark.parametrize("padding", ["zero", "circular"])
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("name", ["identity", "softmax", "l2", "gelu"])
+@torch.no_grad()
+def test_equation_as_loops(name, shared, padding):
+    op = make(phi=name, shared=shared, padding=padding)
+    x = torch.randn(1, 4, *GRID, dtype=torch.float64)
+    y = torch.zeros(4, *GRID, dtype=torch.float64)
+    for h in range(2):
+        P, R = (table[0 if shared else h] for table in (op.P, op.R))  # D, offsets
+        width = slice(2 * h, 2 * h + 2)
+        q, k, v = ({n: op.qkv(x[(0, slice(None), *n)])[4 * i : 4 * i + 4][width] for n in POSITIONS} for i in range(3))
+        for n in POSITIONS:
+            s = [
+                sum((entry(P[d], n, m, padding) * (q[n] @ k[m])).item() for m in POSITIONS) / math.sqrt(2)
+                for d in range(3)
+            ]
+            code = phi(s, name)
+            for d, m in itertools.product(range(3), POSITIONS):
+                y[(width, *n)] += code[d] * entry(R[d], n, m, padding) * v[m]
+    true = op.proj(y.movedim(0, -1)).movedim(-1, 0)
+    torch.testing.assert_close(op(x)[0], true)
+
+
+@pytest.mark.parametrize("rpe", ["dense", "fourier", "separable"])
+def test_other_grids_than_the_one_it_was_made_for(rpe):
+    op = make(rpe=rpe)
+    for grid in [(1, 4, 6), (2, 2, 3), (3, 5, 5), (1, 1, 1)]:
+        sizes = tuple(2 * size - 1 for size in grid)
+        assert all(table.shape == (2, 3, *sizes) for table in op.tables(grid))
+        x = torch.randn(2, 4, *grid, dtype=torch.float64)
+        assert op(x).shape == x.shape
+        assert op(x).isfinite().all()
+
+
+def test_dense_tables_are_interpolated_about_their_centre():
+    op = make()
+    P, R = op.tables(GRID)
+    assert P is op.P
+    assert R is op.R
+    grown, _ = op.tables((3, 4, 6))
+    torch.testing.assert_close(grown, F.interpolate(op.P, (5, 7, 11), mode="trilinear", align_corners=True))
+    torch.testing.assert_close(grown[:, :, 2, 3, 5], op.P[:, :, 1, 1, 2])  # offset 0 stays offset 0
+    torch.testing.assert_close(grown[:, :, 0, 6, 10], op.P[:, :, 0, 2, 4])  # the farthest stays the farthest
+
+
+def test_separable_tables_are_products_of_their_axes():
+    op = make(rpe="separable")
+    P, _ = op.tables(GRID)
+    for h, d, t, y, x in itertools.product(range(2), range(3), range(3), range(3), range(5)):
+        torch.testing.assert_close(P[h, d, t, y, x], op.P_t[h, d, t] * op.P_h[h, d, y] * op.P_w[h, d, x])
+
+
+def test_fourier_tables_are_sums_of_waves():
+    op = make(rpe="fourier")
+    _, R = op.tables((1, 3, 4))
+    assert op.R.shape == (2, 3, MODES, MODES, MODES, 8)
+    for y, x in itertools.product(range(5), range(7)):
+        u, v = y / 2 - 1, x / 3 - 1  # -1 .. 1 over the offsets
+        true = 0
+        for a, b, c, kind in itertools.product(range(MODES), range(MODES), range(MODES), range(8)):
+            waves = [(math.cos, math.sin)[kind >> bit & 1] for bit in (2, 1, 0)]
+            true = true + op.R[:, :, a, b, c, kind] * waves[0](0) * waves[1](math.pi * b * u) * waves[2](
+                math.pi * c * v
+            )
+        torch.testing.assert_close(R[:, :, 0, y, x], true)
+
+
+@pytest.mark.parametrize("rpe", ["dense", "fourier", "separable"])
+@pytest.mark.parametrize("padding", ["zero", "circular"])
+@torch.no_grad()
+def test_window_restricts_the_influence(rpe, padding):
+    """y[n] depends on x[m] exactly where m lies in the window around n."""
+    window, grid, source = (1, 3, 5), (3, 6, 7), (1, 2, 1)
+    op = make(rpe=rpe, window=window, padding=padding)
+    x = torch.randn(1, 4, *grid, dtype=torch.float64)
+    other = x.clone()
+    other[(0, slice(None), *source)] += 1
+    change = (op(x) - op(other)).abs().amax((0, 1))
+    seen = 0
+    for n in itertools.product(*map(range, grid)):
+        distance = [abs(a - b) for a, b in zip(n, source, strict=True)]
+        if padding == "circular":
+            distance = [min(d, size - d) for d, size in zip(distance, grid, strict=True)]
+        inside = all(d <= width // 2 for d, width in zip(distance, window, strict=True))
+        seen += inside
+        assert (change[n] > 1e-6) if inside else (change[n] < 1e-12), n
+    assert seen == {"zero": 3 * 4, "circular": 3 * 5}[padding]
+
+
+@torch.no_grad()
+def test_without_a_window_all_positions_see_all():
+    op = make()
+    x = torch.randn(1, 4, *GRID, dtype=torch.float64)
+    other = x.clone()
+    other[0, :, 0, 0, 0] += 1
+    assert (op(x) - op(other)).abs().amax((0, 1)).min() > 1e-6
+
+
+@torch.no_grad()
+def test_starts_near_a_delta_and_a_local_average():
+    op = LiSA(16, heads=2, grid=(1, 5, 5))
+    P, R = (table.mean((0, 1))[0] for table in (op.P, op.R))
+    assert P[4, 4] > 0.9
+    assert P.flatten().topk(2).values[1] < 0.1
+    torch.testing.assert_close(R[4, 3] / R[4, 4], torch.tensor(0.5).exp().reciprocal(), atol=0.2, rtol=0)
+    assert op.P.std(1).min() > 0  # the patterns differ
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"heads": 3},
+        {"heads": 0},
+        {"patterns": 0},
+        {"phi": "relu"},
+        {"rpe": "sparse"},
+        {"padding": "reflect"},
+        {"window": (1, 2, 3)},
+        {"window": (3, 3)},
+        {"grid": (0, 4, 4)},
+        {"grid": (4, 4)},
+    ],
+)
+def test_refuses(options):
+    with pytest.raises(ValueError, match=next(iter(options))):
+        LiSA(4, **{"heads": 2, **options})

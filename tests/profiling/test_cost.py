@@ -1,0 +1,210 @@
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from vidops_cli.functional import aggregate, correlate, relative_conv
+from vidops_cli.models import MODELS
+from vidops_cli.ops import OPS
+from vidops_cli.profiling.cost import Cost, count
+from vidops_cli.profiling.executed import executed
+from vidops_cli.profiling.handles import SOFTMAX
+
+
+class Call(nn.Module):
+    """A function as a module."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, *inputs):
+        return self.function(*inputs)
+
+
+def test_convolutions():
+    x = torch.randn(2, 6, 9, 10)
+    cost = count(nn.Conv2d(6, 8, (3, 5), stride=2, padding=(1, 2), groups=2), x)
+    assert cost == Cost(8 * 3 * 15 + 8, 2 * 8 * 5 * 5 * 3 * 15, 0, ())
+    assert cost.flops == 2 * cost.macs
+    assert count(nn.Conv3d(4, 5, 3, padding=1), torch.randn(1, 4, 3, 6, 7)).macs == 5 * 3 * 6 * 7 * 4 * 27
+    assert count(nn.Conv2d(6, 4, (3, 5), padding="same"), x) == Cost(364, 2 * 4 * 90 * 6 * 15, 0, ())
+    assert count(nn.Conv2d(6, 6, 3, padding="same", groups=6), x).macs == 2 * 6 * 90 * 9
+
+
+def test_matrix_products():
+    x = torch.randn(2, 7, 12)
+    assert count(nn.Linear(12, 5), x) == Cost(65, 2 * 7 * 12 * 5, 0, ())
+    a, b, c = torch.randn(3, 4, 6), torch.randn(3, 6, 5), torch.randn(3, 4, 5)
+    for function in (torch.bmm, torch.matmul, lambda a, b: torch.einsum("bik,bkj->bij", a, b)):
+        assert count(Call(function), a, b).macs == 3 * 4 * 5 * 6
+    assert count(Call(torch.baddbmm), c, a, b) == Cost(0, 3 * 4 * 5 * 6, 0, ())
+    assert count(Call(torch.mm), a[0], b[0]).macs == 4 * 5 * 6
+
+
+def test_attention():
+    q, k, v = torch.randn(2, 3, 10, 8), torch.randn(2, 3, 12, 8), torch.randn(2, 3, 12, 6)
+    cost = count(Call(F.scaled_dot_product_attention), q, k, v)
+    assert cost == Cost(0, 6 * 10 * 12 * (8 + 6), SOFTMAX * 6 * 10 * 12, ())
+
+
+@pytest.mark.parametrize("groups", [1, 2, 8])
+def test_correlation_and_aggregation(groups):
+    q, v = torch.randn(2, 8, 3, 5, 6), torch.randn(2, 8, 3, 5, 6)
+    w = torch.randn(2, groups, 27, 3, 5, 6)
+    one = 2 * 8 * 90 * 27
+    ours = Call(lambda q, k: correlate(q, k, (3, 3, 3), groups=groups))
+    assert count(ours, q, v) == Cost(0, one, 0, ())
+    assert count(Call(lambda w, v: aggregate(w, v, (3, 3, 3))), w, v) == Cost(0, one, 0, ())
+
+
+def test_the_counter_of_torch_knows_our_primitives():
+    q, v, w = torch.randn(2, 8, 3, 5, 6), torch.randn(2, 8, 3, 5, 6), torch.randn(2, 2, 9, 3, 5, 6)
+    with FlopCounterMode(display=False) as told:
+        correlate(q, v, (1, 3, 3), groups=2)
+        aggregate(w, v, (1, 3, 3))
+    assert told.get_total_flops() == 2 * 2 * (2 * 8 * 90 * 9)
+
+
+def fft(n):
+    return 2.5 * n * math.log2(n)
+
+
+@pytest.mark.parametrize(
+    "function, shape, price",
+    [
+        (torch.fft.rfft, (3, 16), 3 * fft(16)),
+        (torch.fft.rfft, (3, 15), 3 * fft(15)),
+        (lambda x: torch.fft.rfft(x, 32), (3, 20), 3 * fft(32)),
+        (lambda x: torch.fft.rfft(x, 27), (3, 20), 3 * fft(27)),
+        (lambda x: torch.fft.rfft(x, dim=0), (16, 3), 3 * fft(16)),
+        (torch.fft.rfft2, (3, 8, 12), 3 * fft(96)),
+        (lambda x: torch.fft.rfftn(x, dim=(-3, -2, -1)), (2, 3, 4, 6), 2 * fft(72)),
+        (lambda x: torch.fft.rfftn(x, (5, 8, 9), dim=(-3, -2, -1)), (2, 3, 4, 6), 2 * fft(360)),
+    ],
+)
+def test_real_transforms(function, shape, price):
+    x = torch.randn(shape)
+    cost = count(Call(function), x)
+    assert cost == Cost(0, 0, round(price), ())
+    assert executed(function, x) == pytest.approx(price, abs=1)
+
+
+@pytest.mark.parametrize(
+    "function, shape, price",
+    [
+        (torch.fft.irfft, (3, 9), 3 * fft(16)),
+        (lambda x: torch.fft.irfft(x, 15), (3, 8), 3 * fft(15)),
+        (torch.fft.irfft2, (3, 8, 7), 3 * fft(96)),
+        (lambda x: torch.fft.irfftn(x, (5, 8, 9), dim=(-3, -2, -1)), (2, 5, 8, 5), 2 * fft(360)),
+    ],
+)
+def test_inverse_real_transforms(function, shape, price):
+    x = torch.randn(shape, dtype=torch.complex64)
+    assert count(Call(function), x) == Cost(0, 0, round(price), ())
+
+
+def test_complex_transforms_cost_twice_as_much():
+    x = torch.randn(3, 16, dtype=torch.complex64)
+    assert count(Call(torch.fft.fft), x).other_flops == 2 * 3 * fft(16)
+    assert count(Call(torch.fft.ifft), x).other_flops == 2 * 3 * fft(16)
+
+
+def test_relative_convolution_is_three_real_transforms_and_a_product():
+    x, table = torch.randn(2, 3, 1, 6, 8), torch.randn(3, 1, 11, 15)
+    n = 12 * 15
+    product = 6 * 2 * 3 * 12 * (15 // 2 + 1)
+    cost = count(Call(relative_conv), x, table)
+    assert cost.macs == 0
+    assert cost.other_flops == pytest.approx((2 * 3 + 3 + 2 * 3) * fft(n) + product, rel=0.01)
+
+
+def test_elementwise_operations_are_other():
+    x = torch.randn(4, 10)
+    assert count(Call(lambda x: (x * 2 + 1).relu()), x) == Cost(0, 0, 120, ())
+    assert count(Call(lambda x: x.softmax(1)), x) == Cost(0, 0, SOFTMAX * 40, ())
+    assert count(Call(lambda x: x.t().reshape(-1)), x) == Cost(0, 0, 0, ())
+    assert count(nn.BatchNorm1d(10), x) == Cost(20, 0, 80, ())
+
+
+@pytest.mark.parametrize("function, name", [(torch.erfinv, "aten::erfinv"), (torch.logdet, "aten::logdet")])
+def test_an_operation_that_no_handle_knows_is_named(function, name):
+    assert count(Call(lambda x: function(x) + 1), torch.eye(3)).uncounted == (name,)
+
+
+def test_all_of_our_operators_are_counted():
+    seen = 0
+    for card in OPS.values():
+        choices = [{name: choice} for name, option in card.options.items() for choice in option.choices]
+        flags = [{name: not option.default} for name, option in card.options.items() if option.type == "bool"]
+        windows = [{"window": (1, 3, 3)}] if "window" in card.options else []
+        for options in [{}, *choices, *flags, *windows]:
+            torch.manual_seed(0)
+            op = card.load()(16, **options)
+            cost = count(op, torch.randn(1, 16, 3, 6, 5))
+            assert cost.uncounted == (), card.name
+            assert cost.params == sum(p.numel() for p in op.parameters())
+            assert op.training
+            seen += 1
+    assert seen >= 20
+
+
+def test_operators_by_hand():
+    def cost(name, channels=16, grid=(3, 6, 5), **options):
+        return count(OPS[name].load()(channels, **options), torch.randn(2, channels, *grid))
+
+    n = 3 * 6 * 5
+    assert cost("conv2d").macs == 2 * n * 16 * 16 * 9
+    assert cost("conv3d").macs == 2 * n * 16 * 16 * 27
+    assert cost("tsm") == Cost(0, 0, 0, ())
+    assert cost("self_attention").macs == 2 * (n * 4 * 16 * 16 + 2 * n * n * 16)
+    assert cost("lisa").macs == 2 * n * 4 * 16 * 16
+    pairs = 2 * 2 * 30  # of frames, on the map
+    matching = 2 * n * 16 * 64 + pairs * 64 * 15 * 15
+    refining = 3 * 49 + 3 * 16 + 16 * 9 + 16 * 32 + 32 * 9 + 32 * 64 + 64 * 9 + 64 * 16
+    read = cost("motion_squeeze").macs - matching - 2 * n * refining
+    assert read == pairs * 225 * 2  # the expected displacement, a matrix product
+
+
+def test_a_network_as_published():
+    """ResNet-18 with TSM: 14.636 G, MotionSqueeze after res3: 0.079 G, as the released code counts at 174 classes."""
+    network = MODELS["resnet18"].build(classes=174, ops=[{"op": "tsm"}, {"op": "motion_squeeze", "at": "res3"}])
+    cost = count(network, torch.randn(1, 3, 8, 224, 224))
+    assert cost.macs == pytest.approx(14.636e9 + 0.079e9, rel=1e-3)
+    assert cost.uncounted == ()
+
+
+# --- what really runs -----------------------------------------------------------------------------------------------
+
+
+def test_executed_counts_matrix_products_and_what_stands_beside_them():
+    a, b = torch.randn(3, 4, 6), torch.randn(3, 6, 5)
+    assert executed(torch.bmm, a, b) == 2 * 3 * 4 * 5 * 6
+    assert executed(lambda a, b: (a @ b).relu(), a, b) == 2 * 3 * 4 * 5 * 6 + 60
+    assert executed(lambda a: a.t(), a[0]) == 0
+
+
+def test_executed_sees_inside_our_primitives():
+    """A row of queries against the padded rows of keys around it, of which the window keeps a band."""
+    B, C, T, H, W = 2, 8, 3, 5, 6
+    L, U, V = 1, 3, 3
+    q, k, w = torch.randn(B, C, T, H, W), torch.randn(B, C, T, H, W), torch.randn(B, 2, L * U * V, T, H, W)
+    products = 2 * B * T * H * L * W * U * (W + V - 1) * C
+    for found in (
+        executed(lambda q, k: correlate(q, k, (L, U, V), groups=2), q, k),
+        executed(lambda w, v: aggregate(w, v, (L, U, V)), w, k),
+    ):
+        assert products <= found < 1.5 * products
+
+
+def test_executed_of_the_fourier_form_grows_more_slowly_than_attention():
+    def ratio(name):
+        op = OPS[name].load()(16)
+        small, large = (executed(op, torch.randn(1, 16, 1, size, size)) for size in (8, 32))
+        return large / small
+
+    assert ratio("self_attention") > 60  # 16 times the positions
+    assert 16 < ratio("lisa") < 40

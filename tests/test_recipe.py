@@ -1,0 +1,596 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from vidops_cli.cli.common import known
+from vidops_cli.recipe import Problem, Recipe, RecipeError, dump, load, resolve
+
+GOOD = """\
+title: a test
+data:
+  name: video_folder
+  root: videos
+model:
+  name: resnet_tiny
+  ops:
+    - op: tsm
+      options: {fold_div: 4}
+train:
+  epochs: 2
+  batch: 4
+  optimizer:
+    lr: 1e-3
+"""
+ROWS = """\
+ablation:
+  seeds: [0, 1]
+  rows:
+    - name: plain
+    - name: slow
+      set:
+        train.optimizer.lr: 1e-4
+"""
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(text: str, name: str = "recipe.yaml") -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.fixture
+def read(write):
+    """The recipe of a text, with overrides."""
+    return lambda text, *overrides: load(write(text), known(), list(overrides))
+
+
+@pytest.fixture
+def problems(write):
+    """All problems of a text."""
+
+    def problems(text: str, *overrides: str) -> list[Problem]:
+        with pytest.raises(RecipeError) as error:
+            load(write(text), known(), list(overrides))
+        for problem in error.value.problems:
+            assert problem.message and problem.hint
+            assert "\n" not in problem.message + problem.hint
+        return error.value.problems
+
+    return problems
+
+
+def the_one(found: list[Problem]) -> Problem:
+    assert len(found) == 1, found
+    return found[0]
+
+
+def line(problem: Problem) -> int:
+    """The line of a problem in recipe.yaml."""
+    file, _, number = problem.where.rpartition(":")
+    assert file.endswith("recipe.yaml")
+    return int(number)
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_good_recipe_and_its_defaults(read):
+    told = read(GOOD)
+    assert told.train.optimizer.lr == 0.001
+    assert told.data.num_frames == 8
+    assert told.model.ops[0].options == {"fold_div": 4}
+    assert told.model.ops[0].at == "all"
+    assert told.ablation is None
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("1e-3", 1e-3), ("4E2", 400), ("2.5e-1", 0.25), ("0.1", 0.1), ("3", 3), ("1.e+1", 10)]
+)
+def test_numbers(read, text, value):
+    assert read(GOOD.replace("1e-3", text)).train.optimizer.lr == value
+
+
+@pytest.mark.parametrize("text", ["fast", "'1e-3'", "true", "1e", "e3", ".inf", "0", "-1e-3"])
+def test_what_is_no_learning_rate(problems, text):
+    assert line(the_one(problems(GOOD.replace("1e-3", text)))) == 14
+
+
+def test_base_is_merged_key_by_key(read, write):
+    write(GOOD.replace("batch: 4", "batch: 4\n  seed: 7"), "base.yaml")
+    told = read("base: base.yaml\ntitle: above\ntrain:\n  epochs: 5\n  optimizer: {momentum: 0.5}\nmodel: {ops: []}\n")
+    assert told.title == "above"
+    assert (told.train.epochs, told.train.batch, told.train.seed) == (5, 4, 7)
+    assert (told.train.optimizer.lr, told.train.optimizer.momentum) == (0.001, 0.5)
+    assert told.model.name == "resnet_tiny"
+    assert told.model.ops == []
+
+
+def test_base_in_another_folder_and_its_lines(read, problems, write):
+    write(GOOD, "base/below.yaml")
+    assert read("base: base/below.yaml\n").train.epochs == 2
+    write(GOOD.replace("epochs: 2", "epochs: many"), "base/below.yaml")
+    problem = the_one(problems("base: base/below.yaml\ntitle: above\n"))
+    assert problem.where.endswith("base/below.yaml:11")
+
+
+def test_a_base_may_stand_on_another(read, write):
+    write(GOOD.replace("batch: 4", "batch: 4\n  seed: 7"), "base/lowest.yaml")
+    write("base: lowest.yaml\ntrain: {epochs: 3, batch: 5}\n", "base/middle.yaml")
+    told = read("base: base/middle.yaml\ntrain: {epochs: 9}\n")
+    assert (told.train.epochs, told.train.batch, told.train.seed) == (9, 5, 7)
+
+
+def test_a_recipe_that_is_its_own_base(problems, write):
+    write("base: recipe.yaml\n" + GOOD, "middle.yaml")
+    assert "base" in the_one(problems("base: middle.yaml\n")).message
+    assert "base" in the_one(problems("base: recipe.yaml\n")).message
+
+
+def test_a_missing_base(problems, write):
+    write(GOOD, "nowhere_near.yaml")
+    problem = the_one(problems(GOOD + "base: nowhere_nearr.yaml\n"))
+    assert line(problem) == 15
+    assert "nowhere_nearr.yaml" in problem.message and "nowhere_near.yaml" in problem.hint
+
+
+def test_base_is_one_file(problems):
+    assert line(the_one(problems(GOOD + "base: [a.yaml, b.yaml]\n"))) == 15
+
+
+# --- overrides --------------------------------------------------------------------------------------------------------
+
+
+def test_overrides(read):
+    told = read(
+        GOOD,
+        "train.epochs=9",
+        "train.optimizer.lr=2e-2",
+        "data.crop=16",
+        "model.ops.0.options.fold_div=8",
+        "model.ops.0.at=[res2, res3.0]",
+        "title=with = sign",
+        "train.schedule.warmup=0.1",
+    )
+    assert told.train.epochs == 9
+    assert told.train.optimizer.lr == 0.02
+    assert told.data.crop == 16
+    assert told.model.ops[0].options == {"fold_div": 8}
+    assert told.model.ops[0].at == ["res2", "res3.0"]
+    assert told.title == "with = sign"
+    assert told.train.schedule.warmup == 0.1
+
+
+def test_a_later_override_wins(read):
+    assert read(GOOD, "train.epochs=3", "train.epochs=4").train.epochs == 4
+
+
+@pytest.mark.parametrize("text", ["train.epochs", "=3", "train epochs=3", "--train.epochs=3", "train..epochs=3", ""])
+def test_what_is_no_override(read, text):
+    with pytest.raises(ValueError, match="not an override") as error:
+        read(GOOD, text)
+    assert "key=value" in error.value.args[1]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "train.epochs=many",
+        "train.epochs=",
+        "train.epoch=3",
+        "train.epochs.more=3",
+        "trian.epochs=3",
+        "model.ops.3.op=tsm",
+        "model.ops.first.op=tsm",
+        "model.ops.0.op=tms",
+        "model.ops=[{op: tsm, options: {fold_div: x}}]",
+        "data.0=1",
+        "train=3",
+    ],
+)
+def test_a_bad_override_is_reported_where_it_was_written(problems, text):
+    assert the_one(problems(GOOD, text)).where == text
+
+
+def test_an_override_that_is_no_yaml(problems):
+    assert the_one(problems(GOOD, "model.ops=[{")).where.startswith("model.ops=[{")
+
+
+# --- what is wrong, and where -----------------------------------------------------------------------------------------
+
+
+def test_unknown_key_names_the_line_and_the_nearest_key(problems):
+    problem = the_one(problems(GOOD.replace("  batch: 4", "  batch: 4\n  label_smothing: 0.1")))
+    assert line(problem) == 13
+    assert "train.label_smothing" in problem.message
+    assert "label_smoothing" in problem.hint
+
+
+def test_unknown_key_at_the_top_and_in_a_list(problems):
+    problem = the_one(problems(GOOD + "titel: again\n"))
+    assert line(problem) == 15 and "'title'" in problem.hint
+    problem = the_one(problems(GOOD.replace("options: {fold_div: 4}", "where: res2")))
+    assert line(problem) == 9 and "model.ops.0.where" in problem.message
+
+
+def test_an_unknown_key_like_no_other_lists_the_keys(problems):
+    hint = the_one(problems(GOOD + "zzz: 1\n")).hint
+    assert all(key in hint for key in ("title", "data", "model", "train", "ablation"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "number", "key"),
+    [
+        ("epochs: 2", "epochs: two", 11, "train.epochs"),
+        ("epochs: 2", "epochs: 2.5", 11, "train.epochs"),
+        ("epochs: 2", "epochs: true", 11, "train.epochs"),
+        ("epochs: 2", "epochs: 0", 11, "train.epochs"),
+        ("batch: 4", "batch: '4'", 12, "train.batch"),
+        ("root: videos", "root: 3", 4, "data.root"),
+        ("root: videos", "root: videos\n  mean: [1, 2]", 5, "data.mean"),
+        ("root: videos", "root: videos\n  std: [1, 1, 0]", 5, "data.std"),
+        ("root: videos", "root: videos\n  frames: sorted", 5, "data.frames"),
+        ("root: videos", "root: videos\n  flip: 2", 5, "data.flip"),
+        ("root: videos", "root: videos\n  shuffle_labels: 1", 5, "data.shuffle_labels"),
+        ("root: videos", "root: videos\n  splits: {trian: a.txt}", 5, "data.splits"),
+        ("- op: tsm", "- op: [tsm]", 8, "model.ops.0.op"),
+        ("- op: tsm", "- op: tsm\n      at: 3", 9, "model.ops.0.at"),
+        ("title: a test", "title: 2024-01-01", 1, "title"),
+        ("title: a test", "scale: huge", 1, "scale"),
+    ],
+)
+def test_wrong_values(problems, old, new, number, key):
+    problem = the_one(problems(GOOD.replace(old, new)))
+    assert line(problem) == number
+    assert problem.message.startswith(key)
+    assert "got" in problem.message
+
+
+def test_missing_key(problems):
+    problem = the_one(problems(GOOD.replace("  epochs: 2\n", "")))
+    assert line(problem) == 10
+    assert "'train.epochs' is missing" in problem.message
+
+
+def test_all_type_errors_at_once(problems):
+    text = GOOD.replace("epochs: 2", "epochs: two").replace("batch: 4", "batch: -1")
+    text = text.replace("root: videos", "rot: videos")
+    found = problems(text)
+    assert len(found) == 4
+    assert sorted(map(line, found)) == [2, 4, 11, 12]
+
+
+def test_all_name_errors_at_once(problems):
+    text = GOOD.replace("video_folder", "vido_folder").replace("resnet_tiny", "resnet_tinny")
+    text = text.replace("fold_div", "fold").replace("    - op: tsm", "    - op: tms\n    - op: tsm")
+    assert sorted(map(line, problems(text))) == [3, 6, 8, 10]
+
+
+def test_errors_of_all_kinds_at_once(problems):
+    """A wrong type does not hide an unknown operator, a bad option or a bad row."""
+    text = GOOD.replace("epochs: 2", "epochs: two").replace("fold_div", "fold")
+    text = text.replace("    - op: tsm", "    - op: tms\n    - op: tsm") + ROWS.replace("1e-4", "slow")
+    found = problems(text)
+    assert len(found) == 4, found
+    assert sorted(map(line, found)) == [8, 10, 12, 22]
+
+
+# --- names that must exist --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "number", "near"),
+    [
+        ("- op: tsm", "- op: tms", 8, "tsm"),
+        ("resnet_tiny", "resnet_tinny", 6, "resnet_tiny"),
+        ("video_folder", "vidoe_folder", 3, "video_folder"),
+        ("fold_div: 4", "fold_dvi: 4", 9, "fold_div"),
+    ],
+)
+def test_unknown_names_and_the_nearest(problems, old, new, number, near):
+    problem = the_one(problems(GOOD.replace(old, new)))
+    assert line(problem) == number
+    assert near in problem.hint
+
+
+def test_an_unknown_operator_like_no_other_lists_them(problems):
+    assert "motion_squeeze" in the_one(problems(GOOD.replace("- op: tsm", "- op: zzzzzz"))).hint
+
+
+MOTION = GOOD.replace("      options: {fold_div: 4}\n", "").replace("- op: tsm", "- op: motion_squeeze")
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        ("reduced: 1.5", "integer"),
+        ("reduced: true", "integer"),
+        ("sigma: wide", "number"),
+        ("sigma: null", "number"),
+        ("sigma: .nan", "number"),
+        ("confidence: 1", "true or false"),
+        ("displacement: hard_argmax", "kernel_soft_argmax"),
+        ("displacement: 3", "word"),
+    ],
+)
+def test_options_are_checked_against_the_card(problems, option, told):
+    text = MOTION.replace("- op: motion_squeeze", f"- op: motion_squeeze\n      options:\n        {option}")
+    problem = the_one(problems(text))
+    assert line(problem) == 10
+    assert f"motion_squeeze.{option.split(':')[0]}" in problem.message
+    assert told in problem.message
+
+
+def test_a_list_option(read, problems):
+    def text(kernel: str) -> str:
+        return GOOD.replace("- op: tsm", "- op: conv3d").replace("fold_div: 4", f"kernel: {kernel}")
+
+    assert read(text("[3, 1, 1]")).model.ops[0].options == {"kernel": [3, 1, 1]}
+    assert "list of integers" in the_one(problems(text("3"))).message
+    assert "list of integers" in the_one(problems(text("[3, 1, x]"))).message
+
+
+@pytest.mark.parametrize("at", ["res9", "res2.7", "[res2, res9]", "stem", "''"])
+def test_a_place_that_does_not_exist(problems, at):
+    problem = the_one(problems(GOOD.replace("- op: tsm", f"- op: tsm\n      at: {at}")))
+    assert line(problem) == 9
+    assert "res2.0" in problem.hint
+
+
+def test_a_slot_that_does_not_exist(problems, read):
+    problem = the_one(problems(GOOD.replace("- op: tsm", "- op: tsm\n      slot: attic")))
+    assert "attic" in problem.message and "after_stage" in problem.hint
+    assert (
+        read(GOOD.replace("- op: tsm", "- op: tsm\n      slot: after_stage\n      at: res4")).model.ops[0].at == "res4"
+    )
+
+
+def test_an_operator_that_fits_no_slot_of_the_network(problems):
+    text = GOOD.replace("- op: tsm", "- op: lisa").replace("fold_div: 4", "heads: 4")
+    assert "mixer" in the_one(problems(text)).message
+
+
+def test_too_few_frames_for_an_operator(problems, read):
+    text = MOTION.replace("root: videos", "root: videos\n  num_frames: 1")
+    problem = the_one(problems(text))
+    assert line(problem) == 5
+    assert "motion_squeeze needs at least 2 frames" in problem.message
+    assert read(MOTION.replace("root: videos", "root: videos\n  num_frames: 2")).data.num_frames == 2
+
+
+# --- YAML that is not read --------------------------------------------------------------------------------------------
+
+
+def test_duplicate_key(problems):
+    problem = the_one(problems(GOOD.replace("  batch: 4", "  batch: 4\n  epochs: 3")))
+    assert line(problem) == 13
+    assert "'epochs' stands twice" in problem.message
+
+
+def test_an_alias_is_refused(problems):
+    problem = the_one(problems(GOOD.replace("videos", "&x videos") + "claim: *x\n"))
+    assert line(problem) == 15
+    assert "alias" in problem.message
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "number"),
+    [
+        ("a test", "!!python/name:os.system", 1),
+        ("a test", "!!python/object/apply:os.system ['touch made']", 1),
+        ("{fold_div: 4}", "!!python/object:builtins.dict {fold_div: 4}", 9),
+        ("lr: 1e-3", "lr: !!python/object/apply:float [1]", 14),
+        ("  ops:\n", "  ops: !!python/tuple\n", 7),
+        ("a test", "!mine text", 1),
+    ],
+)
+def test_tags_of_python_objects_are_refused(problems, tmp_path, monkeypatch, old, new, number):
+    monkeypatch.chdir(tmp_path)
+    problem = the_one(problems(GOOD.replace(old, new)))
+    assert line(problem) == number
+    assert "tag" in problem.message
+    assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize(
+    "text", ["a: [1, 2\nb: 3\n", "a: b: c\n", "\ta: 1\n", "a: 'b\n", "a: 1\n---\nb: 2\n", "a: \0\n"]
+)
+def test_what_is_no_yaml(problems, text):
+    problem = the_one(problems(text))
+    assert "recipe.yaml" in problem.where
+    assert "not valid YAML" in problem.message
+
+
+@pytest.mark.parametrize("text", ["3: 4\n", "[a, b]: 4\n", "true: 4\n", "null: 4\n"])
+def test_keys_are_words(problems, text):
+    problem = the_one(problems(GOOD + text))
+    assert line(problem) == 15
+    assert "must be a word" in problem.message
+
+
+@pytest.mark.parametrize("text", ["", "# nothing but a comment\n", "---\n"])
+def test_an_empty_file(read, text):
+    with pytest.raises(ValueError, match=r"recipe\.yaml is empty") as error:
+        read(text)
+    assert "quickstart" in error.value.args[1]
+
+
+@pytest.mark.parametrize("text", ["- a\n- b\n", "just words\n", "3\n"])
+def test_no_mapping(read, text):
+    with pytest.raises(ValueError, match=r"recipe\.yaml holds .*, not keys and values"):
+        read(text)
+
+
+def test_a_file_that_is_no_text(write, tmp_path):
+    path = write("")
+    path.write_bytes(b"\xff\xfe\x00\x01")
+    with pytest.raises(ValueError, match="not a text file"):
+        load(path, known())
+    with pytest.raises(ValueError, match="is a folder"):
+        load(tmp_path, known())
+
+
+def test_a_missing_file_and_the_nearest_name(write, tmp_path):
+    write(GOOD, "quickstart.yaml")
+    with pytest.raises(ValueError, match=re.escape(str(tmp_path / "quikstart.yaml"))) as error:
+        load(tmp_path / "quikstart.yaml", known())
+    assert str(tmp_path / "quickstart.yaml") in error.value.args[1]
+    with pytest.raises(ValueError, match="no such recipe") as error:
+        load(tmp_path / "nowhere" / "other.yaml", known())
+    assert "vidops list recipes" in error.value.args[1]
+
+
+# --- rows -------------------------------------------------------------------------------------------------------------
+
+
+def test_good_rows(read):
+    told = read(GOOD + ROWS)
+    assert [row.name for row in told.ablation.rows] == ["plain", "slow"]
+    slow = resolve(told, told.ablation.rows[1], 1, known())
+    assert (slow.train.optimizer.lr, slow.train.seed, slow.ablation) == (1e-4, 1, None)
+    plain = resolve(told, told.ablation.rows[0], 0, known())
+    assert (plain.train.optimizer.lr, plain.train.seed) == (1e-3, 0)
+
+
+def test_two_rows_of_one_name(problems):
+    problem = the_one(problems(GOOD + ROWS.replace("slow", "plain")))
+    assert line(problem) == 19
+    assert "'plain'" in problem.message
+
+
+@pytest.mark.parametrize(
+    "setting",
+    ["train.optimizer.lr: 1e-3", "title: other", "data.root: elsewhere", "data.workers: 2", "data.crop: null"],
+)
+def test_two_rows_that_are_the_same(problems, setting):
+    problem = the_one(problems(GOOD + ROWS.replace("train.optimizer.lr: 1e-4", setting)))
+    assert line(problem) == 19
+    assert "'slow' is the same as 'plain'" in problem.message
+
+
+def test_a_row_that_sets_the_seed(problems):
+    """Seeds are those of `seeds:`; such a row would be the other row again."""
+    problem = the_one(problems(GOOD + ROWS.replace("train.optimizer.lr: 1e-4", "train.seed: 5")))
+    assert line(problem) in (19, 21)
+
+
+def test_a_seed_that_stands_twice(problems):
+    problem = the_one(problems(GOOD + ROWS.replace("[0, 1]", "[0, 1, 0]")))
+    assert line(problem) == 16
+    assert "seed 0" in problem.message
+
+
+@pytest.mark.parametrize("seeds", ["[]", "[-1]", "[x]", "3"])
+def test_bad_seeds(problems, seeds):
+    assert line(the_one(problems(GOOD + ROWS.replace("[0, 1]", seeds)))) == 16
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "train.epoch: 3",
+        "train.epochs: many",
+        "model.name: resnet",
+        "model.ops.4.op: tsm",
+        "model.ops: [{op: tms}]",
+        "model.ops: [{op: tsm, at: res9}]",
+        "model.ops: [{op: tsm, options: {fold: 3}}]",
+        "data.num_frames: 0",
+    ],
+)
+def test_a_row_is_checked_at_its_line(problems, setting):
+    assert line(the_one(problems(GOOD + ROWS.replace("train.optimizer.lr: 1e-4", setting)))) == 21
+
+
+def test_a_row_of_many_lines_names_the_very_line(problems):
+    setting = "model.ops:\n          - op: tsm\n          - op: tsm\n            options: {fold: 3}"
+    assert line(the_one(problems(GOOD + ROWS.replace("train.optimizer.lr: 1e-4", setting)))) == 24
+
+
+def test_all_bad_rows_at_once(problems):
+    more = "    - {name: third, set: {train.epochs: x}}\n    - {name: fourth, set: {modl.name: y}}\n"
+    assert sorted(map(line, problems(GOOD + ROWS.replace("1e-4", "x") + more))) == [21, 22, 23]
+
+
+def test_rows_are_wanted(problems):
+    assert "ablation.rows" in the_one(problems(GOOD + "ablation: {rows: []}\n")).message
+    assert "ablation.rows" in the_one(problems(GOOD + "ablation: {seeds: [0]}\n")).message
+
+
+def test_an_unknown_metric(problems, read):
+    """Otherwise all cells are trained, and the table then says that none was run."""
+    assert read(GOOD + ROWS + "  metric: mean_class\n").ablation.metric == "mean_class"
+    problem = the_one(problems(GOOD + ROWS + "  metric: topp1\n"))
+    assert line(problem) == 22
+    assert "topp1" in problem.message
+
+
+# --- hash -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["title=other", "claim=other", "paper=other", "data.root=/elsewhere", "data.workers=3", "train.save_every=7"],
+)
+def test_hash_is_kept(read, override):
+    assert read(GOOD, override).hash() == read(GOOD).hash()
+
+
+def test_hash_is_kept_by_rows(read):
+    assert read(GOOD + ROWS).hash() == read(GOOD).hash()
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "train.optimizer.lr=2e-3",
+        "train.seed=1",
+        "train.epochs=3",
+        "model.ops.0.options.fold_div=8",
+        "model.ops.0.at=res2",
+        "model.name=resnet18",
+        "data.num_frames=4",
+        "data.frames=reversed",
+        "data.splits={train: other.txt}",
+        "eval.split=val",
+    ],
+)
+def test_hash_is_changed(read, override):
+    assert read(GOOD, override).hash() != read(GOOD).hash()
+
+
+def test_hash_does_not_tell_how_a_number_is_written(read):
+    assert read(GOOD.replace("1e-3", "0.001")).hash() == read(GOOD).hash()
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        [],
+        ["data.crop=16", "data.splits={train: a.txt}", "train.clip_norm=1", "title='ü: # \"x\"'"],
+        ["model.ops=[{op: lisa, slot: conv2, at: [res3, res4], options: {window: null, heads: 4}}]"],
+        ["model.ops=[{op: lisa, slot: conv2, options: {window: [1, 3, 3], rpe: fourier}}]"],
+        ["model.ops=[{op: motion_squeeze, at: res2, options: {sigma: 1e-5}}]"],
+    ],
+)
+def test_dump_is_read_back(read, overrides):
+    told = read(GOOD + ROWS, *overrides)
+    again = read(dump(told))
+    assert isinstance(again, Recipe)
+    assert again.hash() == told.hash()
+    assert again == told
+
+
+def test_dump_keeps_a_row_that_sets_nothing(read):
+    told = read(
+        GOOD.replace("root: videos", "root: videos\n  crop: 16")
+        + ROWS.replace("train.optimizer.lr: 1e-4", "data.crop: null")
+    )
+    assert read(dump(told)) == told
