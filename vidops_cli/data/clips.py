@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -71,10 +72,9 @@ class Clips(Dataset):
 
     def exclude(self, index: int, reason: str) -> None:
         """Leave a video out from now on, by name; ValueError once more than `max_bad` are out."""
-        path = self.annotations.paths[index]
-        if path in self.bad:
+        if index not in self.indices:
             return
-        self.bad[path] = reason
+        self.bad[self.annotations.paths[index]] = reason
         self.indices.remove(index)
         if len(self.bad) > self.options.max_bad:
             listed = "; ".join(list(self.bad.values())[:5]) + ("; ..." if len(self.bad) > 5 else "")
@@ -90,6 +90,8 @@ class Clips(Dataset):
         """Shape (3, T, H, W) of the first clip that can be used."""
         for index in list(self.indices):
             item = self[0, index]
+            if "error" in item:
+                raise ValueError(*item["error"])
             if "clip" in item:
                 return tuple(item["clip"].shape)
             self.exclude(index, item["bad"])
@@ -135,15 +137,18 @@ class Clips(Dataset):
             frames = frames[::-1].copy()
         elif options.frames == "shuffled":
             frames = frames[np.random.default_rng([self.seed, index]).permutation(len(frames))]
-        clip = prepare(
-            frames,
-            resize=options.resize,
-            crop=options.crop,
-            flip=options.flip,
-            mean=options.mean,
-            std=options.std,
-            rng=rng,
-        )
+        try:
+            clip = prepare(
+                frames,
+                resize=options.resize,
+                crop=options.crop,
+                flip=options.flip,
+                mean=options.mean,
+                std=options.std,
+                rng=rng,
+            )
+        except ValueError as error:  # an error of the recipe: torch would lose its hint on the way from a worker
+            return {"error": error.args, "index": index}
         return {"clip": clip, "label": int(self.labels[index]), "index": index}
 
 
@@ -166,13 +171,16 @@ class Order(Sampler):
 def collate(items: list[dict[str, Any]]) -> dict[str, Any]:
     """Batch {"clip" (B, 3, T, H, W), "label" (B,), "index" (B,), "bad": [(index, reason)]}.
 
-    Only "bad" is there if all are bad.
+    Only "bad" is there if all are bad; only "error", a ValueError's arguments, if the recipe does not fit the data.
     """
+    for item in items:
+        if "error" in item:
+            return {"error": item["error"]}
     good = [item for item in items if "bad" not in item]
     batch: dict[str, Any] = {"bad": [(item["index"], item["bad"]) for item in items if "bad" in item]}
     if good:
         if len({item["clip"].shape for item in good}) > 1:
-            raise ValueError("the videos have different sizes", "set data.resize and data.crop")
+            return {"error": ("the videos have different sizes", "set data.resize and data.crop")}
         batch["clip"] = torch.stack([item["clip"] for item in good])
         batch["label"] = torch.tensor([item["label"] for item in good])
         batch["index"] = torch.tensor([item["index"] for item in good])
@@ -192,7 +200,11 @@ def batches(
         drop_last=drop_last,
         generator=torch.Generator(),  # else each loader draws from torch's own, and a resumed run would differ
     )
+    if workers:
+        gc.collect()  # a decord reader that a forked worker collects waits for ever for threads left in the parent
     for found in loader:
+        if "error" in found:
+            raise ValueError(*found["error"])
         for index, reason in found["bad"]:
             clips.exclude(index, reason)
         if "clip" in found:

@@ -47,11 +47,15 @@ def read(root: Path, split: str, splits: dict[str, str]) -> Annotations:
 
 def _from_list(source: Path) -> tuple[list[str], list[int], list[str]]:
     paths, labels = [], []
-    for number, line in enumerate(source.read_text(encoding="utf-8").splitlines(), 1):
+    try:
+        lines = source.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError:
+        raise ValueError(f"{source} is not a text file", "a list has lines `path label`, in UTF-8") from None
+    for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         path, _, label = line.strip().rpartition(" ")
-        if not path or not label.isdigit():
+        if not path or not (label.isascii() and label.isdigit()):
             raise ValueError(
                 f"{source}:{number}: expected `path label`, got {line.strip()!r}", "labels are numbers from 0"
             )

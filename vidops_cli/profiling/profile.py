@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -104,21 +106,27 @@ def _forward_backward(op: nn.Module, x: torch.Tensor):
 
 
 def _error(card: Card, op: nn.Module, x: torch.Tensor) -> tuple[float, str]:
-    """max |a - b| / max(1, max |b|) of output and gradients against the textbook form, and the shape it was taken on.
+    """max |a - b| / max(1, max |b|) of output and gradients, and the shape it was taken on.
 
-    Of a map with more than REFERENCE_POSITIONS a corner is compared.
+    b is the textbook form in float64. Of a map with more than REFERENCE_POSITIONS a corner is compared.
     """
     while x.shape[2:].numel() > REFERENCE_POSITIONS.get(card.slot, 8 * 56 * 56) and max(x.shape[3:]) > 1:
         x = x[..., : -(-x.shape[3] // 2), : -(-x.shape[4] // 2)]
-    sides = []
-    for form in (op, lambda part: card.textbook()(op, part)):
-        inputs = [x.detach().clone().requires_grad_(), *op.parameters()]
-        y = form(inputs[0])
-        weights = torch.linspace(-1, 1, y.numel(), device=y.device).view(y.shape).to(y.dtype)
-        grads = torch.autograd.grad(y, inputs, weights, allow_unused=True)
-        sides.append([y, *(torch.zeros(1, device=y.device) if grad is None else grad for grad in grads)])
-    errors = [(a - b).abs().max() / b.abs().max().clamp(min=1) for a, b in zip(*sides, strict=True)]
+    exact = copy.deepcopy(op).double()
+    textbook = card.textbook()
+    found = _results(op, op, x)
+    true = _results(lambda part: textbook(exact, part), exact, x.double())
+    errors = [(a - b).abs().max() / b.abs().max().clamp(min=1) for a, b in zip(found, true, strict=True)]
     return torch.stack(errors).max().item(), "x".join(map(str, x.shape))
+
+
+def _results(form: Callable[[torch.Tensor], torch.Tensor], op: nn.Module, x: torch.Tensor) -> list[torch.Tensor]:
+    """Output, and gradients of a fixed weighted sum of it to the input and all parameters."""
+    inputs = [x.detach().clone().requires_grad_(), *op.parameters()]
+    y = form(inputs[0])
+    weights = torch.linspace(-1, 1, y.numel(), device=y.device).view(y.shape).to(y.dtype)
+    grads = torch.autograd.grad(y, inputs, weights, allow_unused=True)
+    return [y, *(torch.zeros(1, device=y.device) if grad is None else grad for grad in grads)]
 
 
 def grid_of(sequence: int) -> tuple[int, int, int]:

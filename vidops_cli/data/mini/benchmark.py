@@ -54,7 +54,12 @@ def plan(dials: motion.Dials, sizes: dict[str, int], seed: int) -> list[dict[str
         for i in range(sizes[split]):
             scene = motion.draw_scene(dials, clip_rng(seed, split, i), i % dials.directions)
             entries.append(
-                {"split": split, "path": f"{split}/{i:05d}.mp4", "label": scene.label, "scene": asdict(scene)}
+                {
+                    "split": split,
+                    "path": f"{split}/{i:05d}.mp4",
+                    "label": scene.label,
+                    "scene": asdict(scene),
+                }
             )
     return entries
 
@@ -75,29 +80,44 @@ def generate(
     dials.check()
     told = {"name": "mini_motion", "version": VERSION, "seed": seed, "dials": asdict(dials), "sizes": sizes}
     manifest = root / "manifest.json"
+    hashes: dict[str, str] = {}
     if manifest.exists():
-        there = read_json(manifest)
+        there = read_manifest(root)
         if {key: there.get(key) for key in told} != told:
             raise ValueError(f"{root} holds another benchmark", f"name another --root, or remove {root}")
-        if not missing(root, there):
-            return there
+        hashes = {clip["path"]: clip["sha256"] for clip in there["clips"]}
     entries = plan(dials, sizes, seed)
     for split in SPLITS:
         (root / split).mkdir(parents=True, exist_ok=True)
 
     def write(entry: dict[str, Any]) -> dict[str, Any]:
         path = root / entry["path"]
-        write_video(path, motion.render(motion.Scene(**entry["scene"]), dials), crf=dials.crf)
-        return {**entry, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+        digest = _digest(path)
+        if digest is None or digest != hashes.get(entry["path"]):
+            write_video(path, motion.render(motion.Scene(**entry["scene"]), dials), crf=dials.crf)
+            digest = _digest(path)
+        return {**entry, "sha256": digest}
 
     done = []
     with ThreadPoolExecutor(2) as pool:
         for entry in pool.map(write, entries):
             done.append(entry)
             progress(len(done), len(entries))
-    content = {**told, "clips": done}
-    write_json(manifest, content)
-    return content
+    write_json(manifest, {**told, "clips": done})
+    return read_manifest(root)
+
+
+def _digest(path: Path) -> str | None:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+
+
+def read_manifest(root: Path) -> dict[str, Any]:
+    """ValueError if it is no manifest of this benchmark and version."""
+    manifest = read_json(root / "manifest.json")
+    if not isinstance(manifest, dict) or (manifest.get("name"), manifest.get("version")) != ("mini_motion", VERSION):
+        hint = f"remove it, then: vidops data generate mini_motion --root {root}"
+        raise ValueError(f"{root} holds no mini_motion benchmark of version {VERSION}", hint)
+    return manifest
 
 
 def missing(root: Path, manifest: dict[str, Any]) -> list[str]:
@@ -118,9 +138,7 @@ def read(root: Path, split: str, splits: dict[str, str]) -> Annotations:
         raise ValueError("mini_motion has its own splits", "remove data.splits")
     if not (root / "manifest.json").is_file():
         raise ValueError(f"no mini_motion benchmark: {root / 'manifest.json'} is not there", f"make it: {command}")
-    manifest = read_json(root / "manifest.json")
-    if manifest.get("name") != "mini_motion" or manifest.get("version") != VERSION:
-        raise ValueError(f"{root} holds no mini_motion benchmark of version {VERSION}", f"remove it, then: {command}")
+    manifest = read_manifest(root)
     absent = missing(root, manifest)
     if absent:
         told = f"{len(absent)} of {len(manifest['clips'])} files are missing below {root}, the first is {absent[0]}"
