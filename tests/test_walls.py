@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ast
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -191,13 +191,15 @@ def test_libraries_without_torch():
 
 
 def test_help_answers_at_once():
+    """In processor time, which tells less of what else the machine does than the clock."""
     vidops = Path(sys.executable).with_name("vidops")
-    times = []
+    seconds = []
     for _ in range(5):
-        began = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run([vidops, "--help"], check=True, capture_output=True, timeout=60)
-        times.append(time.perf_counter() - began)
-    assert min(times) < 0.35
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds.append(after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime)
+    assert 0 < min(seconds) < 0.35
 
 
 # --- printing ---------------------------------------------------------------------------------------------------------

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import gc
 import os
 import re
 import signal
@@ -56,12 +55,6 @@ def folder(tmp_path_factory):
     (root / "corrupt.mp4").write_bytes(b"no video at all")
     (root / "cut.mp4").write_bytes((root / "0.mp4").read_bytes()[:400])
     return root
-
-
-@pytest.fixture(autouse=True)
-def collected():
-    """Readers left behind by a test's traceback are collected here, where the threads are that they wait for."""
-    gc.collect()
 
 
 @pytest.fixture

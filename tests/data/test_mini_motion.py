@@ -37,7 +37,7 @@ def test_labels_are_equal_in_number(planned):
 def test_no_two_clips_share_a_scene(planned):
     assert len({entry["path"] for entry in planned}) == len(planned) == 8704
     assert len({entry["scene"]["seed"] for entry in planned}) == len(planned)
-    assert len({entry["scene"]["start"] for entry in planned}) == len(planned)
+    assert len({tuple(entry["scene"]["start"]) for entry in planned}) == len(planned)
 
 
 def test_random_keys_of_splits_clips_and_seeds_differ():

@@ -48,6 +48,8 @@ def command(
     from vidops_cli.ablation.store import Store
 
     told = _with_seeds(load_recipe(recipe, overrides), seeds)
+    if publish and (told.hash() != load_recipe(recipe).hash() or seeds is not None):
+        raise ValueError("only a recipe as it stands is published", "write the changes into a recipe of their own")
     cells = _cells(told)
     chosen = pick(cells, only) if only else cells
     kept = Store(store)
@@ -65,8 +67,6 @@ def command(
     if format == "table":
         console().print(f"cells: {len(cells)}, of which run now: {len(left)}; written to {store}/cells", soft_wrap=True)
     if publish:
-        if told.hash() != load_recipe(recipe).hash() or seeds is not None:
-            raise ValueError("only a recipe as it stands is published", "write the changes into a recipe of their own")
         _publish(recipe, cells, kept, rows, table)
 
 
@@ -170,7 +170,6 @@ def _explain(failed: list[Cell], store: Store) -> None:
         folder = store.folder(cell)
         console(stderr=True).print(
             f"failed: {cell.row}, seed {cell.seed}: {failure(folder)} (log: {folder / 'log.txt'})",
-            markup=False,
             soft_wrap=True,
         )
     console(stderr=True).print(f"{len(failed)} cells failed; the same command runs them again")

@@ -43,7 +43,7 @@ def console(*, stderr: bool = False) -> Console:
     from rich.console import Console
 
     unknown = not (sys.stderr if stderr else sys.stdout).isatty() and "COLUMNS" not in os.environ
-    return Console(stderr=stderr, highlight=False, width=160 if unknown else None)
+    return Console(stderr=stderr, highlight=False, markup=False, width=160 if unknown else None)
 
 
 def find_op(name: str) -> Card:

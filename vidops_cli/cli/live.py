@@ -59,9 +59,9 @@ class Counter:
             return
         self.last = time.monotonic()
         if self.console.is_terminal:
-            self.console.print(f"\r{text}\x1b[K", end="\n" if done == total else "", markup=False)
+            self.console.print(f"\r{text}\x1b[K", end="\n" if done == total else "")
         else:
-            self.console.print(text, markup=False)
+            self.console.print(text)
 
 
 class RunProgress:
@@ -74,7 +74,8 @@ class RunProgress:
         self.describe = Describe()
         self.last, self.phase = 0.0, ""
         self.console = console(stderr=True)
-        self.bar = Progress(BarColumn(20), TextColumn("{task.description}"), console=self.console, transient=True)
+        columns = BarColumn(20), TextColumn("{task.description}", markup=False)
+        self.bar = Progress(*columns, console=self.console, transient=True)
         self.task = self.bar.add_task("starting", total=None)
 
     def __enter__(self) -> RunProgress:
@@ -129,7 +130,7 @@ class CellWatch:
         for key, code in codes.items():
             if key not in self.reported:
                 self.reported.add(key)
-                self.console.print(self._ended(self.cells[key], code), markup=False)
+                self.console.print(self._ended(self.cells[key], code))
         wait = 0.5 if self.console.is_terminal else 15
         if time.monotonic() - self.last < wait:
             return
@@ -142,9 +143,11 @@ class CellWatch:
         lines = [f"{len(codes)} of {self.total} cells done, {len(running)} running, {clock(passed)} so far{left}"]
         lines += [f"  {cell.row}, seed {cell.seed}: {status.get('line', 'starting')}" for cell, status in states]
         if self.console.is_terminal:
-            self.live.update("\n".join(lines).replace("[", "\\["), refresh=True)
+            from rich.text import Text
+
+            self.live.update(Text("\n".join(lines)), refresh=True)
         else:
-            self.console.print("\n".join(lines), markup=False, soft_wrap=True)
+            self.console.print("\n".join(lines), soft_wrap=True)
 
     def _ended(self, cell: Cell, code: int) -> str:
         summary = self.store.summary(cell) if code == 0 else None

@@ -43,12 +43,12 @@ def command(
 
 
 def _lines(told: dict[str, str]) -> None:
-    from rich.markup import escape
     from rich.table import Table as Grid
+    from rich.text import Text
 
     grid = Grid.grid(padding=(0, 2))
     for key, value in told.items():
-        grid.add_row(escape(key), escape(value))
+        grid.add_row(Text(key), Text(value))
     console().print(grid)
 
 

@@ -39,7 +39,7 @@ def command(
         console(stderr=True).print(f"stopped; the same command continues from {run / 'last.pt'}")
         raise typer.Exit(130)
     for name, reason in summary["bad"].items():
-        console(stderr=True).print(f"not used: {name}: {reason}", markup=False, soft_wrap=True)
+        console(stderr=True).print(f"not used: {name}: {reason}", soft_wrap=True)
     scores = ", ".join(f"{name} {summary['metrics'][name]:.1f} %" for name in ("top1", "top5", "mean_class"))
     console().print(
         f"{summary['split']}: {scores} ({summary['metrics']['present']} clips); {run / 'summary.json'}", soft_wrap=True

@@ -34,14 +34,13 @@ def evaluate_checkpoint(recipe: Recipe, path: Path, device: str, progress: Progr
     state = checkpoint.load(path)
     setup = Setup.of(recipe, device)
     clips = open_clips(recipe, recipe.eval.split, train=False)
-    model = setup.build(len(clips.annotations.classes))
+    classes = state.get("classes", len(clips.annotations.classes))
+    model = setup.build(classes)
     checkpoint.load_model(model, state, path)
     began = time.perf_counter()
     if recipe.data.cache == "memory":
         clips.decode_all(progress)
-    values = evaluate(
-        model.to(setup.device), clips, Classification(len(clips.annotations.classes)), recipe, setup.device
-    )
+    values = evaluate(model.to(setup.device), clips, Classification(classes), recipe, setup.device)
     return {
         "split": recipe.eval.split,
         "metrics": values,

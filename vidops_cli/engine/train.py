@@ -43,12 +43,14 @@ def train(
         split: open_clips(recipe, split, train=split == "train")
         for split in dict.fromkeys((*SPLITS, recipe.eval.split))
     }
-    classes = len(splits["train"].annotations.classes)
+    names = splits["train"].annotations.classes
+    classes = len(names)
     for split, clips in splits.items():
-        if len(clips.annotations.classes) != classes:
-            raise ValueError(
-                f"{split} has {len(clips.annotations.classes)} classes, train has {classes}", "mend the lists"
-            )
+        theirs = clips.annotations.classes
+        if theirs != names[: len(theirs)]:
+            other = next(name for i, name in enumerate(theirs) if i >= classes or name != names[i])
+            told = f"{split} has a class {other!r} where train has none or another"
+            raise ValueError(told, "give all splits the same classes")
     model = setup.build(classes).to(setup.device)
     task = Classification(classes, recipe.train.label_smoothing)
     loop = _Loop(recipe, run, setup, splits, model, task, report)
@@ -161,6 +163,7 @@ class _Loop:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "recipe": self.recipe.hash(),
+            "classes": self.task.classes,
             "step": self.step,
             "seconds": self.seconds,
             "sums": self.sums,

@@ -30,8 +30,8 @@ def ablation_table(
             body.append([name, "not run", f"0/{len(seeds)}", *[""] * 6])
             continue
         centre = stats.mean(scores)
-        delta = "" if first is None else f"{centre - first:+.1f}"
-        first = centre if first is None else first
+        first = centre if name == row_names[0] else first
+        delta = "" if first is None or name == row_names[0] else f"{centre - first:+.1f}"
         cost = mine[0]
         body.append(
             [

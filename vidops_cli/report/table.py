@@ -24,10 +24,10 @@ class Table:
         from rich.text import Text
 
         def build(head: list[str], body: list[list[str]]) -> RichTable:
-            table = RichTable(title=self.title or None, title_justify="left", title_style="bold")
+            table = RichTable(title=Text(self.title, "bold") if self.title else None, title_justify="left")
             for i, name in enumerate(head):
                 justify = "right" if i and self.numeric else "left"
-                table.add_column(name, justify=justify, overflow="fold", no_wrap=not i)
+                table.add_column(Text(name), justify=justify, overflow="fold", no_wrap=not i)
             for row in body:
                 table.add_row(*(Text(cell) for cell in row))
             return table
