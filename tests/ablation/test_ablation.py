@@ -264,7 +264,7 @@ def test_publish_writes_rows_and_a_table_that_is_rendered_from_them(read, finish
         ).markdown()
 
     results = tmp_path / "results"
-    written = publish(results, "paper/table", {"device": "cpu"}, rows, table(rows))
+    written = publish(results, "paper/table", {"env": {"device": "cpu"}}, rows, table(rows))
     assert written == [results / "paper/table.jsonl", results / "paper/table.md"]
     head, *lines = [json.loads(line) for line in written[0].read_text().splitlines()]
     assert head == {"schema": SCHEMA, "env": {"device": "cpu"}}

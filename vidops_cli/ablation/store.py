@@ -68,12 +68,11 @@ def training_rows(key: str, row: str, recipe: Recipe, summary: dict[str, Any]) -
     return [{"metric": name, "value": value, **shared} for name, value in scores.items()]
 
 
-def publish(results: Path, table: str, env: dict[str, Any], rows: list[dict[str, Any]], markdown: str) -> list[Path]:
-    """Write rows (JSON lines, the environment first) and the table rendered from them into the committed record."""
+def publish(results: Path, table: str, head: dict[str, Any], rows: list[dict[str, Any]], markdown: str) -> list[Path]:
+    """Write rows (JSON lines, after a head with the environment) and their table into the committed record."""
     import json
 
-    head = {"schema": SCHEMA, "env": env}
-    lines = "".join(json.dumps(value, allow_nan=False) + "\n" for value in (head, *rows))
+    lines = "".join(json.dumps(value, allow_nan=False) + "\n" for value in ({"schema": SCHEMA, **head}, *rows))
     write_text(results / f"{table}.jsonl", lines)
     write_text(results / f"{table}.md", markdown)
     return [results / f"{table}.jsonl", results / f"{table}.md"]

@@ -58,7 +58,10 @@ def command(
         _plan(cells, chosen, kept)
         return
     codes = _run(left, kept, told, jobs, device) if left else {}
-    table, rows = _table(told, cells, kept)
+    from vidops_cli.report.ablation import ablation_table
+
+    head, rows = _table(told, cells, kept)
+    table = ablation_table(rows=rows, **head)
     _print(table, rows, format)
     failed = [cell for cell in left if codes.get(cell.key) != 0]
     if failed:
@@ -67,7 +70,7 @@ def command(
     if format == "table":
         console().print(f"cells: {len(cells)}, of which run now: {len(left)}; written to {store}/cells", soft_wrap=True)
     if publish:
-        _publish(recipe, cells, kept, rows, table)
+        _publish(recipe, cells, kept, head, rows, table)
 
 
 def _with_seeds(recipe: Recipe, number: int | None) -> Recipe:
@@ -112,22 +115,18 @@ def _run(cells: list[Cell], store: Store, recipe: Recipe, jobs: int | None, devi
             raise typer.Exit(130) from None
 
 
-def _table(recipe: Recipe, cells: list[Cell], store: Store) -> tuple[Table, list[dict[str, Any]]]:
-    from vidops_cli.report.ablation import ablation_table
-
-    rows = store.rows(cells)
+def _table(recipe: Recipe, cells: list[Cell], store: Store) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """What the table is made of beside its rows, and the rows."""
     summaries = (store.summary(cell) for cell in cells)
-    floors = next((summary["floors"] for summary in summaries if summary), {})
-    table = ablation_table(
-        title=recipe.title,
-        row_names=[row.name for row in recipe.ablation.rows],
-        seeds=recipe.ablation.seeds,
-        metric=recipe.ablation.metric,
-        rows=rows,
-        floors=floors,
-        scale=recipe.scale,
-    )
-    return table, rows
+    told = {
+        "title": recipe.title,
+        "row_names": [row.name for row in recipe.ablation.rows],
+        "seeds": list(recipe.ablation.seeds),
+        "metric": recipe.ablation.metric,
+        "floors": next((summary["floors"] for summary in summaries if summary), {}),
+        "scale": recipe.scale,
+    }
+    return told, store.rows(cells)
 
 
 def _print(table: Table, rows: list[dict[str, Any]], format: str) -> None:
@@ -175,7 +174,9 @@ def _explain(failed: list[Cell], store: Store) -> None:
     console(stderr=True).print(f"{len(failed)} cells failed; the same command runs them again")
 
 
-def _publish(path: Path, cells: list[Cell], store: Store, rows: list[dict[str, Any]], table: Table) -> None:
+def _publish(
+    path: Path, cells: list[Cell], store: Store, head: dict[str, Any], rows: list[dict[str, Any]], table: Table
+) -> None:
     from vidops_cli.ablation.store import publish
     from vidops_cli.record import environment
 
@@ -188,7 +189,8 @@ def _publish(path: Path, cells: list[Cell], store: Store, rows: list[dict[str, A
     parts = path.resolve().with_suffix("").parts
     name = "/".join(parts[len(parts) - parts[::-1].index("recipes") :]) if "recipes" in parts else path.stem
     device = ", ".join(sorted({row["device"] for row in rows}))
-    for file in publish(Path("results"), name, environment(device), rows, table.markdown()):
+    head = {"env": environment(device), "table": head}
+    for file in publish(Path("results"), name, head, rows, table.markdown()):
         console().print(f"published: {file}")
 
 

@@ -76,10 +76,11 @@ class Clips(Dataset):
             return
         self.bad[self.annotations.paths[index]] = reason
         self.indices.remove(index)
-        if len(self.bad) > self.options.max_bad:
+        out = len(self.annotations.paths) - len(self.indices)
+        if out > self.options.max_bad:
             listed = "; ".join(list(self.bad.values())[:5]) + ("; ..." if len(self.bad) > 5 else "")
             raise ValueError(
-                f"{len(self.bad)} videos of split {self.annotations.split} cannot be used, max_bad is "
+                f"{out} videos of split {self.annotations.split} cannot be used, max_bad is "
                 f"{self.options.max_bad}: {listed}",
                 "mend or remove the files, or raise data.max_bad",
             )

@@ -61,6 +61,8 @@ def _from_list(source: Path) -> tuple[list[str], list[int], list[str]]:
             )
         if Path(path).is_absolute() or ".." in Path(path).parts:
             raise ValueError(f"{source}:{number}: {path} leaves the data folder", "paths are relative to data.root")
+        if len(label) > 6:
+            raise ValueError(f"{source}:{number}: {label} is no label", "labels count classes from 0")
         paths.append(path)
         labels.append(int(label))
     return paths, labels, [str(i) for i in range(max(labels, default=-1) + 1)]

@@ -74,4 +74,4 @@ class VideoFile:
 
 def _first_line(error: Exception) -> str:
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    return re.sub(r"^\[[\d:]+\] \S+: ", "", lines[0])[:160]  # decord puts the time and its source line first
+    return re.sub(r"\[[\d:]+\] \S+:\d+: ", "", lines[0])[:160]  # decord adds the time and its source line

@@ -68,10 +68,6 @@ class Card:
         """The nn.Module class; imports torch."""
         return getattr(importlib.import_module(f"vidops_cli.ops.{self.name}"), self.cls)
 
-    def textbook(self):
-        """The published algorithm as a plain function of (op, x); imports torch."""
-        return importlib.import_module(f"vidops_cli.textbook.{self.name}").forward
-
     @property
     def defaults(self) -> dict[str, object]:
         return {name: option.default for name, option in self.options.items()}

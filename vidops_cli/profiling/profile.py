@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from vidops_cli.ops import Card
+from vidops_cli.textbook import textbook
 
 from .cost import count
 from .executed import executed
@@ -113,9 +114,9 @@ def _error(card: Card, op: nn.Module, x: torch.Tensor) -> tuple[float, str]:
     while x.shape[2:].numel() > REFERENCE_POSITIONS.get(card.slot, 8 * 56 * 56) and max(x.shape[3:]) > 1:
         x = x[..., : -(-x.shape[3] // 2), : -(-x.shape[4] // 2)]
     exact = copy.deepcopy(op).double()
-    textbook = card.textbook()
+    published = textbook(card.name)
     found = _results(op, op, x)
-    true = _results(lambda part: textbook(exact, part), exact, x.double())
+    true = _results(lambda part: published(exact, part), exact, x.double())
     errors = [(a - b).abs().max() / b.abs().max().clamp(min=1) for a, b in zip(found, true, strict=True)]
     return torch.stack(errors).max().item(), "x".join(map(str, x.shape))
 

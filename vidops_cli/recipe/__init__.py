@@ -16,7 +16,7 @@ import yaml
 
 from .checking import Known, check, section, where
 from .problems import Problem, RecipeError
-from .reading import Lines, override, parse_override, split_key, with_base
+from .reading import Dumper, Lines, override, parse_override, split_key, with_base
 from .schema import Ablation, Optimizer, Recipe, Row, keys
 
 __all__ = ["Known", "Optimizer", "Problem", "Recipe", "RecipeError", "Row", "dump", "keys", "load", "resolve"]
@@ -47,7 +47,7 @@ def resolve(recipe: Recipe, row: Row, seed: int, known: Known) -> Recipe:
 
 def dump(recipe: Recipe) -> str:
     """The recipe as YAML that `load` reads back."""
-    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    return yaml.dump(recipe.model_dump(mode="json"), Dumper=Dumper, sort_keys=False, allow_unicode=True)
 
 
 def _check_rows(value: dict[str, Any], lines: Lines, ablation: Ablation, known: Known) -> Iterator[Problem]:
