@@ -593,3 +593,10 @@ def test_dump_keeps_a_row_that_sets_nothing(read):
         + ROWS.replace("train.optimizer.lr: 1e-4", "data.crop: null")
     )
     assert read(dump(told)) == told
+
+
+def test_without_rows_the_ablation_is_left_out(write):
+    """One run of a table's recipe may be given what a row sets."""
+    path = write(GOOD + ROWS)
+    told = load(path, known(), ["train.optimizer.lr=1e-4"], rows=False)
+    assert (told.ablation, told.train.optimizer.lr) == (None, 1e-4)

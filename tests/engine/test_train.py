@@ -121,7 +121,7 @@ def test_recalibrated_evaluation_equals_train_mode(recipe, tmp_path):
     model = setup.build(4)
     loop = _Loop(told, tmp_path, setup, splits, model, Classification(4), lambda status: None)
     loop._recalibrate(0)
-    order = Order(splits["train"].indices, epoch=0, seed=0)
+    order = Order(splits["train"].listed, epoch=0, seed=0)
     batch = next(batches(splits["train"], order, 16))
     with torch.no_grad():
         model.eval()
@@ -242,6 +242,39 @@ def test_corrupt_clips_are_counted_and_stop_training_above_max_bad(recipe, clips
         assert summary["metrics"]["n"] == 15
         assert summary["metrics"]["present"] == "15/16"
         assert sorted(summary["bad"]) == ["test/00000.mp4", "train/00003.mp4", "train/00007.mp4"]
+
+
+def test_resume_with_corrupt_clips_is_exact_too(recipe, clips_root, tmp_path):
+    """Found bad in the first epoch, or again after the resume: the order of the others is the same."""
+    import shutil
+
+    root = tmp_path / "damaged"
+    shutil.copytree(clips_root, root)
+    for i in (3, 7, 20, 21):
+        (root / f"train/{i:05d}.mp4").write_bytes(b"not a video")
+    told = recipe(f"data.root={root}", "data.max_bad=4")
+    train(told, tmp_path / "whole", device="cpu")
+    steps = []
+    stopped = train(
+        told, tmp_path / "cut", device="cpu", stop=lambda: len(steps) >= 7,
+        report=lambda status: steps.append(1) if status["phase"] == "training" else None,
+    )  # fmt: skip
+    assert stopped is None
+    summary = train(told, tmp_path / "cut", device="cpu")
+    a, b = (checkpoint.load(tmp_path / name / "last.pt") for name in ("whole", "cut"))
+    assert same(a["model"], b["model"])
+    assert summary["present"]["train"] == "36/40"
+
+
+def test_a_batch_of_nothing_but_corrupt_clips_is_passed_over(recipe, clips_root, tmp_path):
+    import shutil
+
+    root = tmp_path / "damaged"
+    shutil.copytree(clips_root, root)
+    for i in range(39):
+        (root / f"train/{i:05d}.mp4").write_bytes(b"not a video")
+    summary = train(recipe(f"data.root={root}", "data.max_bad=39"), tmp_path / "run", device="cpu")
+    assert (summary["steps"], summary["present"]["train"]) == (10, "1/40")
 
 
 def test_devices():

@@ -31,7 +31,7 @@ def command(
             f"{what} is not the folder of a run: it has no recipe.yaml", "name a folder that `vidops train` wrote"
         )
     run = what if what.is_dir() else Path("runs") / what.stem
-    told = load_recipe(what / "recipe.yaml" if what.is_dir() else what, overrides)
+    told = load_recipe(what / "recipe.yaml" if what.is_dir() else what, overrides, rows=False)
     path = checkpoint or run / ("best.pt" if told.train.checkpoint == "best" else "last.pt")
 
     import vidops_cli.engine.evaluate as engine

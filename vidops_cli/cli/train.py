@@ -29,7 +29,7 @@ def command(
 
     Example: vidops train recipes/quickstart.yaml train.epochs=2 --out runs/first
     """
-    told = load_recipe(recipe, overrides)
+    told = load_recipe(recipe, overrides, rows=False)
     run = out or Path("runs") / recipe.stem
     if dry_run:
         _plan(told, run, device)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -45,8 +45,7 @@ class Clips(Dataset):
         self.options = options
         self.train = train
         self.seed = seed
-        self.bad: dict[str, str] = {}
-        self.indices = list(range(len(annotations.paths)))
+        self.excluded: dict[int, str] = {}
         self.labels = np.array(annotations.labels)
         if options.shuffle_labels:  # the control: labels that say nothing of the clip
             self.labels = np.random.default_rng([seed, 7]).permutation(self.labels)
@@ -54,17 +53,27 @@ class Clips(Dataset):
         self._report_missing()
 
     def __len__(self) -> int:
-        return len(self.indices)
+        return len(self.listed) - len(self.excluded)
+
+    @property
+    def listed(self) -> range:
+        """Indices of all clips, bad ones too: the order of an epoch does not hang on which are known to be bad."""
+        return range(len(self.annotations.paths))
+
+    @property
+    def bad(self) -> dict[str, str]:
+        """Path -> reason of the videos left out."""
+        return {self.annotations.paths[index]: reason for index, reason in self.excluded.items()}
 
     @property
     def present(self) -> str:
         """n/N: clips used of clips listed."""
-        return f"{len(self.indices)}/{len(self.annotations.paths)}"
+        return f"{len(self)}/{len(self.listed)}"
 
     def _report_missing(self) -> None:
-        absent = [i for i in self.indices if not (self.annotations.root / self.annotations.paths[i]).is_file()]
+        absent = [i for i in self.listed if not (self.annotations.root / self.annotations.paths[i]).is_file()]
         if len(absent) > self.options.max_bad:
-            told = f"{len(absent)} of {len(self.indices)} videos of split {self.annotations.split} are missing"
+            told = f"{len(absent)} of {len(self.listed)} videos of split {self.annotations.split} are missing"
             first = self.annotations.root / self.annotations.paths[absent[0]]
             raise ValueError(f"{told}, the first is {first}", "complete the data set, or raise data.max_bad")
         for i in absent:
@@ -72,31 +81,25 @@ class Clips(Dataset):
 
     def exclude(self, index: int, reason: str) -> None:
         """Leave a video out from now on, by name; ValueError once more than `max_bad` are out."""
-        if index not in self.indices:
-            return
-        self.bad[self.annotations.paths[index]] = reason
-        self.indices.remove(index)
-        out = len(self.annotations.paths) - len(self.indices)
-        if out > self.options.max_bad:
-            listed = "; ".join(list(self.bad.values())[:5]) + ("; ..." if len(self.bad) > 5 else "")
-            raise ValueError(
-                f"{out} videos of split {self.annotations.split} cannot be used, max_bad is "
-                f"{self.options.max_bad}: {listed}",
-                "mend or remove the files, or raise data.max_bad",
-            )
-        if not self.indices:
+        self.excluded.setdefault(index, reason)
+        out, most = len(self.excluded), self.options.max_bad
+        if out > most:
+            told = "; ".join(list(self.bad.values())[:5]) + ("; ..." if out > 5 else "")
+            what = f"{out} videos of split {self.annotations.split} cannot be used, max_bad is {most}: {told}"
+            raise ValueError(what, "mend or remove the files, or raise data.max_bad")
+        if not len(self):
             raise ValueError(f"no video of split {self.annotations.split} can be used", "check data.root")
 
     def shape(self) -> tuple[int, ...]:
         """Shape (3, T, H, W) of the first clip that can be used."""
-        for index in list(self.indices):
+        for index in self.listed:
             item = self[0, index]
             if "error" in item:
                 raise ValueError(*item["error"])
             if "clip" in item:
                 return tuple(item["clip"].shape)
             self.exclude(index, item["bad"])
-        raise ValueError(f"no video of split {self.annotations.split} can be used", "check data.root")
+        raise AssertionError("exclude() refuses to leave no clip")
 
     def decode_all(self, progress: Progress, threads: int = 2) -> None:
         """Decode every clip into memory, once. Training clips keep all their frames, the others the sampled ones."""
@@ -109,20 +112,22 @@ class Clips(Dataset):
             except ValueError as error:
                 return str(error.args[0])
 
+        wanted = [index for index in self.listed if index not in self.excluded]
         decoded: dict[int, np.ndarray] = {}
         with ThreadPoolExecutor(threads) as pool:
-            for done, (index, frames) in enumerate(
-                zip(self.indices, pool.map(decode, list(self.indices)), strict=False)
-            ):
-                decoded[index] = frames
-                progress(done + 1, len(self.indices))
-        for index in [i for i, frames in decoded.items() if isinstance(frames, str)]:
-            self.exclude(index, decoded.pop(index))
+            for done, (index, frames) in enumerate(zip(wanted, pool.map(decode, wanted), strict=True), 1):
+                if isinstance(frames, str):
+                    self.exclude(index, frames)
+                else:
+                    decoded[index] = frames
+                progress(done, len(wanted))
         self._decoded = decoded
 
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
         epoch, index = key
         options = self.options
+        if index in self.excluded:
+            return {"bad": self.excluded[index], "index": index}
         rng = np.random.default_rng([self.seed, epoch, index]) if self.train else None
         try:
             if self._decoded is not None:
@@ -156,7 +161,7 @@ class Clips(Dataset):
 class Order(Sampler):
     """Keys (epoch, index) of one epoch from entry `start` on: drawn from (seed, epoch), or as listed without a seed."""
 
-    def __init__(self, indices: list[int], *, epoch: int = 0, seed: int | None = None, start: int = 0):
+    def __init__(self, indices: Sequence[int], *, epoch: int = 0, seed: int | None = None, start: int = 0):
         order = np.array(indices)
         if seed is not None:
             order = np.random.default_rng([seed, epoch, 1]).permutation(order)
@@ -188,25 +193,24 @@ def collate(items: list[dict[str, Any]]) -> dict[str, Any]:
     return batch
 
 
-def batches(
-    clips: Clips, order: Order, batch: int, *, workers: int = 0, drop_last: bool = False
-) -> Iterator[dict[str, Any]]:
-    """Batches in the given order. Videos that failed are excluded by name, and counted, as they are met."""
+def batches(clips: Clips, order: Order, batch: int, *, workers: int = 0) -> Iterator[dict[str, Any]]:
+    """Batches in the given order. Videos that failed are excluded by name, and counted, as they are met.
+
+    A batch of which every video failed comes without "clip", so that batches stay countable.
+    """
+    if workers:
+        gc.collect()  # a decord reader that a forked worker collects waits for ever for threads left in the parent
     loader = DataLoader(
         clips,
         batch,
         sampler=order,
         num_workers=workers,
         collate_fn=collate,
-        drop_last=drop_last,
         generator=torch.Generator(),  # else each loader draws from torch's own, and a resumed run would differ
     )
-    if workers:
-        gc.collect()  # a decord reader that a forked worker collects waits for ever for threads left in the parent
     for found in loader:
         if "error" in found:
             raise ValueError(*found["error"])
         for index, reason in found["bad"]:
             clips.exclude(index, reason)
-        if "clip" in found:
-            yield found
+        yield found

@@ -23,7 +23,7 @@ def evaluate(
 ) -> dict[str, Any]:
     """Metrics of the task over all clips, every one counted, and `present` as n/N."""
     model.eval()
-    found = batches(clips, Order(clips.indices), recipe.eval.batch, workers=recipe.data.workers)
+    found = batches(clips, Order(clips.listed), recipe.eval.batch, workers=recipe.data.workers)
     values = dict(task.metrics(model, (to_device(batch, device) for batch in found)))
     values["n"] = int(values["n"])
     return {**values, "present": clips.present}

@@ -33,6 +33,8 @@ class Classification:
         total = torch.zeros(self.classes, dtype=torch.float64)
         among = loss = 0.0
         for batch in batches:
+            if "clip" not in batch:  # all of its videos were bad
+                continue
             logits = model(batch["clip"]).float().cpu()
             label = batch["label"].cpu()
             loss += F.cross_entropy(logits, label, reduction="sum").item()

@@ -65,7 +65,6 @@ def train(
             clips.decode_all(
                 lambda done, total, split=split: report({"phase": f"decoding {split}", "done": done, "total": total})
             )
-        loop.set_length()
     if not loop.run_epochs(stop):
         return None
     if recipe.train.checkpoint == "best":
@@ -134,14 +133,8 @@ class _Loop:
         self.best: dict[str, Any] = {}
         self.last_epoch: dict[str, Any] = {}
         self.sums = {"loss": 0.0, "accuracy": 0.0, "steps": 0}  # of the epoch under way
-        self.set_length()
-
-    def set_length(self) -> None:
-        """Steps of an epoch, the last one possibly smaller, but never of a single clip (batch norm needs two)."""
-        clips, batch = len(self.splits["train"]), self.recipe.train.batch
-        self.drop_last = clips > batch and clips % batch == 1
-        self.per_epoch = clips // batch if self.drop_last else math.ceil(clips / batch)
-        self.total = self.per_epoch * self.recipe.train.epochs
+        self.per_epoch = math.ceil(len(splits["train"].listed) / recipe.train.batch)
+        self.total = self.per_epoch * recipe.train.epochs
 
     def restore(self) -> None:
         path = self.run / "last.pt"
@@ -180,26 +173,27 @@ class _Loop:
         while self.step < self.total:
             epoch, done = divmod(self.step, self.per_epoch)
             clips = self.splits["train"]
-            order = Order(clips.indices, epoch=epoch, seed=told.seed, start=done * told.batch)
+            order = Order(clips.listed, epoch=epoch, seed=told.seed, start=done * told.batch)
             self.model.train()
-            for batch in batches(clips, order, told.batch, workers=self.recipe.data.workers, drop_last=self.drop_last):
+            for batch in batches(clips, order, told.batch, workers=self.recipe.data.workers):
                 began = time.perf_counter()
-                self._step(to_device(batch, self.setup.device), epoch)
+                if "clip" in batch:  # else all of its videos were bad
+                    self._update(to_device(batch, self.setup.device), epoch)
+                self.step += 1
                 self.seconds += time.perf_counter() - began
-                ended = self.step == (epoch + 1) * self.per_epoch
-                if not ended and (stop() or (told.save_every and self.step % told.save_every == 0)):
-                    self.save()
-                if stop() and not ended:
-                    return False
-                if ended:
+                if self.step % self.per_epoch == 0:
                     break
-            self.step = (epoch + 1) * self.per_epoch  # an epoch whose last clips were all bad is over too
+                if stop():
+                    self.save()
+                    return False
+                if told.save_every and self.step % told.save_every == 0:
+                    self.save()
             self._finish_epoch(epoch)
             if stop() and self.step < self.total:
                 return False
         return True
 
-    def _step(self, batch: dict[str, Any], epoch: int) -> None:
+    def _update(self, batch: dict[str, Any], epoch: int) -> None:
         told = self.recipe.train
         rate = learning_rate(self.recipe, self.step, self.total)
         for group in self.optimizer.param_groups:
@@ -216,7 +210,6 @@ class _Loop:
         if told.clip_norm:
             nn.utils.clip_grad_norm_(self.model.parameters(), told.clip_norm)
         self.optimizer.step()
-        self.step += 1
         self.sums["loss"] += value
         self.sums["accuracy"] += logs["accuracy"]
         self.sums["steps"] += 1
@@ -225,7 +218,7 @@ class _Loop:
                 "phase": "training",
                 "epoch": epoch + 1,
                 "epochs": told.epochs,
-                "done": self.step,
+                "done": self.step + 1,
                 "total": self.total,
                 "loss": self.sums["loss"] / self.sums["steps"],
                 "accuracy": 100 * self.sums["accuracy"] / self.sums["steps"],
@@ -263,9 +256,10 @@ class _Loop:
             norm.momentum = None
         self.model.train()
         clips, told = self.splits["train"], self.recipe.train
-        order = Order(clips.indices, epoch=epoch, seed=told.seed)
+        order = Order(clips.listed, epoch=epoch, seed=told.seed)
         order.keys = order.keys[: told.recalibrate_bn * told.batch]
-        for batch in batches(clips, order, told.batch, workers=self.recipe.data.workers, drop_last=self.drop_last):
-            self.model(to_device(batch, self.setup.device)["clip"])
+        for batch in batches(clips, order, told.batch, workers=self.recipe.data.workers):
+            if "clip" in batch:
+                self.model(to_device(batch, self.setup.device)["clip"])
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum

@@ -22,12 +22,17 @@ from .schema import Ablation, Optimizer, Recipe, Row, keys
 __all__ = ["Known", "Optimizer", "Problem", "Recipe", "RecipeError", "Row", "dump", "keys", "load", "resolve"]
 
 
-def load(path: Path, known: Known, overrides: list[str] | None = None) -> Recipe:
-    """Read, merge, override and check a recipe, and every row of its ablation. Raises RecipeError with all problems."""
+def load(path: Path, known: Known, overrides: list[str] | None = None, *, rows: bool = True) -> Recipe:
+    """Read, merge, override and check a recipe. Raises RecipeError with all problems.
+
+    With `rows` every row of its ablation is checked too; without, the ablation is left out.
+    """
     value, lines = with_base(path)
     for text in overrides or []:
         key, new = parse_override(text)
         override(value, lines, key, new, text)
+    if not rows:
+        value.pop("ablation", None)
     recipe, problems = check(value, lines, known)
     ablation = section(Ablation, value.get("ablation"))
     if ablation is not None:

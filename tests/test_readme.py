@@ -1,0 +1,97 @@
+"""The README's commands work, and what it shows of their output is what they print."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vidops_cli.ops import OPS
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```console\n(.*?)```", README, re.S)
+SHOWN = dict(re.findall(r"^\$ ([^\n]+)\n(.*?)(?=^\$ |\Z)", "\n".join(BLOCKS), re.S | re.M))
+CHEAP = [
+    command
+    for command in SHOWN
+    if re.match(r"vidops (list|show|validate) ", command) or "train.epoch=2" in command  # an error is shown too
+]
+
+
+def run(words: list[str]) -> subprocess.CompletedProcess:
+    env = {**os.environ, "COLUMNS": "100"}
+    command = [sys.executable, "-m", "vidops_cli", *words]
+    return subprocess.run(
+        command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120
+    )
+
+
+def lines(text: str) -> list[str]:
+    return [line.rstrip() for line in text.strip().splitlines()]
+
+
+def test_the_readme_shows_every_verb():
+    verbs = {shlex.split(command)[1] for command in SHOWN}
+    assert verbs == {"ablate", "train", "eval", "profile", "list", "show", "validate", "data"}
+    assert len(CHEAP) == 4
+
+
+@pytest.mark.parametrize("command", SHOWN)
+def test_every_command_is_understood(command):
+    """With --help at its end a command is parsed, and an option that does not exist is refused."""
+    vidops, *words = shlex.split(command)
+    assert vidops == "vidops"
+    done = run([*words, "--help"])
+    assert (done.returncode, "Usage" in done.stdout) == (0, True), done.stdout
+    assert run([*words, "--no-such-option", "--help"]).returncode == 2
+
+
+@pytest.mark.parametrize("command", CHEAP)
+def test_shown_output_is_what_is_printed(command):
+    assert lines(run(shlex.split(command)[1:]).stdout) == lines(SHOWN[command])
+
+
+def test_counts_of_the_profile_are_what_is_counted():
+    """Times differ from run to run; params, MACs and FLOPs do not."""
+    import torch
+
+    from vidops_cli.profiling.cost import count
+    from vidops_cli.report.table import number
+
+    (command,) = (command for command in SHOWN if command.startswith("vidops profile"))
+    cells = {row[0]: row[1:] for row in (re.split(r"\s*[│┃]\s*", line)[1:-1] for line in lines(SHOWN[command])) if row}
+    assert cells["op"] == ["lisa", "self_attention"]
+    for i, name in enumerate(cells["op"]):
+        cost = count(OPS[name].load()(256), torch.zeros(1, 256, 1, 64, 64))
+        shown = [cells[key][i] for key in ("params", "MACs", "other", "FLOPs")]
+        assert shown == [number(value) for value in (cost.params, cost.macs, cost.other_flops, cost.flops)]
+
+
+@pytest.mark.parametrize("name", ["quickstart", "quickstart_shuffled"])
+def test_tables_are_those_of_the_record(name):
+    recorded = (ROOT / f"results/{name}.md").read_text().split("\n", 2)[2].strip()
+    assert recorded in README
+
+
+def test_make_commands_are_targets():
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.M))
+    named = set(re.findall(r"\bmake (\w+)", README))
+    assert named == {"demo", "test"}
+    assert named <= targets
+
+
+def test_every_folder_of_the_map_is_there_and_every_package_is_on_it():
+    named = re.findall(r"^\| `([\w/]+/)` \|", README, re.M)
+    assert len(named) >= 13
+    assert [name for name in named if not (ROOT / name).is_dir()] == []
+    packages = {f"vidops_cli/{path.parent.name}/" for path in (ROOT / "vidops_cli").glob("*/__init__.py")}
+    assert packages <= set(named)
+
+
+def test_every_operator_is_in_the_table():
+    named = re.findall(r"^\| `(\w+)` \| .* \| (.*) \|$", README, re.M)
+    assert named == [(card.name, card.status) for card in OPS.values()]
