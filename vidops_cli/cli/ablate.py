@@ -107,12 +107,12 @@ def _run(cells: list[Cell], store: Store, recipe: Recipe, jobs: int | None, devi
     threads = recipe.train.threads
     if jobs is None:
         jobs = max(1, cores // threads) if threads and device != "cuda" else 1
-    with CellWatch(cells, store) as watch:
-        try:
+    try:
+        with CellWatch(cells, store) as watch:
             return run_cells(cells, store, jobs=min(jobs, len(cells)), device=device, watch=watch)
-        except KeyboardInterrupt:
-            console(stderr=True).print("stopped; the same command goes on")
-            raise typer.Exit(130) from None
+    except KeyboardInterrupt:
+        console(stderr=True).print("stopped; the same command goes on")
+        raise typer.Exit(130) from None
 
 
 def _table(recipe: Recipe, cells: list[Cell], store: Store) -> tuple[dict[str, Any], list[dict[str, Any]]]:

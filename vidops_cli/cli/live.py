@@ -50,7 +50,8 @@ class Counter:
     """`done of total` on one line that is written over, on a terminal; now and then a line, elsewhere."""
 
     def __init__(self, phase: str) -> None:
-        self.phase, self.describe, self.console, self.last = phase, Describe(), console(stderr=True), 0.0
+        self.phase, self.describe, self.console = phase, Describe(), console(stderr=True)
+        self.last = 0.0 if self.console.is_terminal else time.monotonic()
 
     def __call__(self, done: int, total: int) -> None:
         text = self.describe({"phase": self.phase, "done": done, "total": total})
