@@ -28,7 +28,7 @@ def cells(recipe: Recipe, known: Known, fingerprint: Callable[[Recipe], str]) ->
     for row in recipe.ablation.rows:
         for seed in recipe.ablation.seeds:
             resolved = resolve(recipe, row, seed, known)
-            source = resolved.data.model_dump_json(include={"name", "root", "splits"})
+            source = resolved.data.model_dump_json(include={"name", "root", "splits"}) + resolved.eval.split
             if source not in data:
                 data[source] = fingerprint(resolved)
             key = hashlib.sha256(f"{resolved.hash()} {data[source]}".encode()).hexdigest()[:12]

@@ -102,11 +102,13 @@ def _run(cells: list[Cell], store: Store, recipe: Recipe, jobs: int | None, devi
     import os
 
     from vidops_cli.ablation.launch import run_cells
+    from vidops_cli.engine.setup import pick_device
 
+    on_gpu = pick_device(device).type == "cuda"  # here, not in every cell: one error if there is none
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     threads = recipe.train.threads
     if jobs is None:
-        jobs = max(1, cores // threads) if threads and device != "cuda" else 1
+        jobs = max(1, cores // threads) if threads and not on_gpu else 1
     try:
         with CellWatch(cells, store) as watch:
             return run_cells(cells, store, jobs=min(jobs, len(cells)), device=device, watch=watch)
