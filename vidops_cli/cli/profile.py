@@ -28,7 +28,8 @@ def command(
 ) -> None:
     """Measure operators: multiply-adds, FLOPs, peak memory, latency.
 
-    Each form is first checked against its textbook form on the same input; no time is given if they differ.
+    Each form is first checked against its textbook form, output and gradients;
+    no time is given if they differ.
 
     Example: vidops profile --op lisa --op self_attention --seq 4096
     """

@@ -24,8 +24,8 @@ def command(
 ) -> None:
     """Train a recipe and test it.
 
-    Writes the resolved recipe, metrics.jsonl, checkpoints (last.pt, best.pt) and summary.json into one folder; the same
-    command continues an interrupted run.
+    One folder takes the resolved recipe, metrics.jsonl, last.pt, best.pt and
+    summary.json. The same command continues an interrupted run.
 
     Example: vidops train recipes/quickstart.yaml train.epochs=2 --out runs/first
     """
