@@ -240,7 +240,7 @@ def relative_error(a, b):
 
 @pytest.mark.parametrize("card, options", EVERY_VARIANT)
 def test_equals_its_textbook_form(card, options):
-    """float64: all to 1e-9. float32: outputs to 1e-5; gradients too, where the textbook form itself rounds no worse."""
+    """float64: all to 1e-9. float32: to 1e-5, or ten times what the textbook form itself rounds."""
     published = textbook(card.name)
 
     def both(dtype):
@@ -251,7 +251,6 @@ def test_equals_its_textbook_form(card, options):
     assert ours.keys() == true.keys() == ours32.keys()
     for name, value in true.items():
         assert relative_error(ours[name], value) < 1e-9, name
-    assert relative_error(ours32["output"], true32["output"]) < 1e-5
     rounding = max(relative_error(true32[name].double(), value) for name, value in true.items())
     for name, value in true.items():
         assert relative_error(ours32[name].double(), value) < max(1e-5, 10 * rounding), name

@@ -5,6 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from vidops_cli.functional import relative_conv
 from vidops_cli.ops.lisa import MODES, LiSA
 
 GRID = (2, 2, 3)
@@ -91,7 +92,7 @@ def test_separable_tables_are_products_of_their_axes():
         torch.testing.assert_close(P[h, d, t, y, x], op.P_t[h, d, t] * op.P_h[h, d, y] * op.P_w[h, d, x])
 
 
-def test_fourier_tables_are_sums_of_waves():
+def test_fourier_tables_are_means_of_waves():
     op = make(rpe="fourier")
     _, R = op.tables((1, 3, 4))
     assert op.R.shape == (2, 3, MODES, MODES, MODES, 8)
@@ -103,7 +104,7 @@ def test_fourier_tables_are_sums_of_waves():
             true = true + op.R[:, :, a, b, c, kind] * waves[0](0) * waves[1](math.pi * b * u) * waves[2](
                 math.pi * c * v
             )
-        torch.testing.assert_close(R[:, :, 0, y, x], true)
+        torch.testing.assert_close(R[:, :, 0, y, x], true / 12)  # a mean over the 3 x 4 positions
 
 
 @pytest.mark.parametrize("rpe", ["dense", "fourier", "separable"])
@@ -165,3 +166,15 @@ def test_starts_near_a_delta_and_a_local_average():
 def test_refuses(options):
     with pytest.raises(ValueError, match=next(iter(options))):
         LiSA(4, **{"heads": 2, **options})
+
+
+@pytest.mark.parametrize("rpe", ["dense", "fourier", "separable"])
+@torch.no_grad()
+def test_at_the_start_a_map_of_ones_stays_about_one(rpe):
+    """R is near an average, P near a delta: both sum to about 1 over the positions, whatever the form."""
+    torch.manual_seed(0)
+    op = LiSA(16, heads=2, patterns=4, rpe=rpe)
+    for table in op.tables((1, 14, 14)):
+        found = relative_conv(torch.ones(1, 14, 14), table)[..., 0, 7, 7]
+        assert found.shape == (2, 4)
+        assert (found - 1).abs().max() < 0.3

@@ -39,7 +39,7 @@ def run_cells(
                     del running[key]
             watch([cell for cell, _ in running.values()], codes, waiting)
             time.sleep(0.2)
-    except KeyboardInterrupt:
+    except BaseException:  # whatever ends the parent must not leave cells without one
         for _, process in running.values():
             process.send_signal(signal.SIGTERM)
         for _, process in running.values():

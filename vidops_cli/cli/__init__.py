@@ -42,13 +42,17 @@ def _options(
 
 def main() -> None:
     """Run the command line; an expected error is an `error:` and a `hint:` line and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal that knows no ± shows a ?
     try:
         sys.exit(app(standalone_mode=False))
     except Exception as error:
         if type(error).__name__ == "NoArgsIsHelpError":
             print(error.format_message())
             sys.exit(2)
-        if not isinstance(error, (ValueError, OSError)) and not hasattr(error, "format_message"):
+        expected = isinstance(error, (ValueError, OSError)) or hasattr(error, "format_message")
+        if not expected and not _is_out_of_memory(error):
             raise
         for message, hint in _told(error):
             print(f"error: {message}", file=sys.stderr)
@@ -64,8 +68,16 @@ def _told(error: Exception) -> list[tuple[str, str]]:
     if hasattr(error, "format_message"):  # a command line that Typer cannot read
         context = getattr(error, "ctx", None)
         return [(error.format_message(), f"see `{context.command_path if context else 'vidops'} --help`")]
+    if _is_out_of_memory(error):
+        told = (str(error).splitlines() or [""])[0][:160]
+        return [(f"out of memory: {told}", "lower the batch, the frames or the size of the map")]
     if isinstance(error, OSError):
         what = f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")
         return [(what, "check that the place exists, may be written, and is not full")]
     message, *hint = error.args or ("unknown",)
     return [(" ".join(str(message).split()), str(hint[0]) if hint else "see `vidops --help`")]
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    words = ("out of memory", "can't allocate memory", "not enough memory")
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(w in str(error) for w in words))

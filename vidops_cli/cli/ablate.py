@@ -100,6 +100,7 @@ def _cells(recipe: Recipe) -> list[Cell]:
 
 def _run(cells: list[Cell], store: Store, recipe: Recipe, jobs: int | None, device: str) -> dict[str, int]:
     import os
+    import signal
 
     from vidops_cli.ablation.launch import run_cells
     from vidops_cli.engine.setup import pick_device
@@ -109,6 +110,8 @@ def _run(cells: list[Cell], store: Store, recipe: Recipe, jobs: int | None, devi
     threads = recipe.train.threads
     if jobs is None:
         jobs = max(1, cores // threads) if threads and not on_gpu else 1
+    for number in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C: cells save and stop
+        signal.signal(number, signal.default_int_handler)
     try:
         with CellWatch(cells, store) as watch:
             return run_cells(cells, store, jobs=min(jobs, len(cells)), device=device, watch=watch)

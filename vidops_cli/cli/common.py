@@ -1,4 +1,4 @@
-"""What several verbs share: options, the recipe with all names known, the console, the live line of a run."""
+"""What several verbs share: options, the recipe with all names known, the console."""
 
 from __future__ import annotations
 

@@ -60,7 +60,8 @@ class Counter:
             return
         self.last = time.monotonic()
         if self.console.is_terminal:
-            self.console.print(f"\r{text}\x1b[K", end="\n" if done == total else "")
+            self.console.file.write(f"\r{text}\x1b[K" + ("\n" if done == total else ""))  # rich would drop the \r
+            self.console.file.flush()
         else:
             self.console.print(text)
 
@@ -101,6 +102,8 @@ class RunProgress:
             return
         self.last, self.phase = now, status["phase"]
         self.bar.update(self.task, description=line, completed=status.get("done", 0), total=status.get("total"))
+        if not self.status.parent.is_dir():  # nothing is written before the data is known to be good
+            return
         partial = self.status.with_suffix(".partial")  # no fsync: a lost status harms nobody
         partial.write_text(json.dumps({**status, "line": line}))
         partial.replace(self.status)

@@ -28,6 +28,7 @@ class DataSet:
     title: str
     how: str
     module: str
+    mirrors: bool = True  # a mirrored clip keeps its label
 
     def read(self, root: Path, split: str, splits: dict[str, str] | None = None) -> Annotations:
         """Annotations of one split. ValueError, with a hint, if they are not there or not sound."""
@@ -44,6 +45,7 @@ DATASETS: dict[str, DataSet] = {
             title="Mini motion: direction of a camouflaged disc, generated, H.264",
             how="vidops data generate mini_motion --root datasets/mini_motion",
             module="vidops_cli.data.mini.benchmark",
+            mirrors=False,
         ),
         DataSet(
             name="video_folder",

@@ -47,7 +47,7 @@ class Clips(Dataset):
         self.seed = seed
         self.excluded: dict[int, str] = {}
         self.labels = np.array(annotations.labels)
-        if options.shuffle_labels:  # the control: labels that say nothing of the clip
+        if options.shuffle_labels and annotations.split != "test":  # the control; it is scored on true labels
             self.labels = np.random.default_rng([seed, 7]).permutation(self.labels)
         self._decoded: dict[int, np.ndarray] | None = None
         self._report_missing()
@@ -59,6 +59,11 @@ class Clips(Dataset):
     def listed(self) -> range:
         """Indices of all clips, bad ones too: the order of an epoch does not hang on which are known to be bad."""
         return range(len(self.annotations.paths))
+
+    @property
+    def decoded(self) -> bool:
+        """Whether the clips are in memory."""
+        return self._decoded is not None
 
     @property
     def bad(self) -> dict[str, str]:
@@ -76,12 +81,11 @@ class Clips(Dataset):
             told = f"{len(absent)} of {len(self.listed)} videos of split {self.annotations.split} are missing"
             first = self.annotations.root / self.annotations.paths[absent[0]]
             raise ValueError(f"{told}, the first is {first}", "complete the data set, or raise data.max_bad")
-        for i in absent:
-            self.exclude(i, f"missing: {self.annotations.root / self.annotations.paths[i]}")
+        self.exclude({i: f"missing: {self.annotations.root / self.annotations.paths[i]}" for i in absent})
 
-    def exclude(self, index: int, reason: str) -> None:
-        """Leave a video out from now on, by name; ValueError once more than `max_bad` are out."""
-        self.excluded.setdefault(index, reason)
+    def exclude(self, found: dict[int, str]) -> None:
+        """Leave videos out from now on (index -> reason); ValueError once more than `max_bad` are out."""
+        self.excluded = {**found, **self.excluded}
         out, most = len(self.excluded), self.options.max_bad
         if out > most:
             told = "; ".join(list(self.bad.values())[:5]) + ("; ..." if out > 5 else "")
@@ -98,7 +102,7 @@ class Clips(Dataset):
                 raise ValueError(*item["error"])
             if "clip" in item:
                 return tuple(item["clip"].shape)
-            self.exclude(index, item["bad"])
+            self.exclude({index: item["bad"]})
         raise AssertionError("exclude() refuses to leave no clip")
 
     def decode_all(self, progress: Progress, threads: int = 2) -> None:
@@ -113,15 +117,13 @@ class Clips(Dataset):
                 return str(error.args[0])
 
         wanted = [index for index in self.listed if index not in self.excluded]
-        decoded: dict[int, np.ndarray] = {}
+        decoded: dict[int, np.ndarray | str] = {}
         with ThreadPoolExecutor(threads) as pool:
             for done, (index, frames) in enumerate(zip(wanted, pool.map(decode, wanted), strict=True), 1):
-                if isinstance(frames, str):
-                    self.exclude(index, frames)
-                else:
-                    decoded[index] = frames
+                decoded[index] = frames
                 progress(done, len(wanted))
-        self._decoded = decoded
+        self.exclude({index: frames for index, frames in decoded.items() if isinstance(frames, str)})
+        self._decoded = {index: frames for index, frames in decoded.items() if not isinstance(frames, str)}
 
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
         epoch, index = key
@@ -211,6 +213,6 @@ def batches(clips: Clips, order: Order, batch: int, *, workers: int = 0) -> Iter
     for found in loader:
         if "error" in found:
             raise ValueError(*found["error"])
-        for index, reason in found["bad"]:
-            clips.exclude(index, reason)
+        if found["bad"]:
+            clips.exclude(dict(found["bad"]))
         yield found

@@ -33,7 +33,8 @@ def read(root: Path, split: str, splits: dict[str, str]) -> Annotations:
         )
     if not paths:
         raise ValueError(f"{source} names no video", f"videos end in {', '.join(VIDEO_SUFFIXES)}")
-    told = json.dumps([paths, labels]).encode()
+    sizes = [file.stat().st_size if (file := root / path).is_file() else None for path in paths]
+    told = json.dumps([paths, labels, sizes]).encode()
     return Annotations(
         root=root,
         split=split,

@@ -27,11 +27,17 @@ def load(path: Path) -> dict[str, Any]:
     except Exception as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(f"cannot read checkpoint {path}: {first[:160]}", "it may be cut short; use another") from None
-    if not isinstance(state, dict) or "model" not in state:
+    if not isinstance(state, dict) or not _is_state_dict(state.get("model")):
         raise ValueError(
             f"{path} is no checkpoint of vidops: it has no 'model'", "name a .pt file that `vidops train` wrote"
         )
     return state
+
+
+def _is_state_dict(found: Any) -> bool:
+    return isinstance(found, dict) and all(
+        isinstance(key, str) and torch.is_tensor(item) for key, item in found.items()
+    )
 
 
 def load_model(model: nn.Module, state: dict[str, Any], path: Path) -> None:

@@ -35,6 +35,9 @@ def evaluate_checkpoint(recipe: Recipe, path: Path, device: str, progress: Progr
     setup = Setup.of(recipe, device)
     clips = open_clips(recipe, recipe.eval.split, train=False)
     classes = state.get("classes", len(clips.annotations.classes))
+    if len(clips.annotations.classes) > classes:
+        told = f"the data has {len(clips.annotations.classes)} classes, {path} was trained on {classes}"
+        raise ValueError(told, "use the data set it was trained on")
     model = setup.build(classes)
     checkpoint.load_model(model, state, path)
     began = time.perf_counter()

@@ -29,6 +29,7 @@ def pick_device(name: str) -> torch.device:
         index = name.partition(":")[2]
         if index and (not index.isdigit() or int(index) >= torch.cuda.device_count()):
             raise ValueError(f"no device {name}: {torch.cuda.device_count()} at hand", "count them from cuda:0")
+        torch.cuda.set_device(torch.device(name if index else "cuda:0"))  # events are recorded on the current device
     return torch.device(name)
 
 

@@ -39,10 +39,9 @@ def train(
     an uninterrupted run bit for bit. ValueError on a loss that is not finite, or data that cannot be used.
     """
     setup = Setup.of(recipe, device)
-    splits = {
-        split: open_clips(recipe, split, train=split == "train")
-        for split in dict.fromkeys((*SPLITS, recipe.eval.split))
-    }
+    splits = {split: open_clips(recipe, split, train=split == "train") for split in SPLITS}
+    tested = splits["val"] if recipe.eval.split == "val" else open_clips(recipe, recipe.eval.split, train=False)
+    splits["tested"] = tested
     names = splits["train"].annotations.classes
     classes = len(names)
     for split, clips in splits.items():
@@ -55,22 +54,24 @@ def train(
     task = Classification(classes, recipe.train.label_smoothing)
     loop = _Loop(recipe, run, setup, splits, model, task, report)
     began = time.perf_counter()
-    if resume and (run / "last.pt").exists():
+    resumed = resume and (run / "last.pt").exists()
+    if resumed:
         loop.restore()
-    else:
-        truncate_lines(run / "metrics.jsonl", [])
-    write_text(run / "recipe.yaml", dump(recipe))
     if recipe.data.cache == "memory":
         for split, clips in splits.items():
-            clips.decode_all(
-                lambda done, total, split=split: report({"phase": f"decoding {split}", "done": done, "total": total})
-            )
+            if not clips.decoded:
+                told = f"decoding {split}"
+                clips.decode_all(lambda done, total, phase=told: report({"phase": phase, "done": done, "total": total}))
+    if not resumed:  # nothing of an older run in this folder may be taken for this one's
+        for name in ("last.pt", "best.pt", "summary.json"):
+            (run / name).unlink(missing_ok=True)
+        truncate_lines(run / "metrics.jsonl", [])
+        write_text(run / "recipe.yaml", dump(recipe))
     if not loop.run_epochs(stop):
         return None
     if recipe.train.checkpoint == "best":
         checkpoint.load_model(model, checkpoint.load(run / "best.pt"), run / "best.pt")
     report({"phase": "testing"})
-    tested = splits[recipe.eval.split]
     return {
         "split": recipe.eval.split,
         "metrics": evaluate(model, tested, task, recipe, setup.device),
@@ -231,6 +232,11 @@ class _Loop:
         self.report({"phase": "validating", "epoch": epoch + 1})
         found = evaluate(self.model, self.splits["val"], self.task, self.recipe, self.setup.device)
         steps = max(1, self.sums["steps"])
+        if not math.isfinite(found["loss"]):
+            raise ValueError(
+                f"the val loss is {found['loss']} after step {self.step} (epoch {epoch + 1})",
+                "lower train.optimizer.lr, or set train.clip_norm",
+            )
         self.last_epoch = {
             "epoch": epoch + 1,
             "step": self.step,

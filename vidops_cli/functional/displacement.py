@@ -11,10 +11,13 @@ def soft_argmax(
     """Expected displacement (x, y) in positions under a softmax over the N = height * width offsets, and the maximum.
 
     With `sigma`, scores are first multiplied by a Gaussian of that width (peak 1) centred on the best offset
-    (kernel-soft-argmax), through whose centre no gradient flows. Scores are divided by `temperature`.
+    (kernel-soft-argmax), through whose centre no gradient flows. Scores are divided by `temperature`. Both results are
+    float32 or better.
     """
     if volume.shape[1] != height * width:
         raise ValueError(f"a {height} x {width} window has {height * width} offsets, got {volume.shape[1]}")
+    if volume.dtype != torch.float64:
+        volume = volume.float()  # a small temperature magnifies rounding
     y = torch.arange(height, device=volume.device, dtype=volume.dtype) - height // 2
     x = torch.arange(width, device=volume.device, dtype=volume.dtype) - width // 2
     x, y = x.repeat(height), y.repeat_interleave(width)
@@ -25,5 +28,6 @@ def soft_argmax(
         squared = (x - x[best]) ** 2 + (y - y[best]) ** 2
         scores = scores * torch.exp(-squared / (2 * sigma**2))
     weights = torch.softmax(scores / temperature, dim=-1)
-    displacement = weights @ torch.stack([x, y], dim=1)
+    with torch.autocast(volume.device.type, enabled=False):
+        displacement = weights @ torch.stack([x, y], dim=1)
     return displacement.movedim(-1, 1), confidence

@@ -3,8 +3,8 @@
 from .card import Card, Option
 
 _CONV = {
-    "kernel": Option("ints", None, "size of the kernel (time, height, width), all odd"),
-    "stride": Option("int", 1, "stride in space"),
+    "kernel": Option("ints", None, "size of the kernel (time, height, width), all odd", least=1, odd=True),
+    "stride": Option("int", 1, "stride in space", least=1),
     "bias": Option("bool", False, "learn a bias"),
 }
 
@@ -22,7 +22,7 @@ OPS: dict[str, Card] = {
             equation="y[t,n] = sum over d in K x K of W[d] x[t, n + d]",
             layer=(128, 8, 28, 28),
             options={
-                "kernel": Option("int", 3, "height and width of the kernel, odd"),
+                "kernel": Option("int", 3, "height and width of the kernel, odd", least=1, odd=True),
                 "stride": _CONV["stride"],
                 "bias": _CONV["bias"],
             },
@@ -39,7 +39,9 @@ OPS: dict[str, Card] = {
             equation="y[n] = sum over d in L x K x K of W[d] x[n + d]",
             layer=(128, 8, 28, 28),
             options={
-                "kernel": Option("ints", (3, 3, 3), "size of the kernel (time, height, width), all odd"),
+                "kernel": Option(
+                    "ints", (3, 3, 3), "size of the kernel (time, height, width), all odd", least=1, odd=True
+                ),
                 "stride": _CONV["stride"],
                 "bias": _CONV["bias"],
             },
@@ -55,7 +57,7 @@ OPS: dict[str, Card] = {
             slot="block_input",
             equation="y[t] = (x[t+1] | first C/fold_div channels, x[t-1] | next C/fold_div, x[t] | rest)",
             layer=(128, 8, 28, 28),
-            options={"fold_div": Option("int", 8, "share of the channels moved each way is 1 / fold_div")},
+            options={"fold_div": Option("int", 8, "share of the channels moved each way is 1 / fold_div", least=2)},
             deviations="zero padding in time, as in the released code; its 'circulant' padding is not built",
             status="faithful to the released code",
         ),
@@ -70,7 +72,7 @@ OPS: dict[str, Card] = {
             equation="y = softmax(q k^T / sqrt(c)) v, followed by a linear projection",
             layer=(256, 1, 14, 14),
             options={
-                "heads": Option("int", 8, "number of heads; they divide the channels"),
+                "heads": Option("int", 8, "number of heads; they divide the channels", least=1),
                 "bias": Option("bool", True, "bias in the projections"),
             },
             status="standard layer",
@@ -89,13 +91,15 @@ OPS: dict[str, Card] = {
             ),
             layer=(512, 8, 28, 28),
             options={
-                "reduced": Option("int", 64, "channels of the features that are matched"),
-                "max_displacement": Option("int", 7, "largest displacement P in positions; the window is 2P + 1"),
+                "reduced": Option("int", 64, "channels of the features that are matched", least=1),
+                "max_displacement": Option(
+                    "int", 7, "largest displacement P in positions; the window is 2P + 1", least=1
+                ),
                 "displacement": Option(
                     "str", "kernel_soft_argmax", "how a displacement is read", ("kernel_soft_argmax", "soft_argmax")
                 ),
-                "sigma": Option("float", 5.0, "width of the Gaussian around the best match, in positions"),
-                "temperature": Option("float", 0.01, "temperature tau of the softmax over the window"),
+                "sigma": Option("float", 5.0, "width of the Gaussian around the best match, in positions", above=0),
+                "temperature": Option("float", 0.01, "temperature tau of the softmax over the window", above=0),
                 "confidence": Option("bool", True, "feed the best score beside the displacement"),
             },
             deviations="the last frame takes the displacement of the frame before it, as in the released code",
@@ -116,16 +120,18 @@ OPS: dict[str, Card] = {
             ),
             layer=(256, 1, 14, 14),
             options={
-                "heads": Option("int", 8, "number of heads; they divide the channels"),
-                "patterns": Option("int", 8, "number of structural patterns D"),
+                "heads": Option("int", 8, "number of heads; they divide the channels", least=1),
+                "patterns": Option("int", 8, "number of structural patterns D", least=1),
                 "phi": Option(
                     "str", "identity", "how the pattern code is formed", ("identity", "softmax", "l2", "gelu")
                 ),
                 "rpe": Option("str", "dense", "form of the relative weights", ("dense", "fourier", "separable")),
                 "padding": Option("str", "zero", "zero is exact, circular wraps around", ("zero", "circular")),
-                "window": Option("ints?", None, "restrict offsets to this (time, height, width) window"),
+                "window": Option(
+                    "ints?", None, "restrict offsets to this (time, height, width) window", least=1, odd=True
+                ),
                 "shared": Option("bool", False, "one set of relative weights for all heads"),
-                "grid": Option("ints", (1, 14, 14), "grid on which dense and separable tables are learned"),
+                "grid": Option("ints", (1, 14, 14), "grid on which dense and separable tables are learned", least=1),
             },
             deviations="reconstructed from the abstract and from RSA, its first author's previous operator",
             status="reconstruction: no code released",

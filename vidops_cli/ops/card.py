@@ -15,6 +15,9 @@ class Option:
     default: object
     help: str
     choices: tuple = ()
+    least: int | None = None  # smallest value, of a number or of each of a list
+    above: int | None = None  # a value must be larger
+    odd: bool = False
 
     def problem(self, value: object) -> str | None:
         """Why a recipe's value cannot be this option's, or None."""
@@ -32,6 +35,15 @@ class Option:
             return f"expected {self.describe()}, got {value!r}"
         if self.choices and value not in self.choices:
             return f"expected one of {', '.join(map(str, self.choices))}, got {value!r}"
+        for number in value if kind == "ints" else [value]:
+            if self.least is not None and number < self.least:
+                return f"expected at least {self.least}, got {value!r}"
+            if self.above is not None and number <= self.above:
+                return f"expected more than {self.above}, got {value!r}"
+            if self.odd and number % 2 == 0:
+                return f"expected odd, got {value!r}"
+        if kind == "ints" and len(value) != 3:
+            return f"expected (time, height, width), got {value!r}"
         return None
 
     def describe(self) -> str:
@@ -62,7 +74,6 @@ class Card:
     deviations: str = "none"
     status: str = ""
     min_frames: int = 1
-    inputs: tuple[str, ...] = ("x",)
 
     def load(self) -> type:
         """The nn.Module class; imports torch."""

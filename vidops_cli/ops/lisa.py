@@ -11,6 +11,7 @@ Deviations: a reconstruction from the abstract and from RSA, its first author's 
 and the paper's equations were not at hand.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -72,19 +73,21 @@ class LiSA(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """P near a delta at offset 0, R near a local average, both with noise that tells the patterns apart."""
+        """P near a delta at offset 0, R near a local average, with a little noise that tells the patterns apart.
+
+        `fourier` starts both near the average over the grid: its few frequencies hold nothing sharper.
+        """
         with torch.no_grad():
             for name, table in self.named_parameters(recurse=False):
-                nn.init.normal_(table, std=0.02)
+                nn.init.normal_(table, std=0.02 / table[0, 0].numel() ** 0.5)
                 if self.rpe == "fourier":
-                    table[..., 0] += 1 / table[..., 0, 0, 0, 0].numel() if name == "R" else 0.1
+                    table[:, :, 0, 0, 0, 0] += 1
                     continue
-                sizes = table.shape[2:]
                 bump = torch.ones(())
-                for size in sizes:
+                for size in table.shape[2:]:
                     offset = (torch.arange(size) - size // 2).float()
-                    axis = (offset == 0).float() if name.startswith("P") else torch.exp(-offset.square() / 2) / 2.5
-                    bump = bump[..., None] * axis
+                    axis = (offset == 0).float() if name.startswith("P") else torch.exp(-offset.square() / 2)
+                    bump = bump[..., None] * (axis / axis.sum())
                 table += bump
 
     def tables(self, grid: tuple[int, int, int]) -> tuple[Tensor, Tensor]:
@@ -110,7 +113,7 @@ class LiSA(nn.Module):
         return table if self.window is None else table * self._inside(sizes, table)
 
     def _from_modes(self, modes: Tensor, sizes: tuple[int, ...]) -> Tensor:
-        """Sum of products of cosines and sines of the relative offset, resolution-free."""
+        """Mean over the grid of products of cosines and sines of the relative offset, resolution-free."""
         waves = []
         for size in sizes:
             offset = (
@@ -119,7 +122,8 @@ class LiSA(nn.Module):
             phase = torch.pi * torch.arange(MODES, device=modes.device, dtype=modes.dtype)[:, None] * offset
             waves.append(torch.stack([phase.cos(), phase.sin()]))  # 2, MODES, size
         modes = modes.unflatten(-1, (2, 2, 2))
-        return torch.einsum("hdabcijk,iat,jby,kcx->hdtyx", modes, *waves)
+        positions = math.prod((size + 1) // 2 for size in sizes)
+        return torch.einsum("hdabcijk,iat,jby,kcx->hdtyx", modes, *waves) / positions
 
     def _inside(self, sizes: tuple[int, ...], like: Tensor) -> Tensor:
         mask = like.new_ones(())

@@ -65,7 +65,8 @@ class MotionSqueeze(nn.Module):
 
     def correlation(self, x: Tensor) -> Float[Tensor, "B N T H W"]:
         """Scores s of frames t = 0 .. T-2 against the next one; N = (2P + 1)^2 displacements, y the slower axis."""
-        f = l2norm(per_frame(self.reduction, x))
+        f = per_frame(self.reduction, x)
+        f = l2norm(f if f.dtype == torch.float64 else f.float())  # matches differ in the third digit
         volume = correlate(f[:, :, :-1], f[:, :, 1:], (1, self.size, self.size))
         return volume.squeeze(1).relu()
 
@@ -82,7 +83,7 @@ class MotionSqueeze(nn.Module):
         motion = displacement / self.max_displacement
         if self.confidence:
             motion = torch.cat([motion, confidence], dim=1)
-        motion = torch.cat([motion, motion[:, :, -1:]], dim=2)
+        motion = torch.cat([motion, motion[:, :, -1:]], dim=2).to(x.dtype)
         return x + per_frame(self.refine, motion)
 
     def extra_repr(self) -> str:

@@ -45,6 +45,11 @@ def _per_input(each: int) -> Callable:
     return lambda inputs, outputs: Counter(other=each * _numel(inputs[0]))
 
 
+def _extreme(inputs: list[Any], outputs: list[Any]) -> Counter:
+    """A maximum over an axis reads its input, one of two tensors makes its output."""
+    return Counter(other=max(_numel(inputs[0]), _numel(outputs[0])))
+
+
 def _free(inputs: list[Any], outputs: list[Any]) -> Counter:
     return Counter()
 
@@ -229,9 +234,7 @@ _ELEMENTWISE = [
     "leaky_relu",
     "leaky_relu_",
     "log",
-    "max",
     "maximum",
-    "min",
     "minimum",
     "neg",
     "pow",
@@ -272,6 +275,8 @@ HANDLES: dict[str, Callable] = {
         f"aten::upsample_{name}": _per_output(price)
         for name, price in (("bilinear2d", 7), ("linear1d", 3), ("trilinear3d", 15))
     },
+    "aten::max": _extreme,
+    "aten::min": _extreme,
     "aten::upsample_nearest2d": _free,
     "aten::grid_sampler": _per_output(7),
     "aten::baddbmm": _baddbmm,

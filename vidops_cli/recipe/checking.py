@@ -116,6 +116,9 @@ def _names(value: dict[str, Any], lines: Lines, known: Known) -> Iterator[Proble
     if data and data.name not in known.datasets:
         hint = nearest(data.name, known.datasets, "data sets")
         yield Problem(where(("data", "name"), lines), f"unknown data {data.name!r}", hint)
+    if data and data.flip and data.name in known.datasets and not known.datasets[data.name].mirrors:
+        told = f"data.flip: a mirrored clip of {data.name} has another label"
+        yield Problem(where(("data", "flip"), lines), told, "leave flip at 0")
     if model and model.name not in known.models:
         hint = nearest(model.name, known.models, "networks")
         yield Problem(where(("model", "name"), lines), f"unknown model {model.name!r}", hint)
@@ -142,6 +145,10 @@ def _placed(
             yield Problem(line, f"{placed.op} has no option {option!r}", hint)
         elif reason := card.options[option].problem(value):
             yield Problem(line, f"{placed.op}.{option}: {reason}", card.options[option].help)
+        elif option == "stride" and value != 1:
+            yield Problem(
+                line, f"{placed.op}.stride: a slot keeps the size of the map, got {value}", "leave stride out"
+            )
     if network is not None:
         try:
             network.select(placed.slot or card.slot, placed.at)

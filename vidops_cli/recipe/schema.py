@@ -46,7 +46,7 @@ class Data(Section):
     frames: Literal["ordered", "reversed", "shuffled"] = "ordered"
     """order of a clip's frames; the others are controls"""
     shuffle_labels: bool = False
-    """labels that say nothing of the clip: a control"""
+    """train and val labels that say nothing of the clip, scored on true ones: a control"""
     cache: Literal["memory", "none"] = "none"
     """memory: decode every video once a run, into memory"""
     workers: CountFrom0 = 0
@@ -58,7 +58,7 @@ class Data(Section):
 class Placed(Section):
     op: str
     """an operator of `vidops list ops`"""
-    at: str | list[str] = "all"
+    at: str | Annotated[list[str], Field(min_length=1)] = "all"
     """all, a stage (res3), a block (res3.1), or a list of them"""
     slot: str | None = None
     """a slot of the network, where it is not the operator's own"""

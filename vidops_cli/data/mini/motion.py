@@ -66,7 +66,7 @@ def positions(scene: Scene, dials: Dials) -> np.ndarray:
 
 
 def reverse(scene: Scene, dials: Dials) -> Scene:
-    """The scene whose frames are those of `scene` in reverse order: the opposite label, from the last position."""
+    """The opposite label, from the last position: without noise and flicker, the same frames in reverse order."""
     x, y = positions(scene, dials)[-1]
     return Scene((scene.label + dials.directions // 2) % dials.directions, (float(x), float(y)), scene.seed)
 
