@@ -600,3 +600,24 @@ def test_without_rows_the_ablation_is_left_out(write):
     path = write(GOOD + ROWS)
     told = load(path, known(), ["train.optimizer.lr=1e-4"], rows=False)
     assert (told.ablation, told.train.optimizer.lr) == (None, 1e-4)
+
+
+@pytest.mark.parametrize(
+    ("placed", "word"),
+    [
+        ("{op: conv2d, options: {kernel: 4}}", "odd"),
+        ("{op: conv2d, options: {stride: 2}}", "size of the map"),
+        ("{op: conv3d, options: {kernel: [1, -1, 3]}}", "at least 1"),
+        ("{op: motion_squeeze, at: res2, options: {max_displacement: 0}}", "at least 1"),
+        ("{op: motion_squeeze, at: res2, options: {sigma: 0}}", "more than 0"),
+        ("{op: tsm, at: []}", "at least 1 item"),
+    ],
+)
+def test_what_cannot_be_built_is_not_valid(write, placed, word):
+    with pytest.raises(RecipeError, match=word):
+        load(write(GOOD), known(), [f"model.ops=[{placed}]"])
+
+
+def test_a_benchmark_of_directions_is_not_mirrored(write):
+    with pytest.raises(RecipeError, match="mirrored"):
+        load(write(GOOD), known(), ["data.name=mini_motion", "data.flip=0.5"])

@@ -159,3 +159,12 @@ def test_fingerprint_follows_paths_and_labels_and_not_the_place(make, tmp_path):
     assert VIDEO_FOLDER.read(root, "val").fingerprint != first
     make({"train.txt": "a.mp4 0\nc.mp4 1\n"})
     assert VIDEO_FOLDER.read(root, "train").fingerprint != first
+
+
+def test_a_replaced_video_changes_the_fingerprint(make):
+    root = make({"train.txt": "a.mp4 0\nb.mp4 1\n"})
+    (root / "a.mp4").write_bytes(b"one")
+    before = DATASETS["video_folder"].read(root, "train").fingerprint
+    assert DATASETS["video_folder"].read(root, "train").fingerprint == before
+    (root / "a.mp4").write_bytes(b"another")
+    assert DATASETS["video_folder"].read(root, "train").fingerprint != before

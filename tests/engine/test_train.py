@@ -282,3 +282,45 @@ def test_devices():
     assert pick_device("auto").type in ("cpu", "cuda")
     with pytest.raises(ValueError, match="unknown device"):
         pick_device("tpu")
+
+
+def test_shuffled_labels_are_scored_on_true_ones(recipe):
+    """Else the control could not fail: labels shuffled in the test split say nothing of any network."""
+    from vidops_cli.engine.setup import open_clips
+
+    plain, control = recipe(), recipe("data.shuffle_labels=true")
+    for split, changed in (("train", True), ("val", True), ("test", False)):
+        before = open_clips(plain, split, train=False).labels.tolist()
+        after = open_clips(control, split, train=False).labels.tolist()
+        assert sorted(before) == sorted(after)
+        assert (before != after) is changed
+
+
+def test_the_tested_split_is_never_augmented(recipe, tmp_path):
+    """The train split is tested as it is, not as it is trained on: `vidops eval` gives the same number."""
+    told = recipe("eval.split=train", "data.crop=12", "train.epochs=1")
+    summary = train(told, tmp_path / "run", device="cpu")
+    found = evaluate_checkpoint(told, tmp_path / "run" / "last.pt", "cpu", lambda done, total: None)
+    assert found["metrics"] == summary["metrics"]
+    assert found["metrics"]["n"] == 40
+
+
+def test_nothing_of_an_older_run_is_left_to_a_new_one(recipe, clips_root, tmp_path):
+    train(recipe("train.epochs=1"), tmp_path / "run", device="cpu")
+    before = {file.name: file.read_bytes() for file in (tmp_path / "run").iterdir()}
+    with pytest.raises(ValueError, match="no mini_motion benchmark"):
+        train(recipe(f"data.root={tmp_path}", "train.epochs=1"), tmp_path / "run", device="cpu", resume=False)
+    assert {file.name: file.read_bytes() for file in (tmp_path / "run").iterdir()} == before
+    train(recipe("train.epochs=1", "train.seed=5"), tmp_path / "run", device="cpu", resume=False)
+    assert "seed: 5" in (tmp_path / "run" / "recipe.yaml").read_text()
+
+
+def test_eval_on_data_of_more_classes_is_refused(recipe, tmp_path):
+    from vidops_cli.data.mini import benchmark, motion
+
+    train(recipe("train.epochs=1"), tmp_path / "run", device="cpu")
+    dials = motion.Dials(directions=8, frames=4, size=16, radius=4.0, speed=4.0, crf=0)
+    benchmark.generate(tmp_path / "eight", dials=dials, sizes={"train": 8, "val": 8, "test": 8})
+    with pytest.raises(ValueError, match=r"8 classes, .* was trained on 4"):
+        told = recipe(f"data.root={tmp_path / 'eight'}")
+        evaluate_checkpoint(told, tmp_path / "run" / "last.pt", "cpu", lambda done, total: None)
