@@ -41,7 +41,7 @@ def train(
     setup = Setup.of(recipe, device)
     splits = {split: open_clips(recipe, split, train=split == "train") for split in SPLITS}
     tested = splits["val"] if recipe.eval.split == "val" else open_clips(recipe, recipe.eval.split, train=False)
-    splits["tested"] = tested
+    splits["train, to test" if recipe.eval.split == "train" else recipe.eval.split] = tested
     names = splits["train"].annotations.classes
     classes = len(names)
     for split, clips in splits.items():
