@@ -137,7 +137,10 @@ def git_state() -> dict[str, Any]:
     tracked = git("ls-files", "--error-unmatch", "record.py")
     if commit is None or tracked is None:
         return {"commit": None, "dirty": None}
-    return {"commit": commit, "dirty": bool(git("status", "--porcelain", "--untracked-files=no"))}
+    return {
+        "commit": commit,
+        "dirty": bool(git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":(top,exclude)results")),
+    }
 
 
 def command_line() -> str:
