@@ -24,8 +24,8 @@ def run_cells(
 ) -> dict[str, int]:
     """Train the cells, `jobs` at a time; returns exit codes by key. A failed cell does not stop the others.
 
-    Each cell is `python -m vidops_cli train RECIPE --out FOLDER`, its output in FOLDER/log.txt. On KeyboardInterrupt
-    the children are told to save and stop, and waited for.
+    Each cell is `python -m vidops_cli train RECIPE --out FOLDER`, its output in FOLDER/log.txt. Whatever
+    ends this function early, the children are told to save and stop, and waited for.
     """
     waiting, running, codes = list(cells), {}, {}
     try:
@@ -47,6 +47,7 @@ def run_cells(
                 process.wait(timeout=30)
             except subprocess.TimeoutExpired:
                 process.kill()
+                process.wait()
         raise
     return codes
 

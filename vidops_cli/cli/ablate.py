@@ -46,6 +46,7 @@ def command(
         return
     from vidops_cli.ablation.grid import only as pick
     from vidops_cli.ablation.store import Store
+    from vidops_cli.report.ablation import ablation_table
 
     told = _with_seeds(load_recipe(recipe, overrides), seeds)
     if publish and (told.hash() != load_recipe(recipe).hash() or seeds is not None):
@@ -58,8 +59,6 @@ def command(
         _plan(cells, chosen, kept)
         return
     codes = _run(left, kept, told, jobs, device) if left else {}
-    from vidops_cli.report.ablation import ablation_table
-
     head, rows = _table(told, cells, kept)
     table = ablation_table(rows=rows, **head)
     _print(table, rows, format)
