@@ -63,24 +63,39 @@ EVERY_VARIANT = [
 ]
 
 
+# what an operator that is no map from (B, C, T, H, W) to itself gives: (batch, frames) -> shape
+SHAPES = {}
+
+
 def make(card, **options):
     torch.manual_seed(0)
     return card.load()(CHANNELS, **options)
 
 
-def clip(frames=GRID[0], batch=2, dtype=torch.float32):
-    return torch.randn(batch, CHANNELS, frames, *GRID[1:], generator=torch.Generator().manual_seed(1), dtype=dtype)
+def frames_of(card):
+    return min(GRID[0], card.max_frames or GRID[0])
 
 
-def with_gradients(function, x, op):
-    """The output, and the gradients of its weighted sum to the input and to each parameter."""
-    x = x.detach().requires_grad_()
-    y = function(x)
+def example(card, frames=None, batch=2, grid=GRID[1:]):
+    generator = torch.Generator().manual_seed(1)
+    return card.example(batch, CHANNELS, (frames or frames_of(card), *grid), generator)
+
+
+def with_gradients(function, inputs, op):
+    """The output, and the gradients of its weighted sum to the inputs and to each parameter."""
+    inputs = [x.detach().requires_grad_() for x in inputs]
+    y = function(*inputs)
     weigh = torch.randn(y.shape, generator=torch.Generator().manual_seed(2), dtype=y.dtype)
-    found = torch.autograd.grad((y * weigh).sum(), [x, *op.parameters()])
-    return dict(
-        zip(["output", "input", *(name for name, _ in op.named_parameters())], [y.detach(), *found], strict=True)
-    )
+    wanted = [*inputs, *op.parameters()]
+    found = torch.autograd.grad((y * weigh).sum(), wanted, allow_unused=True)
+    found = [torch.zeros_like(x) if grad is None else grad for x, grad in zip(wanted, found, strict=True)]
+    names = ["output", *(f"input {i}" for i in range(len(inputs))), *(name for name, _ in op.named_parameters())]
+    return dict(zip(names, [y.detach(), *found], strict=True))
+
+
+def features(card):
+    """Names, as in with_gradients, of inputs through which gradients flow: not the positions of joints."""
+    return [f"input {i}" for i, told in enumerate(card.inputs) if told.values == "feature"]
 
 
 def test_the_zoo_is_walked():
@@ -103,15 +118,17 @@ def test_card_is_the_signature(card):
     assert all(p.kind is inspect.Parameter.KEYWORD_ONLY for p in parameters[1:])
     assert {p.name: p.default for p in rest} == card.defaults
     for name, option in card.options.items():
-        assert type(option.default) in {"int": (int,), "float": (float,), "bool": (bool,), "str": (str,)}.get(
-            option.type, (tuple, type(None))
-        ), name
+        kinds = {"int": (int,), "float": (float,), "bool": (bool,), "str": (str,), "ints": (tuple,)}
+        allowed = kinds[option.type.rstrip("?")] + ((type(None),) if option.type.endswith("?") else ())
+        assert type(option.default) in allowed, name
         assert option.problem(option.default) is None
         assert not option.choices or option.default in option.choices
         assert option.help
     assert all((card.title, card.paper, card.equation, card.status))
-    assert card.slot in (*SLOTS, "mixer")
+    assert card.slot in SLOTS
     assert card.load().__name__ == card.cls
+    forward = list(inspect.signature(card.load().forward).parameters.values())[1:]
+    assert [p.name for p in forward if p.default is p.empty] == [told.name for told in card.inputs]
 
 
 @pytest.mark.parametrize("card", EVERY)
@@ -137,80 +154,102 @@ def test_lists_of_a_recipe_are_taken(card):
         if option.type.startswith("ints"):
             value = option.default or (3, 3, 3)
             op, other = make(card, **{name: list(value)}).eval(), make(card, **{name: value}).eval()
-            assert torch.equal(op(clip()), other(clip()))
+            assert torch.equal(op(*example(card)), other(*example(card)))
 
 
 @pytest.mark.parametrize("card, options", EVERY_VARIANT)
 @pytest.mark.parametrize("frames", [1, 2, 7])
-def test_shape_is_kept(card, options, frames):
-    op, x = make(card, **options), clip(frames)
-    if frames < card.min_frames:
+def test_shape(card, options, frames):
+    op, inputs = make(card, **options), example(card, frames)
+    if frames < card.min_frames or frames > (card.max_frames or frames):
         with pytest.raises(ValueError) as refused:
-            op(x)
+            op(*inputs)
         message, hint = refused.value.args
         assert str(frames) in message
-        assert "T >=" in hint
+        assert "T" in hint
         return
     stride = options.get("stride", 1)
-    assert op(x).shape == (2, CHANNELS, frames, -(-4 // stride), -(-5 // stride))
+    kept = (2, CHANNELS, frames, -(-4 // stride), -(-5 // stride))
+    assert op(*inputs).shape == (SHAPES[card.name](2, frames, options) if card.name in SHAPES else kept)
 
 
 @pytest.mark.parametrize("card", EVERY)
 def test_out_channels_where_it_makes_sense(card):
     takes = "out_channels" in inspect.signature(card.load()).parameters
     if takes:
-        assert make(card, out_channels=3)(clip()).shape == (2, 3, *GRID)
-    assert takes == (card.name in ("conv2d", "conv3d"))
+        assert make(card, out_channels=8)(*example(card)).shape == (2, 8, *GRID)
+    assert takes == (card.name in ("conv2d", "conv3d", "rsa"))
 
 
 @pytest.mark.parametrize("card, options", EVERY_VARIANT)
 def test_gradients_reach_every_parameter(card, options):
     op = make(card, **options)
-    found = with_gradients(op, clip(), op)
-    assert len(found) == 2 + len(list(op.parameters()))
-    for name, value in found.items():
-        assert value.isfinite().all(), name
-        assert value.abs().max() > 0, name
+    awaken(op)
+    found = with_gradients(op, example(card), op)
+    wanted = [*features(card), *(name for name, _ in op.named_parameters())]
+    for name in ["output", *wanted]:
+        assert found[name].isfinite().all(), name
+    for name in wanted:
+        assert found[name].abs().max() > 0, name
+
+
+def awaken(op):
+    """A little noise on parameters that start at exactly zero (branches that start as the identity)."""
+    with torch.no_grad():
+        for parameter in op.parameters():
+            if not parameter.any():
+                parameter.normal_(std=0.1)
 
 
 @pytest.mark.parametrize("card, options", EVERY_VARIANT)
 def test_state_dict_round_trip(card, options):
     op = make(card, **options).train()
-    op(clip())  # running statistics that are not the initial ones
+    op(*example(card))  # running statistics that are not the initial ones
     other = card.load()(CHANNELS, **options)
     assert other.load_state_dict(op.state_dict(), strict=True)
-    assert torch.equal(other.eval()(clip()), op.eval()(clip()))
+    assert torch.equal(other.eval()(*example(card)), op.eval()(*example(card)))
 
 
 @pytest.mark.parametrize("card", EVERY)
 def test_items_of_a_batch_are_independent(card):
-    op, x = make(card).eval(), clip(batch=3)
-    y = op(x)
+    op, inputs = make(card).eval(), example(card, batch=3)
+    awaken(op)
+    y = op(*inputs)
     for i in range(3):
-        torch.testing.assert_close(y[i : i + 1], op(x[i : i + 1]))
+        alone = [
+            x[i : i + 1] if told.shape.startswith("B") else x for x, told in zip(inputs, card.inputs, strict=True)
+        ]
+        torch.testing.assert_close(y[i : i + 1], op(*alone))
+
+
+@pytest.mark.parametrize("card", EVERY)
+def test_an_empty_batch_is_an_empty_batch(card):
+    op, inputs = make(card).eval(), example(card)
+    none = [x[:0] if told.shape.startswith("B") else x for x, told in zip(inputs, card.inputs, strict=True)]
+    assert op(*none).shape == op(*inputs)[:0].shape
 
 
 @pytest.mark.parametrize("card", EVERY)
 def test_input_is_left_alone_and_calls_repeat(card):
-    op, x = make(card).eval(), clip()
-    before = x.clone()
-    assert torch.equal(op(x), op(x))
-    assert torch.equal(x, before)
+    op, inputs = make(card).eval(), example(card)
+    before = [x.clone() for x in inputs]
+    assert torch.equal(op(*inputs), op(*inputs))
+    for x, same in zip(inputs, before, strict=True):
+        assert torch.equal(x, same)
 
 
 @pytest.mark.parametrize("card, options", EVERY_VARIANT)
 def test_bfloat16_autocast(card, options):
     op = make(card, **options)
     with torch.autocast("cpu", torch.bfloat16):
-        found = with_gradients(op, clip(), op)
-    assert len(found) == 2 + len(list(op.parameters()))
+        found = with_gradients(op, example(card), op)
     for name, value in found.items():
         assert value.isfinite().all(), name
 
 
 LAYOUTS = {
     "channels_last_3d": lambda x: x.contiguous(memory_format=torch.channels_last_3d),
-    "transposed": lambda x: x.transpose(3, 4).contiguous().transpose(3, 4),
+    "transposed": lambda x: x.transpose(-1, -2).contiguous().transpose(-1, -2),
     "batch_inside": lambda x: x.transpose(0, 2).contiguous().transpose(0, 2),
     "strided": lambda x: x.repeat_interleave(2, dim=2)[:, :, ::2],
 }
@@ -219,10 +258,11 @@ LAYOUTS = {
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("card", EVERY)
 def test_any_memory_layout(card, layout):
-    op, x = make(card).eval(), clip()
-    changed = LAYOUTS[layout](x)
-    assert not changed.is_contiguous()
-    ours, true = with_gradients(op, changed, op), with_gradients(op, x, op)
+    op, inputs = make(card).eval(), example(card)
+    awaken(op)
+    changed = [LAYOUTS[layout](x) if x.ndim == 5 else x for x in inputs]
+    assert not all(x.is_contiguous() for x in changed)
+    ours, true = with_gradients(op, changed, op), with_gradients(op, inputs, op)
     for name, value in true.items():
         torch.testing.assert_close(ours[name], value, rtol=1e-4, atol=1e-5)
 
@@ -230,7 +270,7 @@ def test_any_memory_layout(card, layout):
 @pytest.mark.parametrize("card", EVERY)
 def test_prints_its_options(card):
     op = make(card)
-    assert op.extra_repr()
+    assert op.extra_repr() or not card.options
     assert repr(op).startswith(f"{card.cls}(")
 
 
@@ -244,8 +284,10 @@ def test_equals_its_textbook_form(card, options):
     published = textbook(card.name)
 
     def both(dtype):
-        op, x = make(card, **options).to(dtype).eval(), clip().to(dtype)
-        return with_gradients(op, x, op), with_gradients(lambda x: published(op, x), x, op)
+        op, inputs = make(card, **options), [x.to(dtype) for x in example(card)]
+        awaken(op)
+        op = op.to(dtype).eval()
+        return with_gradients(op, inputs, op), with_gradients(lambda *x: published(op, *x), inputs, op)
 
     (ours, true), (ours32, true32) = both(torch.float64), both(torch.float32)
     assert ours.keys() == true.keys() == ours32.keys()
@@ -259,6 +301,8 @@ def test_equals_its_textbook_form(card, options):
 @pytest.mark.parametrize("card", EVERY)
 @pytest.mark.parametrize("grid", [(2, 1, 1), (2, 1, 6), (4, 6, 6)])
 def test_equals_its_textbook_form_on_other_grids(card, grid):
-    op = make(card).double().eval()
-    x = torch.randn(1, CHANNELS, *grid, dtype=torch.float64)
-    torch.testing.assert_close(op(x), textbook(card.name)(op, x))
+    op = make(card)
+    awaken(op)
+    op = op.double().eval()
+    inputs = [x.double() for x in example(card, min(grid[0], card.max_frames or grid[0]), 1, grid[1:])]
+    torch.testing.assert_close(op(*inputs), textbook(card.name)(op, *inputs))

@@ -9,7 +9,13 @@ from typing import Any
 SLOTS = {
     "block_input": "at the input of a block's residual branch",
     "conv2": "instead of a block's second convolution",
+    "after_conv2": "after a block's second convolution, its norm and its ReLU",
+    "block_output": "at the end of a block's residual branch, before the sum",
     "after_stage": "after a stage of blocks",
+    "mixer": "the token mixer of a transformer block",
+    "few_shot_head": "from maps of support and query images to class scores",
+    "two_stream": "from the features of an RGB and a pose stream to one",
+    "pose_input": "from joints to the first map of a pose stream",
 }
 
 

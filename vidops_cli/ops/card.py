@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,7 @@ class Option:
     least: int | None = None  # smallest value, of a number or of each of a list
     above: int | None = None  # a value must be larger
     odd: bool = False
+    length: int | None = 3  # how many integers a list has; None: any number from one
 
     def problem(self, value: object) -> str | None:
         """Why a recipe's value cannot be this option's, or None."""
@@ -42,8 +44,8 @@ class Option:
                 return f"expected more than {self.above}, got {value!r}"
             if self.odd and number % 2 == 0:
                 return f"expected odd, got {value!r}"
-        if kind == "ints" and len(value) != 3:
-            return f"expected (time, height, width), got {value!r}"
+        if kind == "ints" and (len(value) != self.length if self.length else not value):
+            return f"expected {self.length or 'one or more'} integers, got {value!r}"
         return None
 
     def describe(self) -> str:
@@ -58,6 +60,15 @@ class Option:
 
 
 @dataclass(frozen=True)
+class Input:
+    """One tensor that an operator takes: its shape in letters (B, C, T, H, W) and numbers, and what its values are."""
+
+    name: str
+    shape: str  # as in "B C T H W", or "5 C 1 H W"
+    values: str = "feature"  # feature: any number | position: (x, y) on the map | score: 0 to 1
+
+
+@dataclass(frozen=True)
 class Card:
     """One operator of the zoo. `layer` is the paper's typical layer: (channels, T, H, W)."""
 
@@ -67,13 +78,16 @@ class Card:
     paper: str
     venue: str
     arxiv: str
-    slot: str  # block_input | conv2 | after_stage | mixer
+    slot: str  # a key of models.SLOTS
     equation: str
     layer: tuple[int, int, int, int]
     options: dict[str, Option] = field(default_factory=dict)
     deviations: str = "none"
     status: str = ""
     min_frames: int = 1
+    max_frames: int | None = None
+    inputs: tuple[Input, ...] = (Input("x", "B C T H W"),)
+    compiles: bool = True  # torch.compile makes one graph of it
 
     def load(self) -> type:
         """The nn.Module class; imports torch."""
@@ -82,3 +96,19 @@ class Card:
     @property
     def defaults(self) -> dict[str, object]:
         return {name: option.default for name, option in self.options.items()}
+
+    def example(self, batch: int, channels: int, grid: tuple[int, int, int], generator: Any = None) -> list[Any]:
+        """Random inputs on the CPU, in the order that forward takes them; imports torch."""
+        import torch
+
+        T, H, W = grid
+        sizes = {"B": batch, "C": channels, "T": T, "H": H, "W": W}
+        made = []
+        for wanted in self.inputs:
+            shape = [sizes[part] if part in sizes else int(part) for part in wanted.shape.split()]
+            if wanted.values == "feature":
+                made.append(torch.randn(shape, generator=generator))
+            else:
+                unit = torch.rand(shape, generator=generator)
+                made.append(unit * torch.tensor([W - 1.0, H - 1.0]) if wanted.values == "position" else unit)
+        return made

@@ -1,0 +1,15 @@
+"""Cards of all operators, one file for each paper; they import no torch."""
+
+from . import integral_action, lisa, motion_squeeze, renet, rsa, selfy, sifa, standard, tsm
+
+ALL = (
+    *standard.CARDS,
+    *tsm.CARDS,
+    *motion_squeeze.CARDS,
+    *selfy.CARDS,
+    *rsa.CARDS,
+    *sifa.CARDS,
+    *renet.CARDS,
+    *integral_action.CARDS,
+    *lisa.CARDS,
+)

@@ -1,0 +1,5 @@
+"""IntegralAction."""
+
+from ..card import Card
+
+CARDS: tuple[Card, ...] = ()

@@ -1,0 +1,5 @@
+"""RSA."""
+
+from ..card import Card
+
+CARDS: tuple[Card, ...] = ()

@@ -1,0 +1,5 @@
+"""SELFY."""
+
+from ..card import Card
+
+CARDS: tuple[Card, ...] = ()

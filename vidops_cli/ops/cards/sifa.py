@@ -1,0 +1,5 @@
+"""SIFA."""
+
+from ..card import Card
+
+CARDS: tuple[Card, ...] = ()

@@ -1,0 +1,52 @@
+"""What a source's file gives for a case: our module, how official inputs go in and official outputs come out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor, nn
+
+Tensors = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """A case in our terms.
+
+    `run` takes official inputs by name and gives official outputs by name, in the mode the module is in.
+    `keys` turns prefixes of official state-dict keys into ours; the longest that fits counts, others stay.
+    `idle` are prefixes of official weights that compute nothing in this case; they are held against the fill rule only.
+    `built` are tensors that the released module builds itself, by official key.
+    `leave_out` names positions of outputs, from inputs and expected outputs, that no other code need reproduce.
+    """
+
+    module: nn.Module
+    run: Callable[[Tensors], Tensors]
+    keys: Mapping[str, str] = field(default_factory=dict)
+    idle: tuple[str, ...] = ()
+    built: Mapping[str, Tensor] = field(default_factory=dict)
+    leave_out: Callable[[Tensors, Tensors], Tensors] = lambda inputs, expected: {}
+
+    def key(self, official: str) -> str | None:
+        """Our key of an official one; None if it has none."""
+        if official.startswith(self.idle) if self.idle else False:
+            return None
+        fits = [prefix for prefix in self.keys if official.startswith(prefix)]
+        longest = max(fits, key=len, default="")
+        return self.keys.get(longest, "") + official[len(longest) :]
+
+
+def options(arguments: Mapping[str, Any], table: Mapping[str, str | Callable[[Any], dict[str, Any]]]) -> dict[str, Any]:
+    """Official constructor arguments as our options, by a source's table.
+
+    An entry is our name, or a function from the value to our options. ValueError on an argument that the table lacks.
+    """
+    found: dict[str, Any] = {}
+    for name, value in arguments.items():
+        if name not in table:
+            raise ValueError(f"constructor argument {name!r} is not known")
+        entry = table[name]
+        found.update(entry(value) if callable(entry) else {entry: value})
+    return found
