@@ -11,7 +11,7 @@ import typer
 
 from vidops_cli import __version__
 
-from . import ablate, data, eval, list_, profile, show, train, validate
+from . import ablate, data, eval, list_, profile, show, train, validate, verify
 
 app = typer.Typer(
     name="vidops",
@@ -20,7 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (train, eval, profile, ablate, list_, show, validate):
+for verb in (train, eval, profile, verify, ablate, list_, show, validate):
     app.command(verb.__name__.rpartition(".")[2].rstrip("_"))(verb.command)
 app.add_typer(data.app, name="data")
 

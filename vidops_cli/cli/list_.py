@@ -39,10 +39,17 @@ def command(
 
 def _ops() -> tuple[list[str], list[list[str]]]:
     from vidops_cli.ops import OPS
+    from vidops_cli.verify import count_by_op
 
-    return ["name", "operator", "venue", "slot", "status"], [
-        [c.name, c.title, c.venue, c.slot, c.status] for c in OPS.values()
+    cases = count_by_op()
+    return ["name", "operator", "paper", "slot", "status", "verified"], [
+        [c.name, c.title, c.venue, c.slot, c.status, _cases(cases[c.name])] for c in OPS.values()
     ]
+
+
+def _cases(count: int) -> str:
+    """Cases of released code that `vidops verify` runs."""
+    return f"{count} case{'s' if count > 1 else ''}" if count else "none"
 
 
 def _models() -> tuple[list[str], list[list[str]]]:

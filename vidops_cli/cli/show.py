@@ -57,8 +57,9 @@ def _op(name: str) -> None:
 
     from vidops_cli.ops import OPS
     from vidops_cli.report.table import Table, number
+    from vidops_cli.verify import count_by_op
 
-    card = OPS[name]
+    card, cases = OPS[name], count_by_op()[name]
     C, T, H, W = card.layer
     told = {
         "operator": f"{card.title} ({card.name})",
@@ -67,7 +68,9 @@ def _op(name: str) -> None:
         "slot": card.slot,
         "status": card.status,
         "deviations": card.deviations,
-        "input": f"(B, C, T, H, W), T >= {card.min_frames}",
+        "verified": f"{cases} cases of the released code: `vidops verify --op {name}`" if cases else "none",
+        "input": ", ".join(f"{told.name} ({told.shape.replace(' ', ', ')})" for told in card.inputs)
+        + f", T {'=' if card.max_frames == 1 else '>='} {card.min_frames}",
     }
     _lines(told)
     body = [
@@ -78,11 +81,9 @@ def _op(name: str) -> None:
     if body:
         print_table(Table("options", ["name", "default", "meaning"], body, numeric=False))
 
-    import torch
-
     from vidops_cli.profiling.cost import count
 
-    cost = count(card.load()(C), torch.zeros(1, C, T, H, W))
+    cost = count(card.load()(C), *card.example(1, C, (T, H, W)))
     console_.print(
         f"cost at {C} channels, {T}x{H}x{W}: {number(cost.params)} parameters, {number(cost.macs)} MACs, "
         f"{number(cost.other_flops)} other FLOPs, {number(cost.flops)} FLOPs"

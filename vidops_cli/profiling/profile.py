@@ -51,13 +51,15 @@ def profile(
     T = shape.grid[0]
     if card.min_frames > T:
         raise ValueError(f"{card.name} needs at least {card.min_frames} frames, got T = {T}", "give --grid TxHxW")
+    if card.max_frames and card.max_frames < T:
+        raise ValueError(f"{card.name} takes at most {card.max_frames} frames, got T = {T}", "give --grid TxHxW")
     torch.manual_seed(0)
     try:
         op = card.load()(shape.channels, **(options or {})).eval()
     except ValueError as error:
         raise ValueError(f"{card.name}: {error.args[0]}", "give other --channels") from None
-    x = torch.randn(shape.batch, shape.channels, *shape.grid)
-    cost = count(op, x)
+    inputs = card.example(shape.batch, shape.channels, shape.grid)
+    cost = count(op, *inputs)
     row: dict[str, Any] = {
         "op": card.name,
         "shape": str(shape),
@@ -68,14 +70,14 @@ def profile(
         "macs": cost.macs,
         "other_flops": cost.other_flops,
         "flops": cost.flops,
-        "flops_executed": executed(op, x),
+        "flops_executed": executed(op, *inputs),
         "uncounted": list(cost.uncounted),
     }
-    op, x = op.to(device, DTYPES[dtype]), x.to(device, DTYPES[dtype])
-    row["checked"], row["checked_on"] = _error(card, op, x)
+    op, inputs = op.to(device, DTYPES[dtype]), [x.to(device, DTYPES[dtype]) for x in inputs]
+    row["checked"], row["checked_on"] = _error(card, op, inputs, shape)
     row["passed"] = row["checked"] <= TOLERANCE[dtype]
     empty = {"ms": None, "p10": None, "p90": None, "n": None}
-    for name, call in (("fwd", _forward(op, x)), ("fwdbwd", _forward_backward(op, x))):
+    for name, call in (("fwd", _forward(op, inputs)), ("fwdbwd", _forward_backward(op, inputs))):
         wanted = (name == "fwd" or backward) and row["passed"]
         told = _latency(measure(call, device)) if wanted else empty
         row.update({f"{name}_{key}": value for key, value in told.items()})
@@ -87,46 +89,53 @@ def _latency(found: Latency) -> dict[str, float]:
     return {"ms": found.median, "p10": found.p10, "p90": found.p90, "n": found.n}
 
 
-def _forward(op: nn.Module, x: torch.Tensor):
+def _forward(op: nn.Module, inputs: list[torch.Tensor]):
     def call():
         with torch.no_grad():
-            return op(x)
+            return op(*inputs)
 
     return call
 
 
-def _forward_backward(op: nn.Module, x: torch.Tensor):
-    """Forward, and backward to the input and all parameters; the gradients made are given back with the call."""
-    inputs = [x.detach().requires_grad_(), *op.parameters()]
+def _forward_backward(op: nn.Module, inputs: list[torch.Tensor]):
+    """Forward, and backward to the inputs and all parameters; the gradients made are given back with the call."""
+    leaves = [x.detach().requires_grad_() for x in inputs]
+    wanted = [*leaves, *op.parameters()]
 
     def call():
-        y = op(inputs[0])
-        return torch.autograd.grad(y, inputs, torch.ones_like(y), allow_unused=True)
+        y = op(*leaves)
+        return torch.autograd.grad(y, wanted, torch.ones_like(y), allow_unused=True)
 
     return call
 
 
-def _error(card: Card, op: nn.Module, x: torch.Tensor) -> tuple[float, str]:
+def _error(card: Card, op: nn.Module, inputs: list[torch.Tensor], shape: Shape) -> tuple[float, str]:
     """max |a - b| / max(1, max |b|) of output and gradients, and the shape it was taken on.
 
     b is the textbook form in float64. Of a map with more than REFERENCE_POSITIONS a corner is compared.
     """
-    while x.shape[2:].numel() > REFERENCE_POSITIONS.get(card.slot, 8 * 56 * 56) and max(x.shape[3:]) > 1:
-        x = x[..., : -(-x.shape[3] // 2), : -(-x.shape[4] // 2)]
+    T, H, W = shape.grid
+    while REFERENCE_POSITIONS.get(card.slot, 8 * 56 * 56) < T * H * W and max(H, W) > 1:
+        H, W = -(-H // 2), -(-W // 2)
+    if shape.grid != (T, H, W):
+        shape = Shape(shape.batch, shape.channels, (T, H, W))
+        inputs = [
+            x[..., :H, :W] if told.shape.endswith("H W") else x for x, told in zip(inputs, card.inputs, strict=True)
+        ]
     exact = copy.deepcopy(op).double()
     published = textbook(card.name)
-    found = _results(op, op, x)
-    true = _results(lambda part: published(exact, part), exact, x.double())
+    found = _results(op, op, inputs)
+    true = _results(lambda *parts: published(exact, *parts), exact, [x.double() for x in inputs])
     errors = [(a - b).abs().max() / b.abs().max().clamp(min=1) for a, b in zip(found, true, strict=True)]
-    return torch.stack(errors).max().item(), "x".join(map(str, x.shape))
+    return torch.stack(errors).max().item(), str(shape)
 
 
-def _results(form: Callable[[torch.Tensor], torch.Tensor], op: nn.Module, x: torch.Tensor) -> list[torch.Tensor]:
-    """Output, and gradients of a fixed weighted sum of it to the input and all parameters."""
-    inputs = [x.detach().clone().requires_grad_(), *op.parameters()]
-    y = form(inputs[0])
+def _results(form: Callable[..., torch.Tensor], op: nn.Module, inputs: list[torch.Tensor]) -> list[torch.Tensor]:
+    """Output, and gradients of a fixed weighted sum of it to the inputs and all parameters."""
+    leaves = [x.detach().clone().requires_grad_() for x in inputs]
+    y = form(*leaves)
     weights = torch.linspace(-1, 1, y.numel(), device=y.device).view(y.shape).to(y.dtype)
-    grads = torch.autograd.grad(y, inputs, weights, allow_unused=True)
+    grads = torch.autograd.grad(y, [*leaves, *op.parameters()], weights, allow_unused=True)
     return [y, *(torch.zeros(1, device=y.device) if grad is None else grad for grad in grads)]
 
 

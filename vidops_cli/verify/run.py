@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -157,12 +158,14 @@ class _Judge:
         if left_out is not None:
             difference = difference.masked_fill(left_out.expand_as(difference), 0)
         error = (difference.max() / expected.double().abs().max().clamp(min=1)).item() if expected.numel() else 0.0
-        error = error if error == error else float("inf")
+        error = math.inf if math.isnan(error) else error
         if error >= self.worst.get(kind, (-1.0, ""))[0]:
             self.worst[kind] = (error, name)
 
     def row(self) -> dict[str, Any]:
-        found: dict[str, Any] = {kind: error for kind, (error, _) in self.worst.items()}
+        found: dict[str, Any] = {
+            kind: error if math.isfinite(error) else None for kind, (error, _) in self.worst.items()
+        }
         off = [f"{name} is off by {error:.1e}" for error, name in self.worst.values() if not error <= TOLERANCE]
         return found | {"passed": not off, "left_out": self.count, "note": "; ".join(off)}
 

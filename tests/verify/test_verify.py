@@ -1,0 +1,303 @@
+"""Frozen data of the released code on our operators, and that a wrong operator or a changed file is seen."""
+
+import json
+import random
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from vidops_cli.ops import OPS
+from vidops_cli.report.verify import verify_table
+from vidops_cli.verify import SHIPPED, count_by_op, find, is_network, source_of
+from vidops_cli.verify.fill import fill, follows_rule
+from vidops_cli.verify.run import verify
+
+ROOT = Path(__file__).parent.parent.parent
+CPU = torch.device("cpu")
+CASES = find(SHIPPED)
+OPERATORS = [case for case in CASES if not is_network(case)]
+EVERY = [pytest.param(case, id=case.name) for case in OPERATORS]
+
+
+def metadata(path: Path) -> dict[str, str]:
+    with safe_open(path, framework="pt") as file:
+        return file.metadata()
+
+
+def changed(case, folder: Path, change, **meta) -> Path:
+    """A copy of a case's file, its tensors put through `change` (in place) and its metadata updated."""
+    tensors = load_file(case.path)
+    change(tensors)
+    path = folder / case.path.parent.name / case.path.name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, path, {**metadata(case.path), **meta})
+    return path
+
+
+def run(path: Path) -> dict:
+    (case,) = [case for case in find(path.parent) if case.path == path]
+    return verify(case, CPU)
+
+
+def by_name(name: str):
+    return next(case for case in CASES if case.name == name)
+
+
+# --- what is shipped ------------------------------------------------------------------------------------------------
+
+
+def test_what_is_shipped():
+    assert len(OPERATORS) == 37
+    assert len(CASES) - len(OPERATORS) == 10
+    assert all(source_of(case) for case in OPERATORS)
+    assert {source_of(case).op for case in OPERATORS} <= set(OPS)
+    assert sum(count_by_op().values()) == 37
+    assert count_by_op()["lisa"] == 0
+
+
+@pytest.mark.parametrize("case", EVERY)
+def test_operator_equals_the_released_code(case):
+    row = verify(case, CPU)
+    assert row["passed"] is True, row
+    assert 0 <= row["err_out"] <= row["tol"] == 1e-5
+    kinds = {name.partition(".")[0] for name in load_file(case.path)}
+    assert (row["err_grad"] is not None) == ("grad" in kinds)
+    assert (row["err_train"] is not None) == ("train_output" in kinds)
+    assert row["left_out"] == 0
+
+
+def test_networks_are_told_as_not_yet():
+    rows = [verify(case, CPU) for case in CASES if is_network(case)]
+    assert len(rows) == 10
+    assert {(row["passed"], row["note"]) for row in rows} == {(None, "network: not yet")}
+
+
+def test_every_weight_is_the_fill_rules():
+    seen = 0
+    for case in OPERATORS:
+        for name, value in load_file(case.path).items():
+            kind, _, key = name.partition(".")
+            if kind == "weight" and follows_rule(key, value):
+                assert torch.equal(fill(key, value.shape), value), (case.name, key)
+                seen += 1
+    assert seen > 500
+
+
+def test_fill_gains():
+    plain = fill("layer1.0.bn3.weight", (4,))
+    torch.testing.assert_close(fill("layer1.0.bn3.weight", (4,), [("bn3.weight", 0.5), ("weight", 9.0)]), 0.5 * plain)
+
+
+# --- changed files --------------------------------------------------------------------------------------------------
+
+KINDS = ("output", "weight", "train_output", "train_stat", "grad")
+
+
+@pytest.mark.parametrize("case", EVERY)
+def test_one_changed_value_is_seen(case, tmp_path):
+    """In one tensor of each kind that the case has."""
+    names = sorted(load_file(case.path))
+    chosen = random.Random(case.name)
+    seen = 0
+    for kind in KINDS:
+        of_kind = [name for name in names if name.startswith(f"{kind}.")]
+        if not of_kind:
+            continue
+        name = chosen.choice(of_kind)
+
+        def change(tensors, name=name):
+            flat = tensors[name].reshape(-1)
+            flat[chosen.randrange(len(flat))] += 1 if not flat.is_floating_point() else 0.01 * flat.abs().max() + 0.01
+            tensors[name] = flat.view(tensors[name].shape)
+
+        row = run(changed(case, tmp_path / kind, change))
+        assert row["passed"] is False, (name, row)
+        assert row["note"], name
+        seen += 1
+    assert seen >= 1
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_is_no_number_is_seen(value, tmp_path):
+    def change(tensors):
+        tensors["output.out"].view(-1)[0] = value
+
+    row = run(changed(by_name("rsa_op/kV_fV"), tmp_path, change))
+    assert row["passed"] is False
+    assert "output.out" in row["note"]
+    json.dumps(row, allow_nan=False)
+
+
+def test_a_missing_tensor_is_seen(tmp_path):
+    case = by_name("rsa_op/kVplusR_fVplusR")
+    for i, name in enumerate(["weight.G.weight", "input.x", "output.out", "gradseed.out"]):
+        row = run(changed(case, tmp_path / str(i), lambda tensors, name=name: tensors.pop(name)))
+        assert row["passed"] is False, name
+
+
+def test_tensors_that_nobody_knows_are_seen(tmp_path):
+    case = by_name("rsa_op/kV_fV")
+    for name in ("weight.H9.weight", "output.other", "grad.input.z", "something"):
+
+        def change(tensors, name=name):
+            tensors[name] = fill(name.partition(".")[2], (2,))
+
+        row = run(changed(case, tmp_path / name, change))
+        assert row["passed"] is False, name
+
+
+def test_what_a_known_source_cannot_run_is_a_failure(tmp_path):
+    case = by_name("rsa_op/kV_fV")
+    row = run(changed(case, tmp_path / "a", lambda tensors: None, ctor='{"d_in": 16, "no_such_argument": 1}'))
+    assert row["passed"] is False
+    assert "no_such_argument" in row["note"]
+    row = run(changed(by_name("renet_op/se"), tmp_path / "b", lambda tensors: None, cls="others/new.py::New"))
+    assert row["passed"] is False
+    assert "renet/models::others/new.py::New" in row["note"]
+
+
+# --- wrong operators --------------------------------------------------------------------------------------------------
+
+
+def failing(op: str) -> set[str]:
+    return {
+        case.name for case in OPERATORS if source_of(case).op == op for row in [verify(case, CPU)] if not row["passed"]
+    }
+
+
+def test_a_swapped_soft_argmax_is_seen(monkeypatch):
+    import vidops_cli.ops.motion_squeeze as module
+
+    right = module.soft_argmax
+
+    def swapped(*args, **kwargs):
+        displacement, confidence = right(*args, **kwargs)
+        return displacement.flip(1), confidence
+
+    monkeypatch.setattr(module, "soft_argmax", swapped)
+    assert {"ms_op/disp_P15", "ms_op/disp_reduction"} <= failing("motion_squeeze")
+
+
+def test_rsa_without_g_is_seen(monkeypatch):
+    from vidops_cli.ops.rsa import RSA
+
+    right = RSA.forward
+
+    def without(self, x):
+        if hasattr(self, "G"):
+            with torch.no_grad():
+                self.G.weight.zero_()
+        return right(self, x)
+
+    monkeypatch.setattr(RSA, "forward", without)
+    assert failing("rsa") == {case.name for case in OPERATORS if source_of(case).op == "rsa"} - {
+        "rsa_op/kV_fV",
+        "rsa_op/kVplusR_fV",  # these have no G
+    }
+
+
+# --- the verb ---------------------------------------------------------------------------------------------------------
+
+
+def vidops(*words) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "vidops_cli", "verify", "--device", "cpu", *map(str, words)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+
+
+def test_exactly_the_changed_case_fails(tmp_path):
+    for group in ("rsa_op", "rsa_net", "tsm"):
+        shutil.copytree(SHIPPED / group, tmp_path / group)
+    case = by_name("rsa_op/kR_fR")
+
+    def change(tensors):
+        tensors["output.out"].view(-1)[7] += 1e-3
+
+    changed(case, tmp_path, change)
+    done = vidops("--fixtures", tmp_path, "--format", "json")
+    told = json.loads(done.stdout)
+    assert done.returncode == 1
+    assert told["schema"] == 1
+    assert told["env"]["torch"] == torch.__version__
+    assert len(told["rows"]) == 9
+    assert [row["case"] for row in told["rows"] if row["passed"] is False] == ["rsa_op/kR_fR"]
+    assert {"case", "op", "passed", "err_out", "err_grad", "err_train", "tol", "left_out", "note"} == set(
+        told["rows"][0]
+    )
+
+
+def test_one_operator_as_a_table():
+    done = vidops("--op", "tsm", "--op", "rsa")
+    assert done.returncode == 0
+    assert "tsm/tsm_ms_selfy" in done.stdout
+    assert "8 passed, 0 failed, 0 networks" in done.stdout
+    assert "selfy" not in done.stdout.replace("tsm_ms_selfy", "")
+
+
+def test_the_table_says_what_failed():
+    rows = [
+        {
+            "case": "a/b",
+            "op": None,
+            "passed": False,
+            "err_out": None,
+            "err_grad": 2e-3,
+            "err_train": None,
+            "tol": 1e-5,
+            "left_out": 2,
+            "note": "grad.input.x is off by 2.0e-03",
+        }
+    ]
+    table = verify_table(rows, {"device": "cpu", "cpu": "a processor", "torch": "2"})
+    assert table.body == [
+        ["a/b", "-", "-", "2.0e-03", "-", "FAIL, 2 positions left out: grad.input.x is off by 2.0e-03"]
+    ]
+    assert table.notes[0] == "0 passed, 1 failed, 0 networks not yet run; tolerance 1e-05"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--fixtures", "no_such_folder"], "no folder no_such_folder"),
+        (["--fixtures", "recipes"], "no case in recipes"),
+        (["--op", "lisa"], "no case of lisa"),
+        (["--op", "rsaa"], "did you mean 'rsa'"),
+        (["--format", "xml"], "unknown format 'xml'"),
+    ],
+)
+def test_errors(words, told):
+    done = vidops(*words)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    error, hint = done.stderr.strip().splitlines()
+    assert error.startswith("error: ")
+    assert hint.startswith("hint: ")
+    assert told in done.stderr
+
+
+def test_broken_and_foreign_files(tmp_path):
+    group = tmp_path / "rsa_op"
+    group.mkdir()
+    (group / "cut.safetensors").write_bytes((SHIPPED / "rsa_op/kV_fV.safetensors").read_bytes()[:5000])
+    (group / "empty.safetensors").write_bytes(b"")
+    save_file({"weight": torch.zeros(3)}, group / "foreign.safetensors", {"format": "pt"})
+    done = vidops("--fixtures", tmp_path)
+    assert done.returncode == 2
+    assert "no case in" in done.stderr and "of a known source" in done.stderr
+    shutil.copy(SHIPPED / "rsa_op/kV_fV.safetensors", group)
+    done = vidops("--fixtures", tmp_path, "--format", "json")
+    assert done.returncode == 1
+    rows = {row["case"]: row for row in json.loads(done.stdout)["rows"]}
+    assert {name: row["passed"] for name, row in rows.items()} == {
+        "rsa_op/cut": False,
+        "rsa_op/empty": False,
+        "rsa_op/foreign": False,
+        "rsa_op/kV_fV": True,
+    }
+    assert "cannot be read" in rows["rsa_op/cut"]["note"]
+    assert "no known source" in rows["rsa_op/foreign"]["note"]
