@@ -350,7 +350,10 @@ def test_show_a_network(vidops, name):
     code, out, _ = vidops("show", name)
     assert code == 0
     assert MODELS[name].title in out
-    assert "res2.0" in out and "after_stage" in out and "conv2" in out
+    flat = " ".join(out.split())
+    for slot, places in MODELS[name].slots.items():
+        assert f"slot {slot} " in flat and places[0] in flat and places[-1] in flat
+    assert ("inflate" in out) == MODELS[name].inflates
 
 
 @pytest.mark.parametrize("name", DATASETS)

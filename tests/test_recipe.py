@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from vidops_cli.cli.common import known
-from vidops_cli.recipe import Problem, Recipe, RecipeError, dump, load, resolve
+from vidops_cli.ops import OPS
+from vidops_cli.recipe import Known, Problem, Recipe, RecipeError, dump, load, resolve
 
 GOOD = """\
 title: a test
@@ -356,6 +358,38 @@ def test_an_operator_that_fits_no_slot_of_the_network(problems):
     assert "mixer" in the_one(problems(text)).message
 
 
+def test_a_place_whose_convolution_strides(problems, read):
+    def text(name: str, at: str) -> str:
+        placed = f"- op: {name}\n      slot: conv2\n      at: {at}"
+        bare = GOOD.replace("      options: {fold_div: 4}\n", "").replace("resnet_tiny", "resnet50")
+        return bare.replace("- op: tsm", placed)
+
+    for at, rest in (("all", "res2.2, res3.1"), ("res3", "[res3.1, res3.2, res3.3]"), ("res4.0", "res2.0")):
+        problem = the_one(problems(text("self_attention", at)))
+        assert line(problem) == 10
+        assert "self_attention has no stride" in problem.message
+        assert rest in problem.hint
+    assert read(text("self_attention", "[res2, res3.1]")).model.ops[0].at == ["res2", "res3.1"]
+    assert read(text("conv3d", "all")).model.ops[0].at == "all"
+
+
+def test_a_network_without_an_inflated_form(problems, read):
+    text = GOOD.replace("name: resnet_tiny", "name: resnet_tiny\n  inflate: true")
+    assert read(text).model.inflate
+    other = text.replace("resnet_tiny", "vit_mini").replace("- op: tsm", "- op: lisa").replace("fold_div", "heads")
+    problem = the_one(problems(other))
+    assert line(problem) == 7
+    assert "vit_mini has no inflated form" in problem.message and "resnet50" in problem.hint
+
+
+def test_too_many_frames_for_an_operator(write):
+    image = replace(OPS["tsm"], max_frames=1)
+    names = Known(ops={**OPS, "tsm": image}, models=known().models, datasets=known().datasets)
+    with pytest.raises(RecipeError, match=r"tsm takes 1 frames at most, data\.num_frames is 8"):
+        load(write(GOOD), names)
+    assert load(write(GOOD), names, ["data.num_frames=1"]).data.num_frames == 1
+
+
 def test_too_few_frames_for_an_operator(problems, read):
     text = MOTION.replace("root: videos", "root: videos\n  num_frames: 1")
     problem = the_one(problems(text))
@@ -555,6 +589,7 @@ def test_hash_is_kept_by_rows(read):
         "model.ops.0.options.fold_div=8",
         "model.ops.0.at=res2",
         "model.name=resnet18",
+        "model.inflate=true",
         "data.num_frames=4",
         "data.frames=reversed",
         "data.splits={train: other.txt}",
@@ -563,6 +598,13 @@ def test_hash_is_kept_by_rows(read):
 )
 def test_hash_is_changed(read, override):
     assert read(GOOD, override).hash() != read(GOOD).hash()
+
+
+def test_a_key_that_came_later_is_not_in_the_hash_at_its_default(read):
+    """Results of before it hold."""
+    assert read(GOOD, "model.inflate=false").hash() == read(GOOD).hash()
+    assert "inflate" not in read(GOOD).identity()["model"]
+    assert read(dump(read(GOOD, "model.inflate=true"))).model.inflate
 
 
 def test_hash_does_not_tell_how_a_number_is_written(read):

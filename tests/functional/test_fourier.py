@@ -107,6 +107,17 @@ def test_traced_gives_the_same_value(grid, padding):
     torch.testing.assert_close(traced(x, table), relative_conv(x, table, padding=padding))
 
 
+@pytest.mark.parametrize("padding", ["zero", "circular"])
+def test_nothing_is_convolved_to_nothing(padding):
+    x, table = torch.randn(0, 2, 3, 4, 5, requires_grad=True), torch.randn(2, 5, 7, 9, requires_grad=True)
+    y = relative_conv(x, table, padding=padding)
+    assert y.shape == x.shape
+    y.sum().backward()
+    assert x.grad.shape == x.shape
+    assert torch.equal(table.grad, torch.zeros_like(table))
+    assert relative_conv(x.detach(), table.double(), padding=padding).dtype == x.dtype
+
+
 def test_fast_length_is_the_next_product_of_two_three_and_five():
     smooth = sorted(2**a * 3**b * 5**c for a in range(9) for b in range(6) for c in range(5))
     for n in range(1, 200):

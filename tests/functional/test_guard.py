@@ -3,12 +3,13 @@ import warnings
 import pytest
 import torch
 
-from vidops_cli.functional import kernels, reference, window
+from vidops_cli.functional import deformable, kernels, reference, window
 from vidops_cli.functional.guard import guarded
 
 KERNELS = {
     "correlate": (window._correlate._init_fn, kernels.correlate, kernels._probe_correlate),
     "aggregate": (window._aggregate._init_fn, kernels.aggregate, kernels._probe_aggregate),
+    "sample": (deformable._sample._init_fn, kernels.sample, kernels._probe_sample),
 }
 
 
@@ -66,6 +67,10 @@ def test_plain_forms_take_what_the_primitives_take():
     torch.testing.assert_close(
         kernels.aggregate(w, v, size, start), reference.aggregate(w, v, tuple(size), start=start)
     )
+    v, offset, kernel, dilation = kernels._probe_sample()
+    torch.testing.assert_close(
+        kernels.sample(v, offset, kernel, dilation), deformable.sample(v, offset, kernel, dilation)
+    )
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
@@ -77,5 +82,5 @@ def test_on_a_gpu(name):
 
 
 def test_each_primitive_has_a_guarded_form_for_cuda():
-    for op in (window._correlate, window._aggregate):
+    for op in (window._correlate, window._aggregate, deformable._sample):
         assert op._backend_fns["cuda"] is not op._init_fn

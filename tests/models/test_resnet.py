@@ -1,22 +1,13 @@
 import pytest
 import torch
-from torch import nn
+import torch.nn.functional as F
 
-from vidops_cli.models import MODELS, SLOTS
-from vidops_cli.ops import OPS
+from vidops_cli.models import MODELS
+from vidops_cli.models.resnet import Bottleneck
+from vidops_cli.profiling.cost import count
 
-PLACES = {
-    "resnet_tiny": {
-        "block_input": ["res2.0", "res3.0", "res4.0"],
-        "conv2": ["res2.0", "res3.0", "res4.0"],
-        "after_stage": ["res2", "res3", "res4"],
-    },
-    "resnet18": {
-        "block_input": [f"res{i}.{j}" for i in (2, 3, 4, 5) for j in (0, 1)],
-        "conv2": [f"res{i}.{j}" for i in (2, 3, 4, 5) for j in (0, 1)],
-        "after_stage": ["res2", "res3", "res4", "res5"],
-    },
-}
+BLOCKS = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3), "resnet50": (3, 4, 6, 3), "resnet101": (3, 4, 23, 3)}
+PARAMETERS = {"resnet18": 11_689_512, "resnet34": 21_797_672, "resnet50": 25_557_032, "resnet101": 44_549_160}
 
 
 def clip(frames=4, size=32, batch=2):
@@ -28,154 +19,106 @@ def build(name, **options):
     return MODELS[name].build(**{"classes": 5, **options})
 
 
-# --- where operators can be put -------------------------------------------------------------------------------------
-
-
-def test_every_network_is_seen():
-    assert set(MODELS) == set(PLACES)
-    assert all(name == network.name for name, network in MODELS.items())
-
-
-@pytest.mark.parametrize("name", PLACES)
-def test_places_are_those_of_the_built_network(name):
-    found = build(name).places()
-    assert set(found) == set(SLOTS) == set(PLACES[name])
-    for slot, places in PLACES[name].items():
-        assert MODELS[name].places(slot) == list(found[slot]) == places
-        for parent, attribute, channels in found[slot].values():
-            hole = getattr(parent, attribute)
-            assert isinstance(hole, nn.Conv2d if slot == "conv2" else nn.Identity)
-            assert channels in MODELS[name].widths
-
-
-@pytest.mark.parametrize(
-    "at, chosen",
-    [
-        ("all", PLACES["resnet18"]["conv2"]),
-        ("res3", ["res3.0", "res3.1"]),
-        ("res4.1", ["res4.1"]),
-        (["res5.0", "res2"], ["res5.0", "res2.0", "res2.1"]),
-        (["res3.1", "res3", "res3.1"], ["res3.1", "res3.0"]),
-        ([], []),
-    ],
-)
-def test_select(at, chosen):
-    assert MODELS["resnet18"].select("conv2", at) == chosen
-
-
-@pytest.mark.parametrize("at", ["res6", "res2.2", "res", "2", ["res2", "layer1"]])
-def test_select_refuses_an_unknown_place(at):
-    with pytest.raises(ValueError, match="no place") as refused:
-        MODELS["resnet18"].select("conv2", at)
-    _, hint = refused.value.args
-    assert "res2.0, res2.1" in hint
-
-
-def test_blocks_are_no_places_after_a_stage():
-    with pytest.raises(ValueError, match=r"no place 'res2\.0'"):
-        MODELS["resnet18"].select("after_stage", "res2.0")
-
-
-@pytest.mark.parametrize("slot", ["mixer", "conv1", ""])
-def test_an_unknown_slot_is_refused(slot):
-    for call in (MODELS["resnet18"].places, lambda slot: MODELS["resnet18"].select(slot, "all")):
-        with pytest.raises(ValueError, match="no slot") as refused:
-            call(slot)
-        assert all(known in refused.value.args[1] for known in SLOTS)
-
-
-# --- networks with operators ----------------------------------------------------------------------------------------
-
-
-def test_every_operator_in_every_slot():
-    seen = 0
-    for name in PLACES:
-        for slot in SLOTS:
-            at = "all" if name == "resnet_tiny" else [PLACES[name][slot][0], PLACES[name][slot][-1]]
-            for op in OPS.values():
-                network = build(name, ops=[{"op": op.name, "slot": slot, "at": at}]).eval()
-                holes = network.places()[slot]
-                placed = [
-                    place for place, (parent, attr, _) in holes.items() if type(getattr(parent, attr)) is op.load()
-                ]
-                assert set(MODELS[name].select(slot, at)) <= set(placed)
-                with torch.no_grad():
-                    y = network(clip(frames=2))
-                assert y.shape == (2, 5)
-                assert y.isfinite().all(), (name, slot, op.name)
-                seen += 1
-    assert seen == len(PLACES) * len(SLOTS) * len(OPS) >= 36
-
-
-def test_an_operator_stands_in_its_own_slot_unless_told():
-    network = build(
-        "resnet_tiny", ops=[{"op": "tsm", "options": {"fold_div": 4}}, {"op": "motion_squeeze", "at": "res3"}]
-    )
-    assert [network.layer1[0].block_input.fold, network.layer2[0].block_input.fold] == [4, 4]
-    assert type(network.after_res3) is OPS["motion_squeeze"].load()
-    assert isinstance(network.after_res2, nn.Identity)
-    assert isinstance(network.after_res4, nn.Identity)
-
-
-def test_an_operator_whose_slot_the_network_lacks_needs_one():
-    with pytest.raises(ValueError, match="no slot 'mixer'"):
-        build("resnet_tiny", ops=[{"op": "lisa"}])
-
-
-def test_an_operator_that_refuses_its_options_is_named():
-    with pytest.raises(ValueError, match="heads"):
-        build("resnet_tiny", ops=[{"op": "lisa", "slot": "conv2", "options": {"heads": 7}}])
-
-
-def test_gradients_reach_every_parameter():
-    network = build("resnet_tiny", ops=[{"op": "tsm"}, {"op": "motion_squeeze", "at": "res3"}])
-    network(clip()).square().sum().backward()
-    parameters = dict(network.named_parameters())
-    assert len(parameters) > 40
-    for name, parameter in parameters.items():
-        assert parameter.grad is not None, name
-        assert parameter.grad.abs().max() > 0, name
+def blocks_of(network):
+    return [block for i in range(1, network.stages + 1) for block in getattr(network, f"layer{i}")]
 
 
 def norm(name):
     return [f"{name}.{part}" for part in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")]
 
 
-def test_resnet18_has_the_keys_and_shapes_of_image_checkpoints():
+# --- as published ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_keys_and_shapes_of_image_checkpoints(name):
+    deep = name in ("resnet50", "resnet101")
+    convolutions = (1, 2, 3) if deep else (1, 2)
     keys = ["conv1.weight", *norm("bn1")]
-    for stage in (1, 2, 3, 4):
-        for block in (0, 1):
+    for stage, depth in enumerate(BLOCKS[name], start=1):
+        for block in range(depth):
             at = f"layer{stage}.{block}"
-            keys += [f"{at}.conv1.weight", *norm(f"{at}.bn1"), f"{at}.conv2.weight", *norm(f"{at}.bn2")]
-            if stage > 1 and block == 0:
+            for i in convolutions:
+                keys += [f"{at}.conv{i}.weight", *norm(f"{at}.bn{i}")]
+            if block == 0 and (stage > 1 or deep):
                 keys += [f"{at}.downsample.0.weight", *norm(f"{at}.downsample.1")]
     keys += ["fc.weight", "fc.bias"]
-    assert len(keys) == 122
-    state = build("resnet18", classes=1000).state_dict()
+    network = build(name, classes=1000)
+    state = network.state_dict()
     assert list(state) == keys
-    assert state["conv1.weight"].shape == (64, 3, 7, 7)
-    assert state["layer2.0.conv1.weight"].shape == (128, 64, 3, 3)
-    assert state["layer4.0.downsample.0.weight"].shape == (512, 256, 1, 1)
-    assert state["layer4.1.conv2.weight"].shape == (512, 512, 3, 3)
-    assert state["fc.weight"].shape == (1000, 512)
+    assert len(keys) == {"resnet18": 122, "resnet34": 218, "resnet50": 320, "resnet101": 626}[name]
+    assert sum(p.numel() for p in network.parameters()) == PARAMETERS[name]
+    shapes = {
+        "conv1.weight": (64, 3, 7, 7),
+        "layer2.0.conv1.weight": (128, 256, 1, 1) if deep else (128, 64, 3, 3),
+        "layer4.1.conv2.weight": (512, 512, 3, 3),
+        "layer4.0.downsample.0.weight": (2048, 1024, 1, 1) if deep else (512, 256, 1, 1),
+        "fc.weight": (1000, 2048 if deep else 512),
+    }
+    assert {key: tuple(state[key].shape) for key in shapes} == shapes
 
 
-def test_resnet18_has_the_published_number_of_parameters():
-    assert sum(p.numel() for p in build("resnet18", classes=1000).parameters()) == 11_689_512
+@pytest.mark.parametrize(("name", "macs"), [("resnet34", 29.31e9), ("resnet50", 32.70e9)])
+def test_cost_of_eight_frames_as_the_released_code_counts_it(name, macs):
+    assert 8 * count(build(name), torch.zeros(1, 3, 1, 224, 224)).macs == pytest.approx(macs, rel=1e-3)
 
 
-def test_a_shift_adds_no_key():
-    plain, shifted = build("resnet_tiny").state_dict(), build("resnet_tiny", ops=[{"op": "tsm"}]).state_dict()
-    assert list(plain) == list(shifted)
+@torch.no_grad()
+def test_a_bottleneck_strides_in_its_second_convolution():
+    torch.manual_seed(0)
+    block, x = Bottleneck(24, 8, 2).double().eval(), torch.randn(2, 24, 3, 7, 7).double()
+    y = torch.zeros(2, 32, 3, 4, 4).double()
+    for t in range(3):
+        z = block.bn1(F.conv2d(x[:, :, t], block.conv1.weight)[:, :, None])[:, :, 0].relu()
+        z = block.bn2(F.conv2d(z, block.conv2.weight, stride=2, padding=1)[:, :, None])[:, :, 0].relu()
+        z = block.bn3(F.conv2d(z, block.conv3.weight)[:, :, None])[:, :, 0]
+        past = F.conv2d(x[:, :, t, ::2, ::2], block.downsample[0].weight)[:, :, None]
+        y[:, :, t] = (z + block.downsample[1](past)[:, :, 0]).relu()
+    torch.testing.assert_close(block(x), y)
 
 
-@pytest.mark.parametrize("name", PLACES)
-@pytest.mark.parametrize("classes", [1, 7])
-def test_output_shape(name, classes):
-    network = build(name, classes=classes).eval()
-    with torch.no_grad():
-        for frames, size in [(1, 32), (3, 40)]:
-            assert network(clip(frames, size)).shape == (2, classes)
+# --- slots ----------------------------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def test_what_stands_where_in_a_bottleneck():
+    """Slots doubled one by one, against the block's sum written out."""
+
+    class Double(torch.nn.Module):
+        def forward(self, x):
+            return 2 * x
+
+    torch.manual_seed(0)
+    x = torch.randn(1, 32, 2, 5, 5)
+    for slot in ("block_input", "after_conv2", "block_output"):
+        block = Bottleneck(32, 8, 1).eval()
+        setattr(block, slot, Double())
+        factor = {name: 2 if name == slot else 1 for name in ("block_input", "after_conv2", "block_output")}
+        y = block.bn1(block.conv1(factor["block_input"] * x)).relu()
+        y = factor["after_conv2"] * block.bn2(block.conv2(y)).relu()
+        y = factor["block_output"] * block.bn3(block.conv3(y))
+        torch.testing.assert_close(block(x), (x + y).relu())
+
+
+@pytest.mark.parametrize("name", ["resnet_tiny", "resnet18", "resnet50"])
+@torch.no_grad()
+def test_tsm_is_a_shift_by_hand_at_every_residual_branch(name):
+    x = clip(frames=5)
+    plain, shifted = build(name).eval(), build(name, ops=[{"op": "tsm", "options": {"fold_div": 4}}]).eval()
+    assert list(plain.state_dict()) == list(shifted.state_dict())
+    shifted.load_state_dict(plain.state_dict())
+
+    def by_hand(module, args):
+        (y,) = args
+        fold, moved = y.shape[1] // 4, y.clone()
+        for t in range(y.shape[2]):
+            moved[:, :fold, t] = y[:, :fold, t + 1] if t + 1 < y.shape[2] else 0
+            moved[:, fold : 2 * fold, t] = y[:, fold : 2 * fold, t - 1] if t else 0
+        return moved
+
+    for block in blocks_of(plain):
+        block.conv1.register_forward_pre_hook(by_hand)
+    torch.testing.assert_close(shifted(x), plain(x), rtol=1e-4, atol=1e-5)
 
 
 @torch.no_grad()
@@ -185,21 +128,65 @@ def test_logits_of_a_clip_are_the_mean_over_its_frames():
     torch.testing.assert_close(network(x), frames.mean(0))
 
 
-@pytest.mark.parametrize("name", PLACES)
+@pytest.mark.parametrize("name", ["resnet_tiny", "resnet50"])
+@pytest.mark.parametrize("options", [{"ops": [{"op": "tsm"}]}, {"inflate": True}], ids=["tsm", "inflated"])
 @torch.no_grad()
-def test_only_operators_in_time_see_the_order_of_frames(name):
+def test_only_operators_in_time_see_the_order_of_frames(name, options):
     x = clip(frames=6)
     order = torch.tensor([3, 0, 5, 2, 4, 1])
-    plain, shifted = build(name).eval(), build(name, ops=[{"op": "tsm"}]).eval()
-    shifted.load_state_dict(plain.state_dict())
+    plain, timed = build(name).eval(), build(name, **options).eval()
     torch.testing.assert_close(plain(x[:, :, order]), plain(x), rtol=1e-4, atol=1e-5)
-    difference = (shifted(x[:, :, order]) - shifted(x)).abs().max()
-    assert difference > 1e-2 * shifted(x).abs().max()
+    difference = (timed(x[:, :, order]) - timed(x)).abs().max()
+    assert difference > 1e-2 * timed(x).abs().max()
+
+
+# --- inflated in time -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["resnet_tiny", "resnet18", "resnet50"])
+def test_kernels_of_an_inflated_network(name):
+    plain, inflated = build(name).state_dict(), build(name, inflate=True).state_dict()
+    assert list(plain) == list(inflated)
+    widths = []
+    for key, weight in plain.items():
+        if weight.dim() != 4 or weight.shape[-1] == 1:
+            assert inflated[key].shape == weight.shape, key
+        else:
+            frames = 5 if key == "conv1.weight" else 3
+            assert inflated[key].shape == (*weight.shape[:2], frames, *weight.shape[2:]), key
+            widths.append(frames)
+    assert widths == [5] + [3] * {"resnet_tiny": 6, "resnet18": 16, "resnet50": 16}[name]
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("name", ["resnet_tiny", "resnet50"])
+@torch.no_grad()
+def test_inflated_with_its_centre_taps_alone_is_the_plain_network(name, training):
+    plain, inflated = build(name), build(name, inflate=True)
+    state = {}
+    for key, weight in inflated.state_dict().items():
+        told = plain.state_dict()[key]
+        if weight.dim() == 5:
+            state[key] = torch.zeros_like(weight)
+            state[key][:, :, weight.shape[2] // 2] = told
+        else:
+            state[key] = told
+    inflated.load_state_dict(state)
+    x = clip(frames=3, size=48)
+    torch.testing.assert_close(inflated.train(training)(x), plain.train(training)(x), rtol=1e-3, atol=1e-4)
 
 
 @torch.no_grad()
-def test_dropout_acts_in_training_only():
-    network, x = build("resnet_tiny", dropout=0.5), clip()
-    assert not torch.equal(network(x), network(x))
-    network.eval()
-    assert torch.equal(network(x), network(x))
+def test_an_inflated_network_never_strides_in_time():
+    seen = []
+    network = build("resnet50", inflate=True).eval()
+    for block in blocks_of(network):
+        block.register_forward_hook(lambda module, args, y: seen.append(y.shape[2]))
+    network(clip(frames=3))
+    assert seen == [3] * 16
+
+
+def test_what_replaces_a_convolution_of_an_inflated_network_is_as_ever():
+    network = build("resnet50", inflate=True, ops=[{"op": "conv2d", "at": "res3"}])
+    assert [block.conv2.weight.dim() for block in network.layer2] == [4] * 4
+    assert network.layer2[0].conv2.stride == (2, 2)

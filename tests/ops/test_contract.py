@@ -17,13 +17,55 @@ GRID = (3, 4, 5)
 MORE = {
     "conv2d": [{"kernel": 1}, {"kernel": 5, "bias": True}, {"stride": 2}],
     "conv3d": [{"kernel": (1, 3, 3)}, {"kernel": (3, 1, 5), "bias": True}, {"stride": 2}],
-    "tsm": [{"fold_div": 2}, {"fold_div": 3}],
-    "self_attention": [{"heads": 2}],
+    "tsm": [{"fold_div": 2}, {"fold_div": 3, "first": "previous", "padding": "circular"}],
+    "self_attention": [
+        {"heads": 2},
+        {"rpe": "bias", "grid": (3, 4, 5)},
+        {"rpe": "multiplicative", "grid": (2, 3, 4), "heads": 2, "bias": False},
+    ],
+    "structsa": [{"heads": 2, "patterns": 3, "window": (3, 3, 3)}, {"window": (1, 5, 3)}, {"patterns": 1}],
+    "sifa": [
+        {"kernel": 5, "dilation": 2},
+        {"kernel": 1, "groups": 16},
+        {"groups": 2, "norm": True},
+        {"offsets": "regular", "kernel": 5, "groups": 4, "norm": True},
+    ],
+    "global_context": [{"ratio": 3}, {"ratio": 100}],
+    "temporal_conv": [{"kernel": 1}, {"kernel": 5, "residual": False, "bias": True}],
     "motion_squeeze": [
         {"reduced": 8, "max_displacement": 1},
         {"sigma": 1.5},
         {"temperature": 0.1},
         {"displacement": "soft_argmax", "confidence": False},
+        {"displacement": "correlation", "confidence": False, "max_displacement": 2},
+        {"displacement": "correlation", "backward": True, "max_displacement": 2, "refinement": "conv"},
+        {"backward": True, "confidence": False, "refinement": "pointwise"},
+    ],
+    "selfy": [
+        {"hidden": 8, "offsets": (1,), "window": 11},
+        {"offsets": (-2, 0, 1), "ext_channels": (2, 3, 4, 5), "int_channels": (6, 7, 8, 9)},
+        {"offsets": (2, 0), "window": 5, "extraction": "mlp", "ext_channels": (2, 3, 4, 5)},
+        {"offsets": (-1, 0, 1), "window": 3, "extraction": "soft_argmax", "integration": "mlp"},
+    ],
+    "scr": [{"planes": (8, 4), "window": 3}, {"planes": (8,), "window": 1, "skip": "identity"}],
+    "cca": [
+        {"reduced": 8, "attention_temperature": 2.0},
+        {"planes": (4, 4, 1), "kernels": (3, 1, 5), "temperature": 1.0},
+    ],
+    "se": [{"planes": 24, "reduction": 3}, {"planes": None}],
+    "sce": [{"planes": (8, 12)}, {"window": 3}],
+    "local_attention": [{"heads": 1}, {"heads": 4, "window": 3}, {"window": 7}],
+    "non_local": [{"reduced": 3}, {"subsample": True, "space_time": False, "norm": False}],
+    "integral_action": [{"pose_channels": 16, "features": 8}],
+    "score_average": [{"pose_channels": 16, "classes": 3}],
+    "pose_to_feature": [{"heatmap_sigma": 1.5, "field_sigma": 2.0, "threshold": 0.5}],
+    "rsa": [
+        {"heads": 2, "window": (3, 5, 1), "stride": 2},
+        {"heads": 4, "key_channels": 3, "value_channels": 4, "latent": 5},
+        *(
+            {"heads": 4, "window": (3, 1, 3), "key_channels": 3, "kernel": kernel, "context": context}
+            for kernel, context in itertools.product(("basic", "relational", "both"), repeat=2)
+        ),
     ],
     "lisa": [
         {"heads": 2, "patterns": 3},
@@ -45,6 +87,9 @@ MORE = {
     ],
 }
 
+# options with which an operator takes inputs of other shapes than its card's: its own tests try them
+RESHAPING = {"integral_action": {"pose_frame_factor"}, "pose_to_feature": {"skeleton"}}
+
 
 def variants(card):
     """Mappings of options: the defaults, each choice, each flag turned, and MORE."""
@@ -64,7 +109,20 @@ EVERY_VARIANT = [
 
 
 # what an operator that is no map from (B, C, T, H, W) to itself gives: (batch, frames) -> shape
-SHAPES = {}
+SHAPES = {
+    "integral_action": lambda batch, frames, options: (batch, options.get("features", 512), frames, 1, 1),
+    "score_average": lambda batch, frames, options: (batch, options.get("classes", 50)),
+    "pose_to_feature": lambda batch, frames, options: (batch, CHANNELS, frames, 56, 56),
+    "cca": lambda batch, frames, options: (batch, 5),
+}
+
+# parameters that the equation itself does not feel, a shift before a norm or a softmax: their gradient is rounding
+UNFELT = {
+    "integral_action": {"rgb_block.0.bias", "pose_block.0.bias"},
+    "pose_to_feature": {"conv.0.bias"},
+    "cca": {"matching.conv.2.project.1.bias", "matching.conv.4.project.1.bias"},
+    "non_local": {"phi.bias", "W.0.bias"},
+}
 
 
 def make(card, **options):
@@ -107,7 +165,7 @@ def test_the_zoo_is_walked():
 def test_every_option_is_tried(card):
     tried = {name for options in variants(card) for name, value in options.items() if value != card.defaults[name]}
     tried |= {"grid"} if any("grid" in options for options in variants(card)) else set()
-    assert tried == set(card.options)
+    assert tried == set(card.options) - RESHAPING.get(card.name, set())
 
 
 @pytest.mark.parametrize("card", EVERY)
@@ -189,7 +247,7 @@ def test_gradients_reach_every_parameter(card, options):
     wanted = [*features(card), *(name for name, _ in op.named_parameters())]
     for name in ["output", *wanted]:
         assert found[name].isfinite().all(), name
-    for name in wanted:
+    for name in set(wanted) - UNFELT.get(card.name, set()):
         assert found[name].abs().max() > 0, name
 
 

@@ -55,9 +55,7 @@ def _cases(count: int) -> str:
 def _models() -> tuple[list[str], list[list[str]]]:
     from vidops_cli.models import MODELS
 
-    return ["name", "network", "stages"], [
-        [m.name, m.title, ", ".join(m.places("after_stage"))] for m in MODELS.values()
-    ]
+    return ["name", "network", "slots"], [[m.name, m.title, ", ".join(m.slots)] for m in MODELS.values()]
 
 
 def _datasets() -> tuple[list[str], list[list[str]]]:

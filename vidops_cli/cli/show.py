@@ -99,7 +99,9 @@ def _model(name: str) -> None:
         {
             "network": model.title,
             "paper": model.paper,
-            **{f"slot {slot}": f"{what}: {', '.join(model.places(slot))}" for slot, what in SLOTS.items()},
+            **{f"slot {slot}": f"{SLOTS[slot]}: {', '.join(places)}" for slot, places in model.slots.items()},
+            **({"stride": f"in conv2 of {', '.join(model.strided)}"} if model.strided else {}),
+            **({"inflate": "yes: model.inflate"} if model.inflates else {}),
         }
     )
 

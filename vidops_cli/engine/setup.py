@@ -50,7 +50,7 @@ class Setup:
     def build(self, classes: int) -> nn.Module:
         model = self.recipe.model
         ops = [placed.model_dump() for placed in model.ops]
-        return MODELS[model.name].build(classes=classes, ops=ops, dropout=model.dropout)
+        return MODELS[model.name].build(classes=classes, ops=ops, dropout=model.dropout, inflate=model.inflate)
 
 
 def open_clips(recipe: Recipe, split: str, *, train: bool) -> Clips:

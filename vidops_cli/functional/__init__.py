@@ -1,9 +1,10 @@
 """Pure functions on (B, C, T, H, W) feature maps: tensors in, tensors out; no module, no parameter, no paper's name."""
 
 from . import kernels
+from .deformable import sample
 from .displacement import soft_argmax
 from .fourier import relative_conv
 from .shift import temporal_shift
 from .window import aggregate, correlate, mirror
 
-__all__ = ["aggregate", "correlate", "kernels", "mirror", "relative_conv", "soft_argmax", "temporal_shift"]
+__all__ = ["aggregate", "correlate", "kernels", "mirror", "relative_conv", "sample", "soft_argmax", "temporal_shift"]

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from . import reference, window
+from . import deformable, reference, window
 from .guard import guarded
 
 
@@ -15,6 +15,11 @@ def correlate(q: Tensor, k: Tensor, size: list[int], start: int, groups: int) ->
 def aggregate(w: Tensor, v: Tensor, size: list[int], start: int) -> Tensor:
     """The plain form of the primitive, with the primitive's arguments."""
     return reference.aggregate(w, v, tuple(size), start=start)
+
+
+def sample(v: Tensor, offset: Tensor, kernel: int, dilation: int) -> Tensor:
+    """The plain form of the primitive, with the primitive's arguments."""
+    return reference.sample(v, offset, kernel, dilation)
 
 
 def _maps(*channels: int) -> list[Tensor]:
@@ -31,8 +36,13 @@ def _probe_aggregate() -> tuple:
     return weights.unflatten(1, (2, 45)), values, [3, 3, 5], -2
 
 
+def _probe_sample() -> tuple:
+    return (*_maps(6, 18), 3, 2)
+
+
 for _name, _op, _plain, _probe in (
     ("vidops::correlate", window._correlate, correlate, _probe_correlate),
     ("vidops::aggregate", window._aggregate, aggregate, _probe_aggregate),
+    ("vidops::sample", deformable._sample, sample, _probe_sample),
 ):
     _op.register_kernel("cuda")(guarded(_name, _op._init_fn, _plain, _probe))

@@ -36,6 +36,26 @@ def aggregate(w: Tensor, v: Tensor, window: Window, *, start: int | None = None)
     return out
 
 
+def sample(v: Tensor, offset: Tensor, kernel: int, dilation: int = 1) -> Tensor:
+    """`deformable.sample`, for each tap a row of weights over all lines of the map and one over all columns."""
+    H, W = v.shape[-2:]
+    rows, columns = torch.arange(H, device=v.device), torch.arange(W, device=v.device)
+    taps = []
+    for k, (i, j) in enumerate(itertools.product(range(kernel), repeat=2)):
+        y = rows[:, None] + (i - kernel // 2) * dilation + offset[:, 2 * k]
+        x = columns + (j - kernel // 2) * dilation + offset[:, 2 * k + 1]
+        inside = (y > -1) & (y < H) & (x > -1) & (x < W)
+        wy, wx = _hat(y[..., None] - rows) * inside[..., None], _hat(x[..., None] - columns)
+        taps.append(torch.einsum("bthwi,bthwj,bctij->bcthw", wy, wx, v))
+    return torch.stack(taps, dim=2)
+
+
+def _hat(distance: Tensor) -> Tensor:
+    """1 - |distance|, zero from 1 on; its slope at a whole number is that to the right."""
+    below, above = (distance >= 0) & (distance < 1), (distance >= -1) & (distance < 0)
+    return torch.where(below, 1 - distance, torch.where(above, 1 + distance, 0.0))
+
+
 def relative_conv(x: Tensor, table: Tensor, *, padding: str = "zero") -> Tensor:
     """`fourier.relative_conv` with the N x N matrix of relative weights formed."""
     grid = x.shape[-3:]

@@ -1,7 +1,9 @@
-"""ResNets on clips, frame by frame (TSN), with holes for operators.
+"""ResNets on clips, frame by frame (TSN) or inflated in time (I3D), with holes for operators.
 
 He et al., arXiv 1512.03385; logits averaged over frames as in Wang et al., Temporal Segment Networks, arXiv 1608.00859.
 Parameters are named as in the common image checkpoints. With a shift in every `block_input` the network is TSM.
+Bottlenecks stride in conv2, as those checkpoints do (the paper: in conv1). Inflated as in Carreira and Zisserman, Quo
+Vadis, arXiv 1705.07750: k x k kernels become 3 x k x k, the stem's 5 x k x k, none strides in time.
 """
 
 import torch
@@ -10,56 +12,110 @@ from torch import Tensor, nn
 
 from vidops_cli.functional.frames import per_frame
 from vidops_cli.ops.conv2d import Conv2d
+from vidops_cli.ops.conv3d import Conv3d
+
+from .inputs import check_clip
+
+
+def convolution(channels: int, width: int, *, kernel: int = 3, stride: int = 1, frames: int = 1) -> nn.Module:
+    """kernel x kernel in space, over `frames` frames."""
+    if frames == 1:
+        return Conv2d(channels, out_channels=width, kernel=kernel, stride=stride)
+    return Conv3d(channels, out_channels=width, kernel=(frames, kernel, kernel), stride=stride)
+
+
+def shortcut(channels: int, width: int, stride: int) -> nn.Module:
+    if stride == 1 and channels == width:
+        return nn.Identity()
+    return nn.Sequential(convolution(channels, width, kernel=1, stride=stride), nn.BatchNorm3d(width))
 
 
 class BasicBlock(nn.Module):
-    """y = relu(x + bn2(conv2(relu(bn1(conv1(shift(x)))))))"""
+    """y = relu(x + bn2(conv2(relu(bn1(conv1(x)))))), (B, channels, T, H, W) -> (B, width, T, H / stride, W / stride)"""
 
-    def __init__(self, channels: int, width: int, stride: int):
+    expansion = 1
+
+    def __init__(self, channels: int, width: int, stride: int, *, frames: int = 1):
         super().__init__()
-        self.block_input = nn.Identity()  # slot: temporal shift
-        self.conv1 = Conv2d(channels, out_channels=width, stride=stride)
+        self.block_input = nn.Identity()  # slot
+        self.conv1 = convolution(channels, width, stride=stride, frames=frames)
         self.bn1 = nn.BatchNorm3d(width)
-        self.conv2 = Conv2d(width)  # slot: what replaces a convolution
+        self.conv2 = convolution(width, width, frames=frames)  # slot
         self.bn2 = nn.BatchNorm3d(width)
-        self.downsample = nn.Identity()
-        if stride != 1 or channels != width:
-            self.downsample = nn.Sequential(
-                Conv2d(channels, out_channels=width, kernel=1, stride=stride), nn.BatchNorm3d(width)
-            )
+        self.block_output = nn.Identity()  # slot
+        self.downsample = shortcut(channels, width, stride)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.bn1(self.conv1(self.block_input(x))).relu()
-        y = self.bn2(self.conv2(y))
+        y = self.block_output(self.bn2(self.conv2(y)))
         return (y + self.downsample(x)).relu()
 
 
+class Bottleneck(nn.Module):
+    """y = relu(x + bn3(conv3(relu(bn2(conv2(relu(bn1(conv1(x)))))))), to 4 width channels; conv1 and conv3 are 1 x 1"""
+
+    expansion = 4
+
+    def __init__(self, channels: int, width: int, stride: int, *, frames: int = 1):
+        super().__init__()
+        self.block_input = nn.Identity()  # slot
+        self.conv1 = convolution(channels, width, kernel=1)
+        self.bn1 = nn.BatchNorm3d(width)
+        self.conv2 = convolution(width, width, stride=stride, frames=frames)  # slot
+        self.bn2 = nn.BatchNorm3d(width)
+        self.after_conv2 = nn.Identity()  # slot
+        self.conv3 = convolution(width, self.expansion * width, kernel=1)
+        self.bn3 = nn.BatchNorm3d(self.expansion * width)
+        self.block_output = nn.Identity()  # slot
+        self.downsample = shortcut(channels, self.expansion * width, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.bn1(self.conv1(self.block_input(x))).relu()
+        y = self.after_conv2(self.bn2(self.conv2(y)).relu())
+        y = self.block_output(self.bn3(self.conv3(y)))
+        return (y + self.downsample(x)).relu()
+
+
+BLOCKS = {"basic": BasicBlock, "bottleneck": Bottleneck}
+
+
 class ResNet(nn.Module):
-    """Clips (B, 3, T, H, W) -> logits (B, classes). `widths` and `blocks` give channels and depth of each stage."""
+    """Clips (B, 3, T, H, W) -> logits (B, classes). `widths` and `blocks` give width and depth of each stage."""
 
     def __init__(
-        self, *, classes: int, widths: tuple[int, ...], blocks: tuple[int, ...], stem: str, dropout: float = 0.0
+        self,
+        *,
+        classes: int,
+        block: str,
+        blocks: tuple[int, ...],
+        widths: tuple[int, ...],
+        stem: str,
+        dropout: float = 0.0,
+        inflate: bool = False,
     ):
         super().__init__()
-        self.conv1 = Conv2d(3, out_channels=widths[0], kernel=7 if stem == "imagenet" else 5, stride=2)
+        kernel, frames = (7 if stem == "imagenet" else 5), (5 if inflate else 1)
+        self.conv1 = convolution(3, widths[0], kernel=kernel, stride=2, frames=frames)
         self.bn1 = nn.BatchNorm3d(widths[0])
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1) if stem == "imagenet" else nn.Identity()
         channels = widths[0]
         for i, (width, depth) in enumerate(zip(widths, blocks, strict=True)):
             stage = []
             for j in range(depth):
-                stage.append(BasicBlock(channels, width, stride=2 if i and not j else 1))
-                channels = width
+                stride = 2 if i and not j else 1
+                stage.append(BLOCKS[block](channels, width, stride, frames=3 if inflate else 1))
+                channels = width * BLOCKS[block].expansion
             self.add_module(f"layer{i + 1}", nn.Sequential(*stage))
             self.add_module(f"after_res{i + 2}", nn.Identity())  # slot: motion modules
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(channels, classes)
         self.stages = len(widths)
         for module in self.modules():
-            if isinstance(module, nn.Conv2d):
+            if isinstance(module, (nn.Conv2d, nn.Conv3d)):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
-    def forward(self, clip: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B K"]:
+    def forward(self, clip: Float[Tensor, "B 3 T H W"]) -> Float[Tensor, "B K"]:
+        check_clip(clip)
         x = clip.contiguous(memory_format=torch.channels_last_3d)
         x = per_frame(self.maxpool, self.bn1(self.conv1(x)).relu())
         for i in range(1, self.stages + 1):
@@ -70,11 +126,17 @@ class ResNet(nn.Module):
 
     def places(self) -> dict[str, dict[str, tuple[nn.Module, str, int]]]:
         """slot -> place -> (parent, attribute, channels): where an operator can be put."""
-        found: dict[str, dict[str, tuple[nn.Module, str, int]]] = {"block_input": {}, "conv2": {}, "after_stage": {}}
+        found: dict[str, dict[str, tuple[nn.Module, str, int]]] = {}
         for i in range(1, self.stages + 1):
             for j, block in enumerate(getattr(self, f"layer{i}")):
-                place = f"res{i + 1}.{j}"
-                found["block_input"][place] = (block, "block_input", block.conv1.in_channels)
-                found["conv2"][place] = (block, "conv2", block.conv1.out_channels)
-            found["after_stage"][f"res{i + 1}"] = (self, f"after_res{i + 1}", block.conv1.out_channels)
+                width = block.conv1.out_channels
+                channels = {
+                    "block_input": block.conv1.in_channels,
+                    "conv2": width,
+                    "after_conv2": width,
+                    "block_output": width * block.expansion,
+                }
+                for slot in (slot for slot in channels if hasattr(block, slot)):
+                    found.setdefault(slot, {})[f"res{i + 1}.{j}"] = (block, slot, channels[slot])
+            found.setdefault("after_stage", {})[f"res{i + 1}"] = (self, f"after_res{i + 1}", width * block.expansion)
         return found

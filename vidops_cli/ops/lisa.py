@@ -7,6 +7,8 @@ depend on the offset alone, the N x N map is never formed: both sums are convolu
     s[n, d] = 1/sqrt(c) <q_n, (P_d * K)_n>              (P * K)_n = sum_m P(m - n) k_m, per head of width c
     y[n]    = sum_d phi(s[n, :])_d (R_d * V)_n          O(D c N log N) time, O(c N) scratch for each pattern
 
+The forms that it is ablated against: self_attention with rpe="none", "bias" and "multiplicative", and structsa.
+
 Deviations: a reconstruction from the abstract and from RSA, its first author's previous operator; no code was released,
 and the paper's equations were not at hand.
 """
@@ -20,8 +22,16 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vidops_cli.functional import relative_conv
+from vidops_cli.functional.relative import fit_table, table_shape
 
 MODES = 4  # frequencies kept on each axis by rpe="fourier"
+
+
+def waves(size: int, like: Tensor) -> Tensor:
+    """Cosines, then sines, of 0 to 3 half turns over the relative offsets -1 .. 1 of an axis: (2, MODES, size)."""
+    offset = torch.linspace(-1, 1, size, device=like.device, dtype=like.dtype) if size > 1 else like.new_zeros(1)
+    phase = torch.pi * torch.arange(MODES, device=like.device, dtype=like.dtype)[:, None] * offset
+    return torch.stack([phase.cos(), phase.sin()])
 
 
 class LiSA(nn.Module):
@@ -54,17 +64,17 @@ class LiSA(nn.Module):
                 raise ValueError(f"{name} is one of {', '.join(known)}, got {value!r}")
         if window is not None and (len(window) != 3 or any(size < 1 or size % 2 == 0 for size in window)):
             raise ValueError(f"window must be three odd sizes, got {tuple(window)}")
-        if len(grid) != 3 or min(grid) < 1:
-            raise ValueError(f"grid must be three sizes from 1, got {tuple(grid)}")
+        sizes = table_shape(grid)
         self.heads, self.patterns, self.phi, self.rpe, self.padding = heads, patterns, phi, rpe, padding
         self.window = None if window is None else tuple(window)
+        self.grid = tuple(grid)
         self.qkv = nn.Linear(channels, 3 * channels)
         self.proj = nn.Linear(channels, channels)
         maps = (1 if shared else heads, patterns)
         if rpe == "dense":
-            shapes = {"": tuple(2 * size - 1 for size in grid)}
+            shapes = {"": sizes}
         elif rpe == "separable":
-            shapes = {f"_{axis}": (2 * size - 1,) for axis, size in zip("thw", grid, strict=True)}
+            shapes = {f"_{axis}": (size,) for axis, size in zip("thw", sizes, strict=True)}
         else:
             shapes = {"": (MODES, MODES, MODES, 8)}
         for which in ("P", "R"):
@@ -75,61 +85,55 @@ class LiSA(nn.Module):
     def reset_parameters(self) -> None:
         """P near a delta at offset 0, R near a local average, with a little noise that tells the patterns apart.
 
-        `fourier` starts both near the average over the grid: its few frequencies hold nothing sharper.
+        `fourier` starts with what its few frequencies hold of both on `grid`.
         """
         with torch.no_grad():
             for name, table in self.named_parameters(recurse=False):
                 nn.init.normal_(table, std=0.02 / table[0, 0].numel() ** 0.5)
-                if self.rpe == "fourier":
-                    table[:, :, 0, 0, 0, 0] += 1
-                    continue
-                bump = torch.ones(())
-                for size in table.shape[2:]:
-                    offset = (torch.arange(size) - size // 2).float()
-                    axis = (offset == 0).float() if name.startswith("P") else torch.exp(-offset.square() / 2)
-                    bump = bump[..., None] * (axis / axis.sum())
-                table += bump
+                axes = [self._start(name[0], size) for size in self.grid]
+                if self.rpe == "separable":
+                    table += axes["thw".index(name[-1])]
+                elif self.rpe == "dense":
+                    table += torch.einsum("t,y,x->tyx", *axes)
+                else:
+                    table[..., 0] += torch.einsum("a,b,c->abc", *axes)
+
+    def _start(self, which: str, size: int) -> Tensor:
+        """One axis of the initial P or R: its values at the offsets, or for `fourier` its cosines."""
+        offset = torch.arange(1.0 - size, size)
+        bump = (offset == 0).float() if which == "P" else torch.exp(-offset.square() / 2)
+        bump = bump / bump.sum()
+        return size * bump @ torch.linalg.pinv(waves(len(bump), bump)[0]) if self.rpe == "fourier" else bump
 
     def tables(self, grid: tuple[int, int, int]) -> tuple[Tensor, Tensor]:
         """P and R on the offsets of a grid: (heads or 1, D, 2T-1, 2H-1, 2W-1) each, zero outside the window."""
         return self._table("P", grid), self._table("R", grid)
 
     def _table(self, which: str, grid: tuple[int, int, int]) -> Tensor:
-        sizes = tuple(2 * size - 1 for size in grid)
         if self.rpe == "dense":
-            table = getattr(self, which)
-            if tuple(table.shape[2:]) != sizes:
-                table = F.interpolate(table, sizes, mode="trilinear", align_corners=True)
+            table = fit_table(getattr(self, which), grid)
         elif self.rpe == "separable":
-            axes = []
-            for axis, size in zip("thw", sizes, strict=True):
-                line = getattr(self, f"{which}_{axis}")
-                axes.append(
-                    line if line.shape[2] == size else F.interpolate(line, size, mode="linear", align_corners=True)
-                )
-            table = torch.einsum("hdt,hdy,hdx->hdtyx", *axes)
-        else:
-            table = self._from_modes(getattr(self, which), sizes)
-        return table if self.window is None else table * self._inside(sizes, table)
-
-    def _from_modes(self, modes: Tensor, sizes: tuple[int, ...]) -> Tensor:
-        """Mean over the grid of products of cosines and sines of the relative offset, resolution-free."""
-        waves = []
-        for size in sizes:
-            offset = (
-                torch.linspace(-1, 1, size, device=modes.device, dtype=modes.dtype) if size > 1 else modes.new_zeros(1)
+            t, h, w = (getattr(self, f"{which}_{axis}") for axis in "thw")
+            table = fit_table(t[..., :, None, None], (grid[0], 1, 1)) * fit_table(
+                h[..., None, :, None], (1, grid[1], 1)
             )
-            phase = torch.pi * torch.arange(MODES, device=modes.device, dtype=modes.dtype)[:, None] * offset
-            waves.append(torch.stack([phase.cos(), phase.sin()]))  # 2, MODES, size
-        modes = modes.unflatten(-1, (2, 2, 2))
-        positions = math.prod((size + 1) // 2 for size in sizes)
-        return torch.einsum("hdabcijk,iat,jby,kcx->hdtyx", modes, *waves) / positions
+            table = table * fit_table(w[..., None, None, :], (1, 1, grid[2]))
+        else:
+            table = self._from_modes(getattr(self, which), grid)
+        return table if self.window is None else table * self._inside(table)
 
-    def _inside(self, sizes: tuple[int, ...], like: Tensor) -> Tensor:
-        mask = like.new_ones(())
-        for size, width in zip(sizes, self.window, strict=True):
-            near = (torch.arange(size, device=like.device) - size // 2).abs() <= width // 2
-            mask = mask[..., None] * near.to(like.dtype)
+    def _from_modes(self, modes: Tensor, grid: tuple[int, int, int]) -> Tensor:
+        """Mean over the grid of products of cosines and sines of the relative offset, resolution-free."""
+        axes = [waves(size, modes) for size in table_shape(grid)]
+        modes = modes.unflatten(-1, (2, 2, 2))
+        with torch.autocast(modes.device.type, enabled=False):
+            return torch.einsum("hdabcijk,iat,jby,kcx->hdtyx", modes, *axes) / math.prod(grid)
+
+    def _inside(self, table: Tensor) -> Tensor:
+        mask = table.new_ones(())
+        for size, width in zip(table.shape[-3:], self.window, strict=True):
+            near = (torch.arange(size, device=table.device) - size // 2).abs() <= width // 2
+            mask = mask[..., None] * near.to(table.dtype)
         return mask
 
     def code(self, s: Float[Tensor, "B h D T H W"]) -> Float[Tensor, "B h D T H W"]:
@@ -141,15 +145,20 @@ class LiSA(nn.Module):
         return F.gelu(s) if self.phi == "gelu" else s
 
     def forward(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B C T H W"]:
+        if x.shape[1] != self.qkv.in_features:
+            raise ValueError(f"LiSA was made for {self.qkv.in_features} channels, got {x.shape[1]}")
         grid = tuple(int(size) for size in x.shape[2:])  # plain numbers, under torch.jit.trace too
-        q, k, v = self.qkv(x.movedim(1, -1)).movedim(-1, 1).unflatten(1, (3, self.heads, -1)).unbind(1)  # B h c T H W
+        qkv = self.qkv(x.movedim(1, -1)).movedim(-1, 1)
+        full = qkv.to(torch.promote_types(qkv.dtype, torch.float32))  # FFTs need it, and y is cubic in x
+        q, k, v = full.unflatten(1, (3, self.heads, -1)).unbind(1)  # B h c T H W
         P, R = self.tables(grid)
         s = torch.stack(
             [(q * relative_conv(k, P[:, d, None], padding=self.padding)).sum(2) for d in range(self.patterns)], dim=2
         )
         g = self.code(s / q.shape[2] ** 0.5)
         y = sum(g[:, :, d, None] * relative_conv(v, R[:, d, None], padding=self.padding) for d in range(self.patterns))
-        return self.proj(y.flatten(1, 2).movedim(1, -1)).movedim(-1, 1)
+        return self.proj(y.flatten(1, 2).movedim(1, -1).to(qkv.dtype)).movedim(-1, 1)
 
     def extra_repr(self) -> str:
-        return f"heads={self.heads}, patterns={self.patterns}, phi={self.phi}, rpe={self.rpe}, padding={self.padding}"
+        options = f"heads={self.heads}, patterns={self.patterns}, phi={self.phi}, rpe={self.rpe}"
+        return f"{options}, padding={self.padding}, window={self.window}, grid={self.grid}"

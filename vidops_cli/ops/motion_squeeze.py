@@ -10,6 +10,8 @@ kept, and a few light convolutions turn these three channels into motion feature
 
 Deviations from the paper's text: none known. As in the released code (MotionSqueeze/resnet_TSM.py): the L2 norm has its
 epsilon 1e-6 inside the root, the last frame repeats the displacement of the one before it, and no ReLU follows the sum.
+The released code has neither `displacement` other than the default, nor `confidence=False`, `backward`, or another
+`refinement`: these are the axes of the paper's ablations, built in their evident form.
 """
 
 import torch
@@ -29,6 +31,16 @@ def conv_bn_relu(channels: int, out: int, kernel: int, groups: int = 1) -> nn.Se
     return nn.Sequential(conv, nn.BatchNorm2d(out), nn.ReLU())
 
 
+def refiner(widths: list[int], kind: str) -> nn.Sequential:
+    """Four stages: depthwise then pointwise ("separable"), dense ("conv"), or pointwise alone ("pointwise")."""
+    stages = []
+    for kernel, channels, out in zip((7, 3, 3, 3), widths[:-1], widths[1:], strict=True):
+        if kind == "separable":
+            stages.append(conv_bn_relu(channels, channels, kernel, groups=channels))
+        stages.append(conv_bn_relu(channels, out, kernel if kind == "conv" else 1))
+    return nn.Sequential(*stages)
+
+
 class MotionSqueeze(nn.Module):
     """(B, C, T, H, W) -> the same shape, T >= 2."""
 
@@ -42,37 +54,63 @@ class MotionSqueeze(nn.Module):
         sigma: float = 5.0,
         temperature: float = 0.01,
         confidence: bool = True,
+        backward: bool = False,
+        refinement: str = "separable",
     ):
         super().__init__()
-        if max_displacement < 1:
-            raise ValueError(f"max_displacement must be at least 1, got {max_displacement}")
-        if displacement not in ("kernel_soft_argmax", "soft_argmax"):
-            raise ValueError(f"displacement is kernel_soft_argmax or soft_argmax, got {displacement!r}")
+        for name, value in (("reduced", reduced), ("max_displacement", max_displacement)):
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+        for name, value in (("sigma", sigma), ("temperature", temperature)):
+            if not value > 0:
+                raise ValueError(f"{name} must be more than 0, got {value}")
+        if displacement not in ("kernel_soft_argmax", "soft_argmax", "correlation"):
+            raise ValueError(f"displacement is kernel_soft_argmax, soft_argmax or correlation, got {displacement!r}")
+        if refinement not in ("separable", "conv", "pointwise"):
+            raise ValueError(f"refinement is separable, conv or pointwise, got {refinement!r}")
         self.size = 2 * max_displacement + 1
         self.max_displacement = max_displacement
+        self.reading, self.refining = displacement, refinement
         self.sigma = sigma if displacement == "kernel_soft_argmax" else None
         self.temperature = temperature
         self.confidence = confidence
+        self.directions = 2 if backward else 1
         self.reduction = conv_bn_relu(channels, reduced, 1)
-        widths = [3 if confidence else 2, 16, 32, 64, channels]
-        stages = []
-        for i, kernel in enumerate((7, 3, 3, 3)):
-            stages += [
-                conv_bn_relu(widths[i], widths[i], kernel, groups=widths[i]),
-                conv_bn_relu(widths[i], widths[i + 1], 1),
-            ]
-        self.refine = nn.Sequential(*stages)
+        read = self.size**2 if displacement == "correlation" else 2
+        self.refine = refiner([self.directions * (read + confidence), 16, 32, 64, channels], refinement)
 
-    def correlation(self, x: Tensor) -> Float[Tensor, "B N T H W"]:
-        """Scores s of frames t = 0 .. T-2 against the next one; N = (2P + 1)^2 displacements, y the slower axis."""
+    def match(self, f1: Float[Tensor, "B C T H W"], f2: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B N T H W"]:
+        """Scores s of normalised features f1 against f2; N = (2P + 1)^2 displacements, y the slower axis."""
+        return correlate(f1, f2, (1, self.size, self.size)).squeeze(1).relu()
+
+    def correlation(self, x: Tensor) -> list[Float[Tensor, "B N T H W"]]:
+        """Scores of frames t = 0 .. T-2 against the next one; with `backward`, then of frames t + 1 against t."""
         f = per_frame(self.reduction, x)
         f = l2norm(f if f.dtype == torch.float64 else f.float())  # matches differ in the third digit
-        volume = correlate(f[:, :, :-1], f[:, :, 1:], (1, self.size, self.size))
-        return volume.squeeze(1).relu()
+        pair = f[:, :, :-1], f[:, :, 1:]
+        return [self.match(*pair), self.match(*pair[::-1])] if self.directions == 2 else [self.match(*pair)]
 
-    def displacement(self, x: Tensor) -> tuple[Float[Tensor, "B 2 T H W"], Float[Tensor, "B 1 T H W"]]:
-        """Displacement (x, y) in positions from frame t to t + 1, and confidence, for t = 0 .. T-2."""
-        return soft_argmax(self.correlation(x), self.size, self.size, temperature=self.temperature, sigma=self.sigma)
+    def read(self, volume: Float[Tensor, "B N T H W"]) -> tuple[Float[Tensor, "B M T H W"], Float[Tensor, "B 1 T H W"]]:
+        """Displacement (x, y) in positions, M = 2, or the scores themselves ("correlation"), M = N; and confidence."""
+        if self.reading == "correlation":
+            return volume, volume.max(dim=1, keepdim=True).values
+        return soft_argmax(volume, self.size, self.size, temperature=self.temperature, sigma=self.sigma)
+
+    def displacement(self, x: Tensor) -> tuple[Float[Tensor, "B M T H W"], Float[Tensor, "B D T H W"]]:
+        """Displacement from frame t to t + 1 and confidence, for t = 0 .. T-2.
+
+        With `backward`, those from frame t + 1 to t follow as further channels.
+        """
+        found = [self.read(volume) for volume in self.correlation(x)]
+        return torch.cat([d for d, _ in found], dim=1), torch.cat([c for _, c in found], dim=1)
+
+    def refinement(self, x: Tensor, motion: Tensor, confidence: Tensor) -> Float[Tensor, "B C T H W"]:
+        """x plus motion features of its T - 1 pairs; the last frame (backward: the first) repeats its neighbour's."""
+        pairs = zip(motion.chunk(self.directions, 1), confidence.chunk(self.directions, 1), strict=True)
+        ahead, *behind = (torch.cat(pair, dim=1) if self.confidence else pair[0] for pair in pairs)
+        channels = [torch.cat([ahead, ahead[:, :, -1:]], dim=2)]
+        channels += [torch.cat([maps[:, :, :1], maps], dim=2) for maps in behind]
+        return x + per_frame(self.refine, torch.cat(channels, dim=1).to(x.dtype))
 
     def forward(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B C T H W"]:
         if x.shape[2] < 2:
@@ -80,11 +118,11 @@ class MotionSqueeze(nn.Module):
                 f"MotionSqueeze compares frames: it needs at least 2, got {x.shape[2]}", "give a clip with T >= 2"
             )
         displacement, confidence = self.displacement(x)
-        motion = displacement / self.max_displacement
-        if self.confidence:
-            motion = torch.cat([motion, confidence], dim=1)
-        motion = torch.cat([motion, motion[:, :, -1:]], dim=2).to(x.dtype)
-        return x + per_frame(self.refine, motion)
+        motion = displacement if self.reading == "correlation" else displacement / self.max_displacement
+        return self.refinement(x, motion, confidence)
 
     def extra_repr(self) -> str:
-        return f"max_displacement={self.max_displacement}, sigma={self.sigma}, temperature={self.temperature}"
+        return (
+            f"max_displacement={self.max_displacement}, displacement={self.reading}, sigma={self.sigma}, "
+            f"temperature={self.temperature}, backward={self.directions == 2}, refinement={self.refining}"
+        )

@@ -9,13 +9,14 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry, sdpa_flop_count
 
-from vidops_cli.functional import window
+from vidops_cli.functional import deformable, window
 
 from .handles import SOFTMAX
 
 _BODIES = {
     torch.ops.vidops.correlate.default: window._correlate._init_fn,
     torch.ops.vidops.aggregate.default: window._aggregate._init_fn,
+    torch.ops.vidops.sample.default: deformable._sample._init_fn,
 }
 
 
@@ -48,6 +49,8 @@ class _Executed(TorchDispatchMode):
             real = out if name == "aten::_fft_c2r" else args[0]
             n = math.prod(real.shape[dim] for dim in args[1])
             return (5.0 if name == "aten::_fft_c2c" else 2.5) * real.numel() * math.log2(max(n, 2))
+        if name in ("aten::_embedding_bag", "aten::_embedding_bag_forward_only"):  # sums of weighted rows
+            return 2 * args[1].numel() * args[0].shape[1]
         if name in ("aten::_softmax", "aten::_log_softmax"):
             return SOFTMAX * out.numel()
         if name in ("aten::native_batch_norm", "aten::_native_batch_norm_legit_no_training", "aten::cudnn_batch_norm"):

@@ -114,6 +114,10 @@ def _aggregate(inputs: list[Any], outputs: list[Any]) -> Counter:
     return Counter(macs=_numel(inputs[1]) * _shape(inputs[0])[2])
 
 
+def _sample(inputs: list[Any], outputs: list[Any]) -> Counter:
+    return Counter(macs=4 * _numel(outputs[0]))  # four corners
+
+
 SOFTMAX = 5  # maximum, difference, exponential, sum, division
 
 _FREE = [
@@ -234,6 +238,7 @@ _ELEMENTWISE = [
     "leaky_relu",
     "leaky_relu_",
     "log",
+    "logaddexp",
     "maximum",
     "minimum",
     "neg",
@@ -288,6 +293,7 @@ HANDLES: dict[str, Callable] = {
     },
     "vidops::correlate": _correlate,
     "vidops::aggregate": _aggregate,
+    "vidops::sample": _sample,
 }
 for _name in ("addmm", "bmm", "_convolution", "einsum", "matmul", "mm", "linear"):
     HANDLES[f"aten::{_name}"] = _macs(FlopCountAnalysis(nn.Identity(), torch.zeros(1))._op_handles[f"aten::{_name}"])

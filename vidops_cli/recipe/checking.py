@@ -123,6 +123,9 @@ def _names(value: dict[str, Any], lines: Lines, known: Known) -> Iterator[Proble
         hint = nearest(model.name, known.models, "networks")
         yield Problem(where(("model", "name"), lines), f"unknown model {model.name!r}", hint)
     network = known.models.get(model.name) if model else None
+    if network is not None and model.inflate and not network.inflates:
+        able = ", ".join(name for name, other in known.models.items() if other.inflates)
+        yield Problem(where(("model", "inflate"), lines), f"{model.name} has no inflated form", f"networks: {able}")
     listed = told.get("ops") if isinstance(told, dict) else None
     for i, item in enumerate(listed if isinstance(listed, list) else []):
         placed = section(Placed, item)
@@ -151,10 +154,13 @@ def _placed(
             )
     if network is not None:
         try:
-            network.select(placed.slot or card.slot, placed.at)
+            network.select_for(card, placed.slot, placed.at)
         except ValueError as error:
             key = "slot" if "slot" in error.args[0].split(" for ")[0] and placed.slot else "at"
             yield Problem(where((*path, key), lines), f"{placed.op}: {error.args[0]}", error.args[1])
     if data and data.num_frames < card.min_frames:
         message = f"{placed.op} needs at least {card.min_frames} frames, data.num_frames is {data.num_frames}"
         yield Problem(where(("data", "num_frames"), lines), message, "raise data.num_frames")
+    if data and card.max_frames and data.num_frames > card.max_frames:
+        message = f"{placed.op} takes {card.max_frames} frames at most, data.num_frames is {data.num_frames}"
+        yield Problem(where(("data", "num_frames"), lines), message, "lower data.num_frames")

@@ -71,6 +71,8 @@ class Model(Section):
     """a network of `vidops list models`"""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """before the classifier"""
+    inflate: bool = False
+    """give k x k convolutions a width in time: 3, the stem's 5"""
     ops: list[Placed] = []
     """operators put into the network's slots"""
 
@@ -167,6 +169,8 @@ class Recipe(Section):
         for key in ("root", "workers"):
             told["data"].pop(key)
         told["train"].pop("save_every")
+        if not self.model.inflate:
+            told["model"].pop("inflate")  # as if the key were not there: recipes older than it keep their hash
         return told
 
     def hash(self) -> str:

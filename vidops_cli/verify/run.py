@@ -67,7 +67,10 @@ def _compare(case: Case, adapter: str, device: torch.device) -> dict[str, Any]:
         adapted.module.train()
         judge.outputs("err_train", "train_output", adapted.run(inputs), parts["train_output"])
         state = adapted.module.state_dict()
-        told = {name: state.get(adapted.key(name) or "") for name in parts.get("train_stat", {})}
+        told = {  # an idle norm keeps the statistics that it was given
+            name: weights.get(name) if (key := adapted.key(name)) is None else state.get(key)
+            for name in parts.get("train_stat", {})
+        }
         judge.named("err_train", "train_stat", told, parts.get("train_stat", {}))
     unknown = set(parts) - {"weight", "input", "output", "gradseed", "grad", "train_output", "train_stat"}
     unknown -= {"feat", "featstat"}  # slices of intermediate features, of networks

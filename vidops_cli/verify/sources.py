@@ -27,7 +27,7 @@ SOURCES = (
     Source("SELFY/ops/selfy.py::STSSTransformation", "selfy", "selfy.transformation"),
     Source("SELFY/ops/selfy.py::STSSExtraction", "selfy", "selfy.extraction"),
     Source("SELFY/ops/selfy.py::STSSIntegration", "selfy", "selfy.integration"),
-    Source("tsm_util.py::tsm", "tsm", "tsm.shift"),
+    Source("tsm_util", "tsm", "tsm.shift"),
     Source("SIFA/model/defcor.py", "sifa", "sifa.primitives"),
     Source("SIFA/model/c2d_sifa_resnet.py::DEFLocalTransBottleneck", "sifa", "sifa.bottleneck"),
     Source("SIFA/model/c2d_sifa_resnet.py::GBottleneck", "global_context", "sifa.global_context"),

@@ -1,5 +1,77 @@
 """IntegralAction."""
 
-from ..card import Card
+from ..card import Card, Input, Option
 
-CARDS: tuple[Card, ...] = ()
+_PAPER = {
+    "paper": "IntegralAction: Pose-driven Feature Integration for Robust Human Action Recognition in Videos",
+    "venue": "CVPRW 2021",
+    "arxiv": "2007.06317",
+}
+_STREAMS = (Input("rgb", "B C T H W"), Input("pose", "B C T H W"))
+_POSE_CHANNELS = Option("int?", None, "channels of the pose stream; null: as many as of the RGB stream", least=1)
+
+CARDS = (
+    Card(
+        name="integral_action",
+        cls="IntegralAction",
+        title="Pose-driven gate of two streams",
+        **_PAPER,
+        slot="two_stream",
+        equation="F = (1 - g) LN(relu(bn(W_A f_A))) + g LN(relu(bn(W_P f_P))); g = sigmoid(W_g f_P + b)",
+        layer=(512, 8, 7, 7),
+        options={
+            "pose_channels": _POSE_CHANNELS,
+            "features": Option("int", 512, "channels of the integrated feature", least=1),
+            "gate": Option(
+                "str",
+                "pose",
+                "what the gate is computed from; none: the plain sum of both streams, without LayerNorm",
+                ("pose", "appearance", "both", "none"),
+            ),
+            "pose_frame_factor": Option("int", 1, "f: the pose stream has f (T - 1) + 1 frames", least=1),
+        },
+        deviations=(
+            "as in the released code, the blocks that the paper calls temporal convolutions have no extent in time; "
+            "released: gate=pose, gate=none; gate=appearance and gate=both from the paper's text"
+        ),
+        status="equal to the released code by default; gate=appearance and gate=both from the paper's text",
+        inputs=_STREAMS,
+    ),
+    Card(
+        name="score_average",
+        cls="ScoreAverage",
+        title="Two streams' scores averaged",
+        **_PAPER,
+        slot="two_stream",
+        equation="p = (softmax(mean_t(W_A f_A + b_A)) + softmax(mean_t(W_P f_P + b_P))) / 2; y = log p",
+        layer=(512, 8, 7, 7),
+        options={
+            "pose_channels": _POSE_CHANNELS,
+            "classes": Option("int", 50, "number of classes", least=1),
+        },
+        deviations="gives log p, so that it serves as logits do",
+        status="a baseline, from the paper's text; no code was released",
+        inputs=_STREAMS,
+    ),
+    Card(
+        name="pose_to_feature",
+        cls="PoseToFeature",
+        title="Joints as heat maps and limb fields",
+        **_PAPER,
+        slot="pose_input",
+        equation=(
+            "heat[j,n] = min(1, sum_p exp(-|n - c_pj|^2 / 2 sigma^2)); field[s,n] = mean_p v_ps where n is in limb s; "
+            "y = relu(bn(conv3x3([heat | field])))"
+        ),
+        layer=(64, 8, 56, 56),
+        options={
+            "skeleton": Option("str", "openpose18", "joints and limbs: openpose18 (18 and 17) or ntu25 (25 and 24)"),
+            "heatmap_sigma": Option("float", 0.5, "width of the Gaussian at a joint, in pixels of the map", above=0),
+            "field_sigma": Option("float", 1.0, "half the width of a limb's band, in pixels of the map", above=0),
+            "threshold": Option("float", 0.1, "joints that score less are not drawn"),
+        },
+        deviations="the order of ntu25's limbs is ours",
+        status="equal to the released code",
+        inputs=(Input("coords", "B T 1 18 2", "position"), Input("scores", "B T 1 18", "score")),
+    ),
+)

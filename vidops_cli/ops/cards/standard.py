@@ -56,6 +56,13 @@ CARDS = (
         options={
             "heads": Option("int", 8, "number of heads; they divide the channels", least=1),
             "bias": Option("bool", True, "bias in the projections"),
+            "rpe": Option(
+                "str",
+                "none",
+                "relative positions: none, added to the logits, or multiplied to the softmax (not renormalised)",
+                ("none", "bias", "multiplicative"),
+            ),
+            "grid": Option("ints", (1, 14, 14), "grid on which the relative positions are learned", least=1),
         },
         status="standard layer",
     ),

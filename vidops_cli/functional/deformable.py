@@ -1,0 +1,118 @@
+"""Bilinear reads of a map at learned displacements: what deformable attention and convolution stand on.
+
+A kernel of K x K taps, the last axis running fastest, reads around each position p of each frame at
+
+    p + r_k + offset[k],    r_k = dilation (i - K // 2, j - K // 2) for tap k = i K + j
+
+in pixels. Positions outside the map count as zero, and a read whose point is not strictly inside (-1, H) x (-1, W) is
+zero with no gradient. At whole pixels the gradient is that of the cell to the right and below.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+from torch.utils.flop_counter import register_flop_formula
+
+
+def sample(
+    v: Float[Tensor, "B C T H W"], offset: Float[Tensor, "B M T H W"], kernel: int, dilation: int = 1
+) -> Float[Tensor, "B C N T H W"]:
+    """The N = kernel^2 reads around each position; channels 2k and 2k + 1 of `offset` are dy and dx of tap k.
+
+    Raises ValueError on an even kernel or offsets that do not fit the map.
+    """
+    check_kernel(kernel, dilation)
+    if offset.shape != (v.shape[0], 2 * kernel**2, *v.shape[2:]):
+        expected = (v.shape[0], 2 * kernel**2, *v.shape[2:])
+        raise ValueError(
+            f"{kernel} x {kernel} taps on a map {tuple(v.shape)} take offsets {expected}, got {tuple(offset.shape)}"
+        )
+    return _sample(v, offset, kernel, dilation)
+
+
+def check_kernel(kernel: int, dilation: int) -> None:
+    if kernel < 1 or kernel % 2 == 0:
+        raise ValueError(f"kernel must be odd, got {kernel}")
+    if dilation < 1:
+        raise ValueError(f"dilation must be at least 1, got {dilation}")
+
+
+def _rows(x: Tensor) -> Tensor:
+    """(B, C, ..., T, H, W) -> (B T H W ..., C), contiguous."""
+    return x.permute(0, *range(x.dim() - 3, x.dim()), *range(2, x.dim() - 3), 1).reshape(-1, x.shape[1])
+
+
+def _corners(offset: Tensor, kernel: int, dilation: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """For each of the B T H W N reads four corners: row of the map, weight, d weight / dy, d weight / dx."""
+    B, _, T, H, W = offset.shape
+    wide = offset.to(torch.promote_types(offset.dtype, torch.float32))  # half precision counts no pixels
+    dy, dx = wide.permute(0, 2, 3, 4, 1).unflatten(-1, (kernel**2, 2)).unbind(-1)
+    tap = (torch.arange(kernel, device=offset.device) - kernel // 2) * dilation
+    y = (torch.arange(H, device=offset.device)[:, None, None] + tap.repeat_interleave(kernel)) + dy
+    x = (torch.arange(W, device=offset.device)[:, None] + tap.repeat(kernel)) + dx
+    inside = (y > -1) & (y < H) & (x > -1) & (x < W)
+    top, left = y.detach().floor(), x.detach().floor()
+    frame = torch.arange(B * T, device=offset.device).view(B, T, 1, 1, 1)
+    found = []
+    for i, j in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        row, column = top + i, left + j
+        counts = inside & (row >= 0) & (row < H) & (column >= 0) & (column < W)
+        wy, wx = (y - top if i else 1 - (y - top)), (x - left if j else 1 - (x - left))
+        at = (frame * H + torch.where(counts, row, 0.0).long()) * W + torch.where(counts, column, 0.0).long()
+        parts = (wy * wx, wx if i else -wx, wy if j else -wy)
+        found.append((at, *(torch.where(counts, part, 0.0) for part in parts)))
+    index, *weights = (torch.stack(part, dim=-1).view(-1, 4) for part in zip(*found, strict=True))
+    return index, *weights
+
+
+@torch.library.custom_op("vidops::sample", mutates_args=())
+def _sample(v: Tensor, offset: Tensor, kernel: int, dilation: int) -> Tensor:
+    B, C, T, H, W = v.shape
+    index, weight, _, _ = _corners(offset, kernel, dilation)
+    read = F.embedding_bag(index, _rows(v), mode="sum", per_sample_weights=weight.to(v.dtype))
+    return read.view(B, T, H, W, kernel**2, C).permute(0, 5, 4, 1, 2, 3)
+
+
+@_sample.register_fake
+def _(v, offset, kernel, dilation):
+    B, C, T, H, W = v.shape
+    return v.new_empty(B, T, H, W, kernel**2, C).permute(0, 5, 4, 1, 2, 3)
+
+
+def _setup(ctx, inputs, output):
+    v, offset, ctx.kernel, ctx.dilation = inputs
+    ctx.save_for_backward(v, offset)
+
+
+def _backward(ctx, grad):
+    v, offset = ctx.saved_tensors
+    B, C, T, H, W = v.shape
+    index, weight, by_y, by_x = _corners(offset, ctx.kernel, ctx.dilation)
+    grads, rows = _rows(grad), _rows(v)
+    dv = d_offset = None
+    if ctx.needs_input_grad[0]:
+        dv = torch.zeros_like(rows)
+        for corner in range(4):
+            dv = dv.index_add(0, index[:, corner], grads * weight[:, corner, None].to(grads.dtype))
+        dv = dv.view(B, T, H, W, C).permute(0, 4, 1, 2, 3)
+    if ctx.needs_input_grad[1]:
+        dots = [torch.einsum("nc,nc->n", grads, rows[index[:, corner]]) for corner in range(4)]
+        dots = torch.stack(dots, dim=-1).to(by_y.dtype)
+        d_offset = torch.stack([(dots * by_y).sum(-1), (dots * by_x).sum(-1)], dim=-1)
+        d_offset = d_offset.view(B, T, H, W, offset.shape[1]).permute(0, 4, 1, 2, 3).to(offset.dtype)
+    return dv, d_offset, None, None
+
+
+_sample.register_autograd(_backward, setup_context=_setup)
+
+
+@register_flop_formula(torch.ops.vidops.sample)
+def _flops(v_shape, offset_shape, kernel, *args, out_shape=None, **kwargs) -> int:
+    return 2 * 4 * math.prod(v_shape) * kernel**2  # four weighted corners
+
+
+for _device in ("cpu", "cuda"):
+    _sample.register_autocast(_device, torch.float32)

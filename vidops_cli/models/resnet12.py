@@ -1,0 +1,84 @@
+"""ResNet-12, the encoder of few-shot classification, as in RENet. Kang et al., arXiv 2108.09666.
+
+Four stages of one block: three 3 x 3 convolutions with norms, leaky ReLU, a max-pool of 2 behind the sum; 84 x 84
+pixels become 5 x 5. Without the drop-block of other few-shot networks, as in RENet's released code.
+"""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from vidops_cli.functional.frames import per_frame
+
+from .inputs import check_clip
+from .resnet import convolution, shortcut
+
+SLOPE = 0.1
+WIDTHS = (64, 160, 320, 640)
+
+
+def leaky(x: Tensor) -> Tensor:
+    return F.leaky_relu(x, SLOPE)
+
+
+class Block(nn.Module):
+    """y = maxpool(leaky(downsample(x) + bn3(conv3(leaky(bn2(conv2(leaky(bn1(conv1(x)))))))))"""
+
+    def __init__(self, channels: int, width: int):
+        super().__init__()
+        self.conv1 = convolution(channels, width)
+        self.bn1 = nn.BatchNorm3d(width)
+        self.conv2 = convolution(width, width)
+        self.bn2 = nn.BatchNorm3d(width)
+        self.conv3 = convolution(width, width)
+        self.bn3 = nn.BatchNorm3d(width)
+        self.downsample = shortcut(channels, width, 1)
+        self.maxpool = nn.MaxPool2d(2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = leaky(self.bn1(self.conv1(x)))
+        y = leaky(self.bn2(self.conv2(y)))
+        y = self.bn3(self.conv3(y))
+        return per_frame(self.maxpool, leaky(y + self.downsample(x)))
+
+
+class Encoder(nn.Module):
+    """Clips (B, 3, T, H, W) -> maps (B, 640, T, H / 16, W / 16), rounded down after each stage."""
+
+    def __init__(self):
+        super().__init__()
+        for i, (channels, width) in enumerate(zip((3, *WIDTHS), WIDTHS, strict=False)):
+            self.add_module(f"layer{i + 1}", nn.Sequential(Block(channels, width)))
+            self.add_module(f"after_res{i + 2}", nn.Identity())  # slot
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, a=SLOPE, mode="fan_out", nonlinearity="leaky_relu")
+
+    def forward(self, clip: Float[Tensor, "B 3 T H W"]) -> Float[Tensor, "B 640 T H2 W2"]:
+        check_clip(clip, least=2 ** len(WIDTHS))
+        x = clip.contiguous(memory_format=torch.channels_last_3d)
+        for i in range(1, len(WIDTHS) + 1):
+            x = getattr(self, f"layer{i}")(x)
+            x = getattr(self, f"after_res{i + 1}")(x)
+        return x
+
+
+class ResNet12(nn.Module):
+    """Clips (B, 3, T, H, W) -> logits (B, classes), averaged over frames."""
+
+    def __init__(self, *, classes: int, dropout: float = 0.0):
+        super().__init__()
+        self.encoder = Encoder()
+        self.dropout = nn.Dropout(dropout)
+        self.fc = nn.Linear(WIDTHS[-1], classes)
+
+    def forward(self, clip: Float[Tensor, "B 3 T H W"]) -> Float[Tensor, "B K"]:
+        frames = self.encoder(clip).mean(dim=(3, 4)).transpose(1, 2)  # B T C
+        return self.fc(self.dropout(frames)).mean(dim=1)
+
+    def places(self) -> dict[str, dict[str, tuple[nn.Module, str, int]]]:
+        """slot -> place -> (parent, attribute, channels): where an operator can be put."""
+        return {
+            "after_stage": {f"res{i + 2}": (self.encoder, f"after_res{i + 2}", width) for i, width in enumerate(WIDTHS)}
+        }

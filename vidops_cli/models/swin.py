@@ -1,0 +1,112 @@
+"""Block of the Swin transformer on clips, frame by frame, with a hole for an operator. Liu et al., arXiv 2103.14030.
+
+Attention within windows of each frame; every second block shifts them by half a window.
+
+    x = x + attn(norm1(x));    x = after_mixer(x);    x = x + mlp(norm2(x))
+
+In the released SIFA-Swin the operator stands there, SIFA in the plain blocks and a temporal convolution in the shifted
+ones; in figure 4b of that paper (arXiv 2206.06931) it stands inside the branch: x = x + after_mixer(attn(norm1(x))).
+"""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from .vit import Mlp, Norm
+
+Size = tuple[int, int]
+
+
+def relative_index(height: int, width: int, window: int, device: torch.device | None = None) -> Int[Tensor, "n n"]:
+    """Row of the table of a `window` for each pair of positions of a height x width window, no larger than that one."""
+    y = torch.arange(height, device=device).repeat_interleave(width)
+    x = torch.arange(width, device=device).repeat(height)
+    dy, dx = y[:, None] - y[None, :], x[:, None] - x[None, :]
+    return (dy + window - 1) * (2 * window - 1) + dx + window - 1
+
+
+def shift_mask(grid: Size, window: Size, shift: int, device: torch.device | None = None) -> Float[Tensor, "k n n"]:
+    """0 for pairs of one region, -100 for pairs that only the shift brought into one window; k windows of a grid."""
+    region = torch.zeros(grid, device=device)
+    for axis in (0, 1):
+        place = torch.arange(grid[axis], device=device)
+        part = (place >= grid[axis] - window[axis]).long() + (place >= grid[axis] - shift).long()
+        region = 3 * region + (part[:, None] if axis == 0 else part)
+    regions = windows(region[None, :, :, None], window).squeeze(-1).squeeze(0)
+    return (regions[:, :, None] != regions[:, None, :]) * -100.0
+
+
+def windows(x: Float[Tensor, "b H W C"], window: Size) -> Float[Tensor, "b k n C"]:
+    """The k windows of n positions each, both row by row."""
+    return x.unflatten(2, (-1, window[1])).unflatten(1, (-1, window[0])).transpose(2, 3).flatten(3, 4).flatten(1, 2)
+
+
+def joined(y: Float[Tensor, "b k n C"], grid: Size, window: Size) -> Float[Tensor, "b H W C"]:
+    """What `windows` was made of."""
+    y = y.unflatten(2, window).unflatten(1, (grid[0] // window[0], grid[1] // window[1]))
+    return y.transpose(2, 3).flatten(3, 4).flatten(1, 2)
+
+
+class WindowAttention(nn.Module):
+    """Attention with a relative position bias within windows of each frame, (B, C, T, H, W) -> the same shape.
+
+    Maps that the window does not divide are padded with zeros, which take part, as in Swin for detection; a map with a
+    side no longer than the window is not shifted, and a window longer than the map is cut to it.
+    """
+
+    def __init__(self, channels: int, *, heads: int, window: int, shift: int = 0):
+        super().__init__()
+        if heads < 1 or channels % heads:
+            raise ValueError(f"heads must divide the {channels} channels, got {heads}")
+        if window < 1:
+            raise ValueError(f"window must be at least 1, got {window}")
+        if not 0 <= shift < window:
+            raise ValueError(f"shift must be within the window of {window}, got {shift}")
+        self.heads, self.window, self.shift = heads, window, shift
+        self.scale = (channels // heads) ** -0.5
+        self.qkv = nn.Linear(channels, 3 * channels)
+        self.proj = nn.Linear(channels, channels)
+        self.relative_position_bias_table = nn.Parameter(torch.empty((2 * window - 1) ** 2, heads))
+        nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
+
+    def forward(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B C T H W"]:
+        B, _, T, H, W = x.shape
+        window = (min(self.window, H), min(self.window, W))
+        shift = self.shift if min(H, W) > self.window else 0
+        x = F.pad(x.permute(0, 2, 3, 4, 1).flatten(0, 1), (0, 0, 0, -W % window[1], 0, -H % window[0]))  # B T, H, W, C
+        grid = (x.shape[1], x.shape[2])
+        if shift:
+            x = x.roll((-shift, -shift), dims=(1, 2))
+        q, k, v = self.qkv(windows(x, window)).unflatten(-1, (3, self.heads, -1)).permute(3, 0, 1, 4, 2, 5)
+        logits = q * self.scale @ k.transpose(-1, -2)  # B T, k, heads, n, n
+        index = relative_index(*window, self.window, x.device)
+        logits = logits + self.relative_position_bias_table[index].permute(2, 0, 1)
+        if shift:
+            logits = logits + shift_mask(grid, window, shift, x.device).to(logits.dtype)[:, None]
+        y = self.proj((logits.softmax(-1) @ v).transpose(2, 3).flatten(3))
+        y = joined(y, grid, window)
+        if shift:
+            y = y.roll((shift, shift), dims=(1, 2))
+        return y[:, :H, :W].unflatten(0, (B, T)).permute(0, 4, 1, 2, 3)
+
+    def extra_repr(self) -> str:
+        return f"heads={self.heads}, window={self.window}, shift={self.shift}"
+
+
+class SwinBlock(nn.Module):
+    """(B, C, T, H, W) -> the same shape. `inside_branch`: the operator stands before the sum with the attention's input."""
+
+    def __init__(self, channels: int, *, heads: int, window: int, shift: int = 0, inside_branch: bool = False):
+        super().__init__()
+        self.inside_branch = inside_branch
+        self.norm1 = Norm(channels)
+        self.attn = WindowAttention(channels, heads=heads, window=window, shift=shift)
+        self.after_mixer = nn.Identity()  # slot
+        self.norm2 = Norm(channels)
+        self.mlp = Mlp(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.attn(self.norm1(x))
+        x = x + self.after_mixer(y) if self.inside_branch else self.after_mixer(x + y)
+        return x + self.mlp(self.norm2(x))

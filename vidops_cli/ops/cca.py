@@ -1,0 +1,152 @@
+"""CCA. Kang et al., Relational Embedding for Few-Shot Classification, ICCV 2021, arXiv 2108.09666.
+
+A query image and a support image are matched everywhere with everywhere. 4-D convolutions make the matches agree with
+their neighbours on both sides; each image is then pooled with an attention that says where it resembles the other one,
+and the cosine of the two pooled vectors is the score of the support's class.
+
+    C[xs, xq] = <f(Fs)[xs], f(Fq)[xq]>,   f = l2norm(relu(bn(W F))),   F <- F - mean_c F
+    h(C)      = conv(C) + conv(C^T)^T                                     the same separable 4-D convolutions both ways
+    A_s[xs]   = sum_xq softmax_xs( (h - mean_xs h) / std_xs h / gamma ),  A_q[xq] likewise, sides exchanged
+    s = mean_xs A_s[xs] Fs[xs],   q = mean_xq A_q[xq] Fq[xq],   score = cos(s, q) / tau
+
+Deviations: the paper averages over the other side and sums over positions, the released code (followed here) the other
+way round, which the cosine does not see. As there: unbiased variance plus 1e-5 (a map of one position has variance 0,
+so that its attention is even), s and q of several shots are averaged, and in training the norms of f see support and
+query one after the other, those of h each pair of images both ways. The classifier of base classes that the released
+head holds too is the network's.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+def wide(x: Tensor) -> Tensor:
+    """In float32 or better: norms of half precision underflow."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def centred(x: Float[Tensor, "N C T H W"]) -> Float[Tensor, "N C H W"]:
+    """Images less the mean over channels at each position."""
+    images = x.squeeze(2)
+    return images - images.mean(1, keepdim=True)
+
+
+def standardised(x: Tensor, dim: int) -> Tensor:
+    """Mean 0 and unbiased variance 1 along an axis; zeros if it has one position."""
+    difference = x - x.mean(dim, keepdim=True)
+    variance = difference.square().sum(dim, keepdim=True) / max(1, x.shape[dim] - 1)
+    return difference * torch.rsqrt(variance + 1e-5)
+
+
+class SeparableConv4d(nn.Module):
+    """(B, C, U, V, H, W) -> (B, out_channels, U, V, H, W): kernel x kernel over U, V, then over H, W, then 1x1."""
+
+    def __init__(self, channels: int, out_channels: int, *, kernel: int = 3):
+        super().__init__()
+        if kernel < 1 or kernel % 2 == 0:
+            raise ValueError(f"kernels must be odd, got {kernel}")
+        r = kernel // 2
+        self.first = nn.Sequential(
+            nn.Conv3d(channels, channels, (kernel, kernel, 1), padding=(r, r, 0), bias=False), nn.BatchNorm3d(channels)
+        )
+        self.second = nn.Sequential(
+            nn.Conv3d(channels, channels, (1, kernel, kernel), padding=(0, r, r), bias=False), nn.BatchNorm3d(channels)
+        )
+        self.project = nn.Sequential()
+        if channels != out_channels:
+            self.project.extend([nn.Conv2d(channels, out_channels, 1, bias=False), nn.BatchNorm2d(out_channels)])
+
+    def forward(self, x: Float[Tensor, "B C U V H W"]) -> Float[Tensor, "B C2 U V H W"]:
+        U, V, H, W = x.shape[2:]
+        x = self.first(x.flatten(4)).relu()
+        x = self.second(x.unflatten(4, (H, W)).flatten(2, 3))
+        return self.project(x.flatten(3)).unflatten(3, (H, W)).unflatten(2, (U, V))
+
+
+class Matching4d(nn.Module):
+    """h: (B, 1, U, V, H, W) -> (B, planes[-1], U, V, H, W), the same for both sides."""
+
+    def __init__(self, planes: Sequence[int], kernels: Sequence[int]):
+        super().__init__()
+        if len(planes) != len(kernels):
+            raise ValueError(f"planes and kernels need one number for each layer, got {list(planes)}, {list(kernels)}")
+        layers: list[nn.Module] = []
+        for width, out, kernel in zip([1, *planes], planes, kernels, strict=False):
+            layers += [SeparableConv4d(width, out, kernel=kernel), nn.ReLU()]
+        self.conv = nn.Sequential(*layers[:-1])
+
+    def forward(self, x: Float[Tensor, "B 1 U V H W"]) -> Float[Tensor, "B C U V H W"]:
+        there = self.conv(x)
+        return there + self.conv(x.permute(0, 1, 4, 5, 2, 3)).permute(0, 1, 4, 5, 2, 3)
+
+
+class CCA(nn.Module):
+    """Support (S, C, 1, H, W), query (B, C, 1, H, W) -> class scores (B, S / shots). Map sizes may differ."""
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        reduced: int = 64,
+        planes: Sequence[int] = (16, 1),
+        kernels: Sequence[int] = (3, 3),
+        attention_temperature: float = 5.0,
+        temperature: float = 0.2,
+    ):
+        super().__init__()
+        if not planes or planes[-1] != 1:
+            raise ValueError(f"planes must end in the one channel of a correlation, got {list(planes)}")
+        self.attention_temperature = attention_temperature
+        self.temperature = temperature
+        self.reduction = nn.Sequential(nn.Conv2d(channels, reduced, 1, bias=False), nn.BatchNorm2d(reduced), nn.ReLU())
+        self.matching = Matching4d(planes, kernels)
+
+    def cross_correlation(
+        self, support: Float[Tensor, "S C 1 Hs Ws"], query: Float[Tensor, "B C 1 Hq Wq"]
+    ) -> Float[Tensor, "B S Hs Ws Hq Wq"]:
+        """C: cosines of each position of each support image with each position of each query image."""
+        s, q = (F.normalize(wide(self.reduction(centred(x))), dim=1, eps=1e-8) for x in (support, query))
+        return torch.einsum("scij,bckl->bsijkl", s, q).to(query.dtype)
+
+    def refine(self, correlation: Float[Tensor, "B S Hs Ws Hq Wq"]) -> Float[Tensor, "B S Hs Ws Hq Wq"]:
+        """h(C)"""
+        return self.matching(correlation.flatten(0, 1).unsqueeze(1)).squeeze(1).unflatten(0, correlation.shape[:2])
+
+    def attention(
+        self, refined: Float[Tensor, "B S Hs Ws Hq Wq"]
+    ) -> tuple[Float[Tensor, "B S Hs Ws"], Float[Tensor, "B S Hq Wq"]]:
+        """A_s and A_q of each pair of images; each sums to the number of positions on the other side."""
+        x = wide(refined).flatten(4).flatten(2, 3)
+        support = torch.softmax(standardised(x, 2) / self.attention_temperature, dim=2).sum(3)
+        query = torch.softmax(standardised(x, 3) / self.attention_temperature, dim=3).sum(2)
+        return support.unflatten(2, refined.shape[2:4]), query.unflatten(2, refined.shape[4:])
+
+    def embeddings(
+        self, support: Float[Tensor, "S C 1 Hs Ws"], query: Float[Tensor, "B C 1 Hq Wq"], *, shots: int = 1
+    ) -> tuple[Float[Tensor, "B K C"], Float[Tensor, "B K C"]]:
+        """s and q of each query and class, averaged over shots; K = S / shots."""
+        on_support, on_query = self.attention(self.refine(self.cross_correlation(support, query)))
+        s = torch.einsum("bsij,scij->bsc", on_support, wide(centred(support))) / math.prod(support.shape[-2:])
+        q = torch.einsum("bsij,bcij->bsc", on_query, wide(centred(query))) / math.prod(query.shape[-2:])
+        return s.unflatten(1, (shots, -1)).mean(1), q.unflatten(1, (shots, -1)).mean(1)
+
+    def forward(
+        self, support: Float[Tensor, "S C Ts Hs Ws"], query: Float[Tensor, "B C Tq Hq Wq"], *, shots: int = 1
+    ) -> Float[Tensor, "B K"]:
+        """Support images stand shot by shot: index = shot * K + class."""
+        if support.shape[2] != 1 or query.shape[2] != 1:
+            frames = max(support.shape[2], query.shape[2])
+            raise ValueError(f"CCA matches images: it takes 1 frame, got {frames}", "give images: T = 1")
+        if shots < 1 or support.shape[0] % shots:
+            raise ValueError(f"shots: {support.shape[0]} support images cannot be {shots} for each class")
+        s, q = self.embeddings(support, query, shots=shots)
+        cosine = (F.normalize(wide(s), dim=-1, eps=1e-8) * F.normalize(wide(q), dim=-1, eps=1e-8)).sum(-1)
+        return (cosine / self.temperature).to(query.dtype)
+
+    def extra_repr(self) -> str:
+        return f"attention_temperature={self.attention_temperature}, temperature={self.temperature}"

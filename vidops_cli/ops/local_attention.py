@@ -1,0 +1,72 @@
+"""Local self-attention, as RENet compares with it. Ramachandran et al., Stand-Alone Self-Attention in Vision Models,
+NeurIPS 2019, arXiv 1906.05909.
+
+Each position attends to the window around it. Half of the channels know the row of a neighbour, half its column.
+A pointwise layer follows, and the result replaces the feature map.
+
+    w[c, n, d] = softmax_d( q[c, n] (k[c, n + d] + r[c, d]) ),   r[c, d] = rel_h[c, d_y] or rel_w[c, d_x]
+    y          = bn(W relu(bn( sum_d w[c, n, d] v[c, n + d] )))   W 1x1; keys and values are zero outside the map
+
+Deviations: in the released code of RENet (arXiv 2108.09666) each channel has its own softmax, as above; `heads=M` sums
+q k over the channels of each head first, which is the attention of Ramachandran et al. RENet builds the module with no
+padding, so that on its 5x5 maps one window is read as 25 maps of one offset, and the softmax is 1 everywhere:
+`attention=False` is this module, y = bn(W relu(bn(v))), and leaves out the weights of q, k and r, which do nothing.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from vidops_cli.functional import aggregate, correlate
+from vidops_cli.functional.frames import per_frame
+
+
+class LocalSelfAttention(nn.Module):
+    """(B, C, T, H, W) -> the same shape."""
+
+    def __init__(self, channels: int, *, window: int = 5, heads: int | None = None, attention: bool = True):
+        super().__init__()
+        if window < 1 or window % 2 == 0:
+            raise ValueError(f"window must be odd, got {window}")
+        if channels % 2:
+            raise ValueError(f"channels must be even, half for rows and half for columns, got {channels}")
+        if heads is not None and (heads < 1 or channels % heads):
+            raise ValueError(f"{heads} heads do not divide {channels} channels")
+        self.window = window
+        self.heads = heads
+        self.attends = attention
+        if attention:
+            self.query = nn.Conv2d(channels, channels, 1, bias=False)
+            self.key = nn.Conv2d(channels, channels, 1, bias=False)
+            self.rel_h = nn.Parameter(torch.randn(channels // 2, window))
+            self.rel_w = nn.Parameter(torch.randn(channels // 2, window))
+        self.value = nn.Conv2d(channels, channels, 1, bias=False)
+        self.output = nn.Sequential(
+            nn.BatchNorm2d(channels),
+            nn.ReLU(),
+            nn.Conv2d(channels, channels, 1, bias=False),
+            nn.BatchNorm2d(channels),
+        )
+
+    def relative(self) -> Float[Tensor, "C N"]:
+        """r, for N = window^2 offsets, d_x running fastest."""
+        rows = self.rel_h[:, :, None].expand(-1, -1, self.window)
+        columns = self.rel_w[:, None, :].expand(-1, self.window, -1)
+        return torch.cat([rows, columns]).flatten(1)
+
+    def attention(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B M N T H W"]:
+        """w: M = channels, or heads."""
+        q, k = per_frame(self.query, x), per_frame(self.key, x)
+        M = self.heads or self.value.out_channels
+        content = correlate(q, k, (1, self.window, self.window), groups=M)
+        position = torch.einsum("bmcthw,mcn->bmnthw", q.unflatten(1, (M, -1)), self.relative().unflatten(0, (M, -1)))
+        return torch.softmax(content + position, dim=2)
+
+    def forward(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B C T H W"]:
+        v = per_frame(self.value, x)
+        if self.attends:
+            v = aggregate(self.attention(x), v, (1, self.window, self.window))
+        return per_frame(self.output, v)
+
+    def extra_repr(self) -> str:
+        return f"window={self.window}, heads={self.heads}, attention={self.attends}"

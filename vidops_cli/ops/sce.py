@@ -1,0 +1,52 @@
+"""SCE, as RENet compares with it. Huang et al., Dynamic Context Correspondence Network, ICCV 2019, arXiv 1909.03444.
+
+A spatial context encoder: each position is described by its dot products with the positions around it, one number for
+each offset, beside its own feature. The result replaces the feature map.
+
+    z = relu(bn(W_in x));   s[n, d] = <z[n], z[n + d]>,  |d| <= (window - 1) / 2
+    y = bn(W_out relu(bn(W [z, s / |s|])))
+
+Deviations: none known from the released code of RENet (arXiv 2108.09666), whose norm |s| over the window has its
+epsilon 1e-6 inside the root. Clips are taken frame by frame.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from vidops_cli.functional import correlate
+from vidops_cli.functional.frames import per_frame
+
+
+class SCE(nn.Module):
+    """(B, C, T, H, W) -> the same shape."""
+
+    def __init__(self, channels: int, *, planes: Sequence[int] = (64, 64), window: int = 5):
+        super().__init__()
+        if len(planes) != 2:
+            raise ValueError(f"planes has two widths, of W_in and of W, got {list(planes)}")
+        if window < 1 or window % 2 == 0:
+            raise ValueError(f"window must be odd, got {window}")
+        first, second = planes
+        self.window = window
+        self.conv_in = nn.Sequential(nn.Conv2d(channels, first, 1, bias=False), nn.BatchNorm2d(first), nn.ReLU())
+        self.embed = nn.Sequential(
+            nn.Conv2d(first + window**2, second, 1, bias=False), nn.BatchNorm2d(second), nn.ReLU()
+        )
+        self.conv_out = nn.Sequential(nn.Conv2d(second, channels, 1, bias=False), nn.BatchNorm2d(channels))
+
+    def self_similarity(self, z: Float[Tensor, "B P T H W"]) -> Float[Tensor, "B N T H W"]:
+        """s / |s|, for N = window^2 offsets."""
+        z = z.to(torch.promote_types(z.dtype, torch.float32))  # squares of halves overflow
+        s = correlate(z, z, (1, self.window, self.window)).squeeze(1)
+        return s * torch.rsqrt(s.square().sum(1, keepdim=True) + 1e-6)
+
+    def forward(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B C T H W"]:
+        z = per_frame(self.conv_in, x)
+        context = torch.cat([z, self.self_similarity(z).to(z.dtype)], dim=1)
+        return per_frame(lambda image: self.conv_out(self.embed(image)), context)
+
+    def extra_repr(self) -> str:
+        return f"window={self.window}"

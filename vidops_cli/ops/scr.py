@@ -1,0 +1,89 @@
+"""SCR. Kang et al., Relational Embedding for Few-Shot Classification, ICCV 2021, arXiv 2108.09666.
+
+Each position of a feature map is described by how it resembles its neighbours. The products with the neighbours are
+kept channel by channel, so that the correlation still knows in which features they agree, and valid convolutions over
+the window shrink it to one vector.
+
+    R[c, x, d] = Z[c, x] Z[c, x + d],   Z <- relu(Z) / |relu(Z)| over channels,   |d| <= (window - 1) / 2
+    F          = g(R) + Z                g: 1x1, a 3x3 over d for each ring of the window, 1x1 (BN; ReLU between)
+
+Deviations: the paper adds Z itself. In the released code an in-place ReLU changes the map that the skip adds, and
+checkpoints depend on it: `skip="relu"` (default) adds relu(Z), `skip="identity"` is the paper's form, `skip="none"`
+gives g(R). RENet's network applies a ReLU to F. Clips are taken frame by frame.
+"""
+
+import itertools
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from vidops_cli.functional import correlate
+
+
+def self_correlation(x: Float[Tensor, "B C T H W"], window: tuple[int, int]) -> Float[Tensor, "B C N T H W"]:
+    """R: Hadamard products of each position's normalised feature with those of the N = U * V positions around it."""
+    z = F.normalize(x.relu().to(torch.promote_types(x.dtype, torch.float32)), dim=1)  # norms of halves underflow
+    channels = int(z.shape[1])  # a plain number, under torch.jit.trace too
+    return correlate(z, z, (1, *window), groups=channels).to(x.dtype)
+
+
+class SelfCorrelationEmbedding(nn.Module):
+    """g: (B, C, N, T, H, W) -> (B, out_channels, T, H, W), where N = window^2."""
+
+    def __init__(self, channels: int, out_channels: int, planes: Sequence[int], window: int):
+        super().__init__()
+        if window < 1 or window % 2 == 0:
+            raise ValueError(f"window must be odd, got {window}")
+        if 2 * len(planes) - 1 != window or min(planes) < 1:
+            raise ValueError(
+                f"planes has one width for the 1x1 convolution and one for each 3x3 that shrinks the window: "
+                f"{window // 2 + 1} for window={window}, got {list(planes)}"
+            )
+        self.window = window
+        self.reduce = nn.Sequential(nn.Conv2d(channels, planes[0], 1, bias=False), nn.BatchNorm2d(planes[0]), nn.ReLU())
+        self.shrink = nn.Sequential(
+            *(
+                nn.Sequential(nn.Conv3d(width, wide, (1, 3, 3), bias=False), nn.BatchNorm3d(wide), nn.ReLU())
+                for width, wide in itertools.pairwise(planes)
+            )
+        )
+        self.expand = nn.Sequential(nn.Conv2d(planes[-1], out_channels, 1, bias=False), nn.BatchNorm2d(out_channels))
+
+    def forward(self, volume: Float[Tensor, "B C N T H W"]) -> Float[Tensor, "B C2 T H W"]:
+        B, _, _, T, H, W = volume.shape
+        pairs = volume.permute(0, 3, 1, 4, 5, 2).flatten(0, 1).flatten(2, 3)  # (B T, C, H W, N)
+        x = self.shrink(self.reduce(pairs).unflatten(-1, (self.window, self.window)))
+        x = self.expand(x[..., 0, 0].unflatten(-1, (H, W)))
+        return x.unflatten(0, (B, T)).transpose(1, 2)
+
+
+class SCR(nn.Module):
+    """(B, C, T, H, W) -> the same shape."""
+
+    def __init__(self, channels: int, *, planes: Sequence[int] = (64, 64, 64), window: int = 5, skip: str = "relu"):
+        super().__init__()
+        if skip not in ("relu", "identity", "none"):
+            raise ValueError(f"skip is relu, identity or none, got {skip!r}")
+        self.window = window
+        self.skip = skip
+        self.g = SelfCorrelationEmbedding(channels, channels, planes, window)
+
+    def self_correlation(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B C N T H W"]:
+        """R, for N = window^2 offsets, the last axis of the map running fastest."""
+        return self_correlation(x, (self.window, self.window))
+
+    def embed(self, volume: Float[Tensor, "B C N T H W"]) -> Float[Tensor, "B C T H W"]:
+        """g(R)"""
+        return self.g(volume)
+
+    def forward(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B C T H W"]:
+        y = self.embed(self.self_correlation(x))
+        if self.skip == "none":
+            return y
+        return y + (x.relu() if self.skip == "relu" else x)
+
+    def extra_repr(self) -> str:
+        return f"window={self.window}, skip={self.skip}"

@@ -1,0 +1,153 @@
+"""SELFY. Kwon et al., Learning Self-Similarity in Space and Time as Generalized Motion for Video Action Recognition,
+ICCV 2021, arXiv 2102.07092.
+
+How alike a position is to all positions around it, in its own and in neighbouring frames, tells structure and motion
+without appearance. This self-similarity (STSS) is computed densely, and features are learned from it.
+
+    S[t,n,l,d] = <f_t[n], f_t+l[n + d]>,  f = l2norm(relu(bn(W x))), half the size; l in offsets, d in U x U
+    F[t,n,l]   = extract(S[t,n,l])              each U x U map of similarities becomes a vector
+    y          = relu(x + upsample(integrate(F)))      neighbours in space, then all offsets l, are joined
+
+Deviations, all as in the released code (SELFY/ops/selfy.py): the L2 norm has its epsilon 1e-6 inside the root, frames
+outside the clip are zero, no ReLU follows the similarities, and upsampling is a transposed 1 x 1 convolution of stride
+2, which fills only the even rows and columns. Where the released code fails on odd H or W, the map is cropped.
+The released code has only `extraction="conv"` and `integration="conv"`, and consecutive offsets around 0. The others
+are the paper's ablations in their evident form: "soft_argmax" reads displacement (x, y) and confidence of each offset,
+as in MotionSqueeze without the Gaussian; "mlp" is four pointwise layers over the U * U similarities of each offset, or
+(integration) over the features of all offsets at each position.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from vidops_cli.functional import correlate, soft_argmax
+from vidops_cli.functional.frames import per_frame
+
+from .motion_squeeze import l2norm
+
+TEMPERATURE = 0.01  # of soft_argmax, as in MotionSqueeze
+EXTRACTION = ((1, 1), (2, 1), (2, 1), (1, 0))  # stride and padding: 9 -> 9 -> 5 -> 3 -> 1, 11 -> 11 -> 6 -> 3 -> 1
+
+
+def conv_bn_relu(channels: int, out: int, kernel: int, stride: int = 1, padding: int | None = None) -> nn.Sequential:
+    padding = kernel // 2 if padding is None else padding
+    conv = nn.Conv2d(channels, out, kernel, stride=stride, padding=padding, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(out), nn.ReLU())
+
+
+def runs(offsets: Sequence[int]) -> list[tuple[int, int]]:
+    """Consecutive offsets as (first, how many)."""
+    found: list[tuple[int, int]] = []
+    for offset in offsets:
+        if found and offset == sum(found[-1]):
+            found[-1] = (found[-1][0], found[-1][1] + 1)
+        else:
+            found.append((offset, 1))
+    return found
+
+
+def extractor(kind: str, window: int, widths: Sequence[int]) -> tuple[nn.Sequential, int]:
+    """Layers from maps of similarities to features, and how many features they give."""
+    if kind == "soft_argmax":
+        return nn.Sequential(), 3
+    if kind == "mlp":
+        ins = [window**2, *[widths[-1]] * 3]
+        return nn.Sequential(*(conv_bn_relu(channels, widths[-1], 1) for channels in ins)), widths[-1]
+    shapes = zip([1, *widths[:-1]], widths, EXTRACTION, strict=True)
+    return nn.Sequential(*(conv_bn_relu(*ends, 3, *stride) for *ends, stride in shapes)), widths[-1]
+
+
+def integrator(kind: str, channels: int, offsets: int, widths: Sequence[int]) -> tuple[nn.Sequential, nn.Sequential]:
+    """Layers of each offset alone, and layers of all offsets joined."""
+    if kind == "mlp":
+        ins = [offsets * channels, *widths[:-1]]
+        return nn.Sequential(), nn.Sequential(*(conv_bn_relu(*ends, 1) for ends in zip(ins, widths, strict=True)))
+    *each, last = widths
+    ins = [channels, *each[:-1]]
+    alone = nn.Sequential(*(conv_bn_relu(*ends, 3) for ends in zip(ins, each, strict=True)))
+    return alone, conv_bn_relu(offsets * each[-1], last, 3)
+
+
+class SELFY(nn.Module):
+    """(B, C, T, H, W) -> the same shape."""
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        hidden: int = 128,
+        offsets: Sequence[int] = (-2, -1, 0, 1, 2),
+        window: int = 9,
+        extraction: str = "conv",
+        integration: str = "conv",
+        ext_channels: Sequence[int] = (4, 16, 64, 64),
+        int_channels: Sequence[int] = (64, 64, 64, 64),
+    ):
+        super().__init__()
+        if hidden < 1:
+            raise ValueError(f"hidden must be at least 1, got {hidden}")
+        if not offsets or len(set(offsets)) < len(offsets):
+            raise ValueError(f"offsets must be one or more different integers, got {tuple(offsets)}")
+        if window < 1 or window % 2 == 0:
+            raise ValueError(f"window must be odd and at least 1, got {window}")
+        if extraction not in ("conv", "soft_argmax", "mlp"):
+            raise ValueError(f"extraction is conv, soft_argmax or mlp, got {extraction!r}")
+        if extraction == "conv" and window not in (9, 11):
+            raise ValueError(
+                f"window must be 9 or 11, which the extraction's convolutions bring to 1 x 1, got {window}",
+                "extraction mlp and soft_argmax take any odd window",
+            )
+        if integration not in ("conv", "mlp"):
+            raise ValueError(f"integration is conv or mlp, got {integration!r}")
+        for name, widths in (("ext_channels", ext_channels), ("int_channels", int_channels)):
+            if len(widths) != 4 or min(widths) < 1:
+                raise ValueError(f"{name} must be 4 integers of at least 1, got {tuple(widths)}")
+        self.offsets, self.window = tuple(offsets), (window, window)
+        self.extracting, self.integrating = extraction, integration
+        self.downsample = conv_bn_relu(channels, hidden, 3, stride=2)
+        self.extraction, features = extractor(extraction, window, ext_channels)
+        self.integration, self.fuse = integrator(integration, features, len(offsets), int_channels)
+        self.upsample = nn.ConvTranspose2d(int_channels[-1], channels, 1, stride=2, output_padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(channels)
+        nn.init.zeros_(self.norm.weight)
+
+    def similarity(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B L U V T H2 W2"]:
+        """STSS: similarity of each position to the U x V positions around it at each offset in time."""
+        f = per_frame(self.downsample, x)
+        f = l2norm(f if f.dtype == torch.float64 else f.float())
+        stss = [correlate(f, f, (length, *self.window), start=first)[:, 0] for first, length in runs(self.offsets)]
+        return torch.cat(stss, dim=1).unflatten(1, (-1, *self.window))
+
+    def extract(self, stss: Float[Tensor, "B L U V T H W"]) -> Float[Tensor, "B L C T H W"]:
+        """Features of each map of similarities; "soft_argmax": displacement (x, y) in half windows, and confidence."""
+        B, L, U, V = stss.shape[:4]
+        if self.extracting == "conv":
+            maps = stss.permute(0, 4, 5, 6, 1, 2, 3)  # as they lie in memory
+            features = self.extraction(maps.flatten(0, 4).unsqueeze(1)).flatten(1)
+            return features.unflatten(0, maps.shape[:5]).permute(0, 4, 5, 1, 2, 3)
+        volume = stss.flatten(2, 3).flatten(0, 1)
+        if self.extracting == "mlp":
+            return per_frame(self.extraction, volume).unflatten(0, (B, L))
+        displacement, confidence = soft_argmax(volume, U, V, temperature=TEMPERATURE)
+        return torch.cat([displacement / max(1, U // 2), confidence], dim=1).unflatten(0, (B, L))
+
+    def integrate(self, features: Float[Tensor, "B L C T H W"], size: tuple) -> Float[Tensor, "B C2 T H2 W2"]:
+        """Features of all offsets as one map of the height and width `size`."""
+        features = per_frame(self.integration, features.flatten(0, 1)).unflatten(0, features.shape[:2])
+        fused = per_frame(self.fuse, features.flatten(1, 2))
+        return per_frame(lambda images: self.norm(self.upsample(images, output_size=size)), fused)
+
+    def forward(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B C T H W"]:
+        stss = self.similarity(x)
+        stss = stss if self.extracting == "soft_argmax" else stss.to(x.dtype)  # a small temperature magnifies rounding
+        features = self.extract(stss).to(x.dtype)
+        return torch.relu(x + self.integrate(features, x.shape[-2:]))
+
+    def extra_repr(self) -> str:
+        return (
+            f"offsets={self.offsets}, window={self.window}, extraction={self.extracting}, "
+            f"integration={self.integrating}"
+        )

@@ -1,0 +1,43 @@
+"""RSA as published: each of the equation's terms by itself, one convolution per channel of the key and of the value."""
+
+import torch
+import torch.nn.functional as F
+
+
+def normalized(x, dim):
+    return x / torch.sqrt((x * x).sum(dim, keepdim=True) + 1e-6)
+
+
+def convolved(x, weight, padding):
+    """(B, c, T, H, W), (o, 1, L, U, V) -> (B, c, o, T, H, W)"""
+    return torch.stack([F.conv3d(x[:, c : c + 1], weight, padding=padding) for c in range(x.shape[1])], dim=1)
+
+
+def forward(op, x):
+    h, c, u = op.heads, op.key_channels, op.value_channels
+    padding = [size // 2 for size in op.H2.weight.shape[2:]]
+    projected = F.conv3d(x, op.projection.weight)
+    B, _, T, H, W = projected.shape
+    q = normalized(projected[:, : h * c].reshape(B, h, c, T, H, W), 2)
+    v = normalized(projected[:, -u:], 1)
+
+    kappa = q if not op.relational_kernel else 0
+    if op.relational_kernel:
+        k = normalized(projected[:, h * c : h * c + c], 1)
+        H1 = op.H1.weight.reshape(c, -1, 1, *op.H2.weight.shape[2:])
+        K = torch.cat([convolved(k[:, i : i + 1], H1[i], padding) for i in range(c)], dim=1)
+        kappa = torch.einsum("bhcxyz,bcdxyz->bhdxyz", q, K)
+    if op.P1 is not None:
+        kappa = kappa + torch.einsum("bhcxyz,cd->bhdxyz", q, op.P1)
+
+    V = convolved(v, op.H2.weight, padding)
+    context = V if not op.relational_context else 0
+    if op.relational_context:
+        context = torch.einsum("bvuxyz,bvdxyz->budxyz", convolved(v, op.G.weight, padding), V)
+    if op.I is not None:
+        context = context + torch.einsum("vu,bvdxyz->budxyz", op.I, V)
+
+    y = torch.einsum("bhdxyz,budxyz->buhxyz", kappa, context).reshape(B, u * h, T, H, W)
+    if op.stride > 1:
+        y = F.pad(y, (1, 1, 1, 1)).unfold(3, 3, op.stride).unfold(4, 3, op.stride).mean((-1, -2))
+    return y
