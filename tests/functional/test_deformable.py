@@ -4,8 +4,10 @@ import math
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from vidops_cli.functional import deformable, reference, sample
+from vidops_cli.profiling.executed import executed
 
 TAPS = [(1, 1), (3, 1), (3, 2), (5, 1)]
 MAPS = [(2, 4, 3, 5, 6), (1, 3, 1, 6, 3), (2, 1, 2, 1, 5), (1, 2, 1, 1, 1)]
@@ -167,6 +169,15 @@ def test_custom_op_is_registered_well():
     results = torch.library.opcheck(deformable._sample, (v, offset, 3, 1))
     assert len(results) >= 4
     assert set(results.values()) == {"SUCCESS"}
+
+
+def test_four_weighted_corners_for_each_read_are_counted():
+    v, offset = torch.randn(2, 32, 3, 4, 5), torch.randn(2, 18, 3, 4, 5)
+    with FlopCounterMode(display=False) as told:
+        reads = sample(v, offset, 3)
+    assert told.get_total_flops() == 2 * 4 * reads.numel()
+    found = executed(lambda v, offset: sample(v, offset, 3), v, offset)
+    assert 2 * 4 * reads.numel() < found < 4 * 4 * reads.numel()  # and where the corners lie
 
 
 def test_autocast_computes_in_float32():

@@ -274,9 +274,7 @@ def test_items_of_a_batch_are_independent(card):
     awaken(op)
     y = op(*inputs)
     for i in range(3):
-        alone = [
-            x[i : i + 1] if told.shape.startswith("B") else x for x, told in zip(inputs, card.inputs, strict=True)
-        ]
+        alone = [x[i : i + 1] if told.shape.startswith("B") else x for x, told in zip(inputs, card.inputs, strict=True)]
         torch.testing.assert_close(y[i : i + 1], op(*alone))
 
 

@@ -65,7 +65,7 @@ def test_a_row_of_every_operator():
         assert row["flops"] == 2 * row["macs"] + row["other_flops"]
         assert row["uncounted"] == []
         assert row["passed"] is True
-        assert 0 <= row["checked"] <= 1e-5
+        assert 0 <= row["checked"] <= 1e-4
         for name in ("fwd", "fwdbwd"):
             assert 0 < row[f"{name}_p10"] <= row[f"{name}_ms"] <= row[f"{name}_p90"]
             assert row[f"{name}_n"] >= 5

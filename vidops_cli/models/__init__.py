@@ -98,7 +98,7 @@ class Network:
                 try:
                     op = card.load()(channels, **options)
                 except ValueError as error:
-                    hint = f"see `vidops show {card.name}`"
+                    hint = error.args[1] if len(error.args) > 1 else f"see `vidops show {card.name}`"
                     raise ValueError(f"{card.name} at {place}: {error.args[0]}", hint) from None
                 setattr(parent, attribute, op)
         return network

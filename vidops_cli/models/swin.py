@@ -95,7 +95,7 @@ class WindowAttention(nn.Module):
 
 
 class SwinBlock(nn.Module):
-    """(B, C, T, H, W) -> the same shape. `inside_branch`: the operator stands before the sum with the attention's input."""
+    """(B, C, T, H, W) -> the same shape. `inside_branch`: the operator stands before the attention's sum."""
 
     def __init__(self, channels: int, *, heads: int, window: int, shift: int = 0, inside_branch: bool = False):
         super().__init__()

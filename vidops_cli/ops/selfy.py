@@ -123,16 +123,16 @@ class SELFY(nn.Module):
 
     def extract(self, stss: Float[Tensor, "B L U V T H W"]) -> Float[Tensor, "B L C T H W"]:
         """Features of each map of similarities; "soft_argmax": displacement (x, y) in half windows, and confidence."""
-        B, L, U, V = stss.shape[:4]
         if self.extracting == "conv":
             maps = stss.permute(0, 4, 5, 6, 1, 2, 3)  # as they lie in memory
             features = self.extraction(maps.flatten(0, 4).unsqueeze(1)).flatten(1)
             return features.unflatten(0, maps.shape[:5]).permute(0, 4, 5, 1, 2, 3)
         volume = stss.flatten(2, 3).flatten(0, 1)
         if self.extracting == "mlp":
-            return per_frame(self.extraction, volume).unflatten(0, (B, L))
-        displacement, confidence = soft_argmax(volume, U, V, temperature=TEMPERATURE)
-        return torch.cat([displacement / max(1, U // 2), confidence], dim=1).unflatten(0, (B, L))
+            return per_frame(self.extraction, volume).unflatten(0, stss.shape[:2])
+        displacement, confidence = soft_argmax(volume, *self.window, temperature=TEMPERATURE)
+        half = max(1, self.window[0] // 2)
+        return torch.cat([displacement / half, confidence], dim=1).unflatten(0, stss.shape[:2])
 
     def integrate(self, features: Float[Tensor, "B L C T H W"], size: tuple) -> Float[Tensor, "B C2 T H2 W2"]:
         """Features of all offsets as one map of the height and width `size`."""

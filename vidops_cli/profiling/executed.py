@@ -49,7 +49,7 @@ class _Executed(TorchDispatchMode):
             real = out if name == "aten::_fft_c2r" else args[0]
             n = math.prod(real.shape[dim] for dim in args[1])
             return (5.0 if name == "aten::_fft_c2c" else 2.5) * real.numel() * math.log2(max(n, 2))
-        if name in ("aten::_embedding_bag", "aten::_embedding_bag_forward_only"):  # sums of weighted rows
+        if name == "aten::embedding_bag":  # sums of weighted rows
             return 2 * args[1].numel() * args[0].shape[1]
         if name in ("aten::_softmax", "aten::_log_softmax"):
             return SOFTMAX * out.numel()

@@ -1,4 +1,4 @@
-"""SIFA: one tap and one pair of frames at a time, read by grid_sample."""
+"""SIFA: one tap and one pair of frames at a time, read at its four neighbours."""
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +18,23 @@ def offsets(op, x, t):
     return F.conv2d(read, weight[:, :, 0], padding=1)
 
 
+def bilinear(f, y, x):
+    """f at (y, x), each (B, H, W): by pixels, as the kernels count them, so that whole positions stay whole."""
+    B, C, H, W = f.shape
+    inside = (y > -1) & (y < H) & (x > -1) & (x < W)
+    top, left = torch.floor(y.detach()), torch.floor(x.detach())
+    found = torch.zeros_like(f)
+    for i in (0, 1):
+        for j in (0, 1):
+            row, column = top + i, left + j
+            there = inside & (row >= 0) & (row < H) & (column >= 0) & (column < W)
+            share = (y - top if i else top + 1 - y) * (x - left if j else left + 1 - x)
+            index = row.clamp(0, H - 1).long() * W + column.clamp(0, W - 1).long()
+            value = f.flatten(2).gather(2, index.flatten(1)[:, None].expand(B, C, H * W)).reshape(f.shape)
+            found = found + torch.where(there, share, torch.zeros_like(share))[:, None] * value
+    return found
+
+
 def forward(op, x):
     B, C, T, H, W = x.shape
     K, G = op.kernel, op.groups
@@ -30,9 +47,10 @@ def forward(op, x):
         for k in range(K * K):
             y = rows + (k // K - K // 2) * op.dilation
             c = columns + (k % K - K // 2) * op.dilation
-            y, c = (y[None], c[None]) if moved is None else (y + moved[:, 2 * k], c + moved[:, 2 * k + 1])
-            grid = torch.stack([(2 * c + 1) / W - 1, (2 * y + 1) / H - 1], dim=-1).expand(B, H, W, 2)
-            s = F.grid_sample(x[:, :, t + 1], grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+            y, c = y.expand(B, H, W), c.expand(B, H, W)
+            if moved is not None:
+                y, c = y + moved[:, 2 * k], c + moved[:, 2 * k + 1]
+            s = bilinear(x[:, :, t + 1], y, c)
             a = (x[:, :, t] * s).reshape(B, G, C // G, H, W).sum(2, keepdim=True) / C
             total = total + (a * s.reshape(B, G, C // G, H, W)).reshape(B, C, H, W)
         added.append(total)

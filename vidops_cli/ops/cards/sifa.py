@@ -35,7 +35,7 @@ CARDS = (
             "norm": Option("bool", False, "a LayerNorm, zero at the start, of what is added (released Swin blocks)"),
         },
         deviations=(
-            "f + sigmoid(difference) f as released, where the paper has no f +; the previous frame without the released "
+            "f + sigmoid(difference) f as released, where the paper has no f +; the frame before without the released "
             "copy in place, which is undefined; groups aggregate their own channels, the released ones all of them"
         ),
         status="equal to the released code by default; modulation=paper and the other offsets from the paper's table",
