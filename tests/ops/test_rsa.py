@@ -5,8 +5,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from vidops_cli.functional import aggregate, correlate
-from vidops_cli.ops.rsa import RSA, l2norm
+from vidops_cli.functional import aggregate, correlate, l2norm
+from vidops_cli.ops.rsa import RSA
 from vidops_cli.profiling.cost import count
 from vidops_cli.verify import Case
 from vidops_cli.verify.rsa import layer
@@ -148,12 +148,6 @@ def test_bfloat16_is_near(kernel, context):
     for y in (near, whole):
         assert y.dtype == torch.bfloat16
         assert (y - true).norm() < 0.02 * true.norm()
-
-
-@pytest.mark.parametrize("size", [300.0, 1e-3])
-def test_a_norm_of_half_precision_neither_overflows_nor_vanishes(size):
-    x = torch.full((1, 4), size)
-    torch.testing.assert_close(l2norm(x.half(), 1), l2norm(x, 1).half(), rtol=2e-3, atol=0)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,18 @@ from . import kernels
 from .deformable import sample
 from .displacement import soft_argmax
 from .fourier import relative_conv
+from .norm import l2norm
 from .shift import temporal_shift
 from .window import aggregate, correlate, mirror
 
-__all__ = ["aggregate", "correlate", "kernels", "mirror", "relative_conv", "sample", "soft_argmax", "temporal_shift"]
+__all__ = [
+    "aggregate",
+    "correlate",
+    "kernels",
+    "l2norm",
+    "mirror",
+    "relative_conv",
+    "sample",
+    "soft_argmax",
+    "temporal_shift",
+]

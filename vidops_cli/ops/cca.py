@@ -24,6 +24,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from .layers import conv_bn_relu
+
 
 def wide(x: Tensor) -> Tensor:
     """In float32 or better: norms of half precision underflow."""
@@ -103,7 +105,7 @@ class CCA(nn.Module):
             raise ValueError(f"planes must end in the one channel of a correlation, got {list(planes)}")
         self.attention_temperature = attention_temperature
         self.temperature = temperature
-        self.reduction = nn.Sequential(nn.Conv2d(channels, reduced, 1, bias=False), nn.BatchNorm2d(reduced), nn.ReLU())
+        self.reduction = conv_bn_relu(channels, reduced)
         self.matching = Matching4d(planes, kernels)
 
     def cross_correlation(

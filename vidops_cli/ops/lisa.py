@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vidops_cli.functional import relative_conv
+from vidops_cli.functional import l2norm, relative_conv
 from vidops_cli.functional.relative import fit_table, table_shape
 
 MODES = 4  # frequencies kept on each axis by rpe="fourier"
@@ -141,7 +141,7 @@ class LiSA(nn.Module):
         if self.phi == "softmax":
             return s.softmax(2)
         if self.phi == "l2":
-            return s * torch.rsqrt(s.square().sum(2, keepdim=True) + 1e-6)
+            return l2norm(s, dim=2)
         return F.gelu(s) if self.phi == "gelu" else s
 
     def forward(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B C T H W"]:

@@ -18,17 +18,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vidops_cli.functional import correlate, soft_argmax
+from vidops_cli.functional import correlate, l2norm, soft_argmax
 from vidops_cli.functional.frames import per_frame
 
-
-def l2norm(x: Tensor) -> Tensor:
-    return x * torch.rsqrt(x.square().sum(1, keepdim=True) + 1e-6)
-
-
-def conv_bn_relu(channels: int, out: int, kernel: int, groups: int = 1) -> nn.Sequential:
-    conv = nn.Conv2d(channels, out, kernel, padding=kernel // 2, groups=groups, bias=False)
-    return nn.Sequential(conv, nn.BatchNorm2d(out), nn.ReLU())
+from .layers import conv_bn_relu
 
 
 def refiner(widths: list[int], kind: str) -> nn.Sequential:
@@ -85,8 +78,7 @@ class MotionSqueeze(nn.Module):
 
     def correlation(self, x: Tensor) -> list[Float[Tensor, "B N T H W"]]:
         """Scores of frames t = 0 .. T-2 against the next one; with `backward`, then of frames t + 1 against t."""
-        f = per_frame(self.reduction, x)
-        f = l2norm(f if f.dtype == torch.float64 else f.float())  # matches differ in the third digit
+        f = l2norm(per_frame(self.reduction, x))
         pair = f[:, :, :-1], f[:, :, 1:]
         return [self.match(*pair), self.match(*pair[::-1])] if self.directions == 2 else [self.match(*pair)]
 

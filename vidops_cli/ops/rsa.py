@@ -25,12 +25,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from vidops_cli.functional import l2norm
+
 KINDS = ("basic", "relational", "both")
-
-
-def l2norm(x: Tensor, dim: int) -> Tensor:
-    exact = x if x.dtype == torch.float64 else x.float()
-    return (exact * torch.rsqrt(exact.square().sum(dim, keepdim=True) + 1e-6)).to(x.dtype)
 
 
 def contract(a: Float[Tensor, "B n c T H W"], b: Float[Tensor, "B c m T H W"]) -> Float[Tensor, "B n m T H W"]:
@@ -102,16 +99,17 @@ class RSA(nn.Module):
         """kappa. Its product with H2 is each head's kernel over the offsets of the window."""
         projected = F.conv3d(x, self.projection.weight[: -self.value_channels])
         channels = self.heads * self.key_channels
-        q = l2norm(projected[:, :channels].unflatten(1, (self.heads, self.key_channels)), dim=2)
+        q = l2norm(projected[:, :channels].unflatten(1, (self.heads, self.key_channels)), dim=2).to(projected.dtype)
         if not self.relational_kernel:
             return q
-        k = l2norm(projected[:, channels:], dim=1)
+        k = l2norm(projected[:, channels:]).to(projected.dtype)
         relational = self.H1(k).unflatten(1, (self.key_channels, self.latent))
         return contract(q, relational if self.P1 is None else self.P1[:, :, None, None, None] + relational)
 
     def context(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B U D T H W"]:
         """F: for each channel of the values, what the D latent dimensions of a kernel are applied to."""
-        v = l2norm(F.conv3d(x, self.projection.weight[-self.value_channels :]), dim=1)
+        v = F.conv3d(x, self.projection.weight[-self.value_channels :])
+        v = l2norm(v).to(v.dtype)
         maps = v.flatten(0, 1).unsqueeze(1)
         if not self.relational_context:
             return self.H2(maps).unflatten(0, v.shape[:2])

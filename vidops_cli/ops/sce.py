@@ -16,8 +16,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vidops_cli.functional import correlate
+from vidops_cli.functional import correlate, l2norm
 from vidops_cli.functional.frames import per_frame
+
+from .layers import conv_bn_relu
 
 
 class SCE(nn.Module):
@@ -31,17 +33,15 @@ class SCE(nn.Module):
             raise ValueError(f"window must be odd, got {window}")
         first, second = planes
         self.window = window
-        self.conv_in = nn.Sequential(nn.Conv2d(channels, first, 1, bias=False), nn.BatchNorm2d(first), nn.ReLU())
-        self.embed = nn.Sequential(
-            nn.Conv2d(first + window**2, second, 1, bias=False), nn.BatchNorm2d(second), nn.ReLU()
-        )
+        self.conv_in = conv_bn_relu(channels, first)
+        self.embed = conv_bn_relu(first + window**2, second)
         self.conv_out = nn.Sequential(nn.Conv2d(second, channels, 1, bias=False), nn.BatchNorm2d(channels))
 
     def self_similarity(self, z: Float[Tensor, "B P T H W"]) -> Float[Tensor, "B N T H W"]:
         """s / |s|, for N = window^2 offsets."""
         z = z.to(torch.promote_types(z.dtype, torch.float32))  # squares of halves overflow
         s = correlate(z, z, (1, self.window, self.window)).squeeze(1)
-        return s * torch.rsqrt(s.square().sum(1, keepdim=True) + 1e-6)
+        return l2norm(s)
 
     def forward(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B C T H W"]:
         z = per_frame(self.conv_in, x)

@@ -22,6 +22,8 @@ from torch import Tensor, nn
 
 from vidops_cli.functional import correlate
 
+from .layers import conv_bn_relu
+
 
 def self_correlation(x: Float[Tensor, "B C T H W"], window: tuple[int, int]) -> Float[Tensor, "B C N T H W"]:
     """R: Hadamard products of each position's normalised feature with those of the N = U * V positions around it."""
@@ -43,7 +45,7 @@ class SelfCorrelationEmbedding(nn.Module):
                 f"{window // 2 + 1} for window={window}, got {list(planes)}"
             )
         self.window = window
-        self.reduce = nn.Sequential(nn.Conv2d(channels, planes[0], 1, bias=False), nn.BatchNorm2d(planes[0]), nn.ReLU())
+        self.reduce = conv_bn_relu(channels, planes[0])
         self.shrink = nn.Sequential(
             *(
                 nn.Sequential(nn.Conv3d(width, wide, (1, 3, 3), bias=False), nn.BatchNorm3d(wide), nn.ReLU())

@@ -14,9 +14,7 @@ from torch import Tensor, nn
 
 from vidops_cli.functional.frames import per_frame
 
-
-def conv_bn_relu(channels: int, out: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(channels, out, 1, bias=False), nn.BatchNorm2d(out), nn.ReLU())
+from .layers import conv_bn_relu
 
 
 class SE(nn.Module):

@@ -23,19 +23,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vidops_cli.functional import correlate, soft_argmax
+from vidops_cli.functional import correlate, l2norm, soft_argmax
 from vidops_cli.functional.frames import per_frame
 
-from .motion_squeeze import l2norm
+from .layers import conv_bn_relu
 
 TEMPERATURE = 0.01  # of soft_argmax, as in MotionSqueeze
 EXTRACTION = ((1, 1), (2, 1), (2, 1), (1, 0))  # stride and padding: 9 -> 9 -> 5 -> 3 -> 1, 11 -> 11 -> 6 -> 3 -> 1
-
-
-def conv_bn_relu(channels: int, out: int, kernel: int, stride: int = 1, padding: int | None = None) -> nn.Sequential:
-    padding = kernel // 2 if padding is None else padding
-    conv = nn.Conv2d(channels, out, kernel, stride=stride, padding=padding, bias=False)
-    return nn.Sequential(conv, nn.BatchNorm2d(out), nn.ReLU())
 
 
 def runs(offsets: Sequence[int]) -> list[tuple[int, int]]:
@@ -56,8 +50,11 @@ def extractor(kind: str, window: int, widths: Sequence[int]) -> tuple[nn.Sequent
     if kind == "mlp":
         ins = [window**2, *[widths[-1]] * 3]
         return nn.Sequential(*(conv_bn_relu(channels, widths[-1], 1) for channels in ins)), widths[-1]
-    shapes = zip([1, *widths[:-1]], widths, EXTRACTION, strict=True)
-    return nn.Sequential(*(conv_bn_relu(*ends, 3, *stride) for *ends, stride in shapes)), widths[-1]
+    layers = zip([1, *widths[:-1]], widths, EXTRACTION, strict=True)
+    made = (
+        conv_bn_relu(channels, out, 3, stride=stride, padding=padding) for channels, out, (stride, padding) in layers
+    )
+    return nn.Sequential(*made), widths[-1]
 
 
 def integrator(kind: str, channels: int, offsets: int, widths: Sequence[int]) -> tuple[nn.Sequential, nn.Sequential]:
@@ -116,8 +113,7 @@ class SELFY(nn.Module):
 
     def similarity(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B L U V T H2 W2"]:
         """STSS: similarity of each position to the U x V positions around it at each offset in time."""
-        f = per_frame(self.downsample, x)
-        f = l2norm(f if f.dtype == torch.float64 else f.float())
+        f = l2norm(per_frame(self.downsample, x))
         stss = [correlate(f, f, (length, *self.window), start=first)[:, 0] for first, length in runs(self.offsets)]
         return torch.cat(stss, dim=1).unflatten(1, (-1, *self.window))
 

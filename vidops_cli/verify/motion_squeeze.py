@@ -7,7 +7,8 @@ from typing import Any
 
 from torch import nn
 
-from vidops_cli.ops.motion_squeeze import MotionSqueeze, l2norm
+from vidops_cli.functional import l2norm
+from vidops_cli.ops.motion_squeeze import MotionSqueeze
 
 from .adapter import Adapted, Tensors, options
 from .cases import Case

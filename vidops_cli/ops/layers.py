@@ -1,0 +1,12 @@
+"""Layers that operators share."""
+
+from torch import nn
+
+
+def conv_bn_relu(
+    channels: int, out: int, kernel: int = 1, *, stride: int = 1, padding: int | None = None, groups: int = 1
+) -> nn.Sequential:
+    """Convolution without bias, batch norm, ReLU on images (N, C, H, W); padded to keep the size unless told."""
+    padding = kernel // 2 if padding is None else padding
+    conv = nn.Conv2d(channels, out, kernel, stride=stride, padding=padding, groups=groups, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(out), nn.ReLU())
