@@ -206,6 +206,28 @@ def test_choices_are_the_only_values(card):
 
 
 @pytest.mark.parametrize("card", EVERY)
+def test_bounds_of_the_card_are_the_operators_own(card):
+    """What `vidops validate` refuses by the card, the operator refuses by itself, and names it."""
+    for name, option in card.options.items():
+        several = option.type.startswith("ints")
+        wrong = [] if option.least is None else [option.least - 1]
+        wrong += [] if option.above is None else [option.above]
+        wrong += [4] if option.odd else []
+        for value in wrong:
+            value = float(value) if option.type == "float" else value
+            value = [value] * len(option.default or range(3)) if several else value
+            assert option.problem(value), (name, value)
+            with pytest.raises(ValueError, match=name.rstrip("s")):
+                make(card, **{name: value})
+
+
+@pytest.mark.parametrize("card", [card for card in EVERY if "heads" in card.values[0].options])
+def test_heads_that_do_not_divide_are_refused(card):
+    with pytest.raises(ValueError, match="5 heads do not divide"):
+        make(card, heads=5)
+
+
+@pytest.mark.parametrize("card", EVERY)
 def test_lists_of_a_recipe_are_taken(card):
     """YAML knows lists, no tuples."""
     for name, option in card.options.items():
@@ -294,11 +316,14 @@ def test_input_is_left_alone_and_calls_repeat(card):
         assert torch.equal(x, same)
 
 
+@pytest.mark.parametrize("frames", [None, 2])
 @pytest.mark.parametrize("card, options", EVERY_VARIANT)
-def test_bfloat16_autocast(card, options):
+def test_bfloat16_autocast(card, options, frames):
+    if frames and card.max_frames == 1:
+        frames = 1
     op = make(card, **options)
     with torch.autocast("cpu", torch.bfloat16):
-        found = with_gradients(op, example(card), op)
+        found = with_gradients(op, example(card, frames), op)
     for name, value in found.items():
         assert value.isfinite().all(), name
 

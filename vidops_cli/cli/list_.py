@@ -43,8 +43,12 @@ def _ops() -> tuple[list[str], list[list[str]]]:
 
     cases = count_by_op()
     return ["name", "operator", "paper", "slot", "status", "verified"], [
-        [c.name, c.title, c.venue, c.slot, c.status, _cases(cases[c.name])] for c in OPS.values()
+        [c.name, c.title, _paper(c.venue, c.arxiv), c.slot, c.status, _cases(cases[c.name])] for c in OPS.values()
     ]
+
+
+def _paper(venue: str, arxiv: str) -> str:
+    return venue if arxiv == "-" else f"{venue}, {arxiv}"
 
 
 def _cases(count: int) -> str:

@@ -1,6 +1,7 @@
 """Pure functions on (B, C, T, H, W) feature maps: tensors in, tensors out; no module, no parameter, no paper's name."""
 
 from . import kernels
+from .convolution import conv3d
 from .deformable import sample
 from .displacement import soft_argmax
 from .fourier import relative_conv
@@ -10,6 +11,7 @@ from .window import aggregate, correlate, mirror
 
 __all__ = [
     "aggregate",
+    "conv3d",
     "correlate",
     "kernels",
     "l2norm",

@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .layers import conv_bn_relu
+from .layers import Conv3d, conv_bn_relu
 
 
 def wide(x: Tensor) -> Tensor:
@@ -54,10 +54,10 @@ class SeparableConv4d(nn.Module):
             raise ValueError(f"kernels must be odd, got {kernel}")
         r = kernel // 2
         self.first = nn.Sequential(
-            nn.Conv3d(channels, channels, (kernel, kernel, 1), padding=(r, r, 0), bias=False), nn.BatchNorm3d(channels)
+            Conv3d(channels, channels, (kernel, kernel, 1), padding=(r, r, 0), bias=False), nn.BatchNorm3d(channels)
         )
         self.second = nn.Sequential(
-            nn.Conv3d(channels, channels, (1, kernel, kernel), padding=(0, r, r), bias=False), nn.BatchNorm3d(channels)
+            Conv3d(channels, channels, (1, kernel, kernel), padding=(0, r, r), bias=False), nn.BatchNorm3d(channels)
         )
         self.project = nn.Sequential()
         if channels != out_channels:

@@ -6,10 +6,12 @@ y[n] = sum over d in L x K x K of W[d] x[n + d]
 from collections.abc import Sequence
 
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
+
+from . import layers
 
 
-class Conv3d(nn.Conv3d):
+class Conv3d(layers.Conv3d):
     """(B, C, T, H, W) -> (B, out_channels, T, H / stride, W / stride), zero padded."""
 
     def __init__(

@@ -1,6 +1,15 @@
 """Layers that operators share."""
 
-from torch import nn
+from torch import Tensor, nn
+
+from vidops_cli.functional import conv3d
+
+
+class Conv3d(nn.Conv3d):
+    """nn.Conv3d with zero padding, right on maps smaller than its kernel too."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return conv3d(x, self.weight, self.bias, stride=self.stride, padding=self.padding, groups=self.groups)
 
 
 def conv_bn_relu(

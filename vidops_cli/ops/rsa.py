@@ -25,7 +25,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vidops_cli.functional import l2norm
+from vidops_cli.functional import conv3d, l2norm
+
+from .layers import Conv3d
 
 KINDS = ("basic", "relational", "both")
 
@@ -80,8 +82,8 @@ class RSA(nn.Module):
         self.relational_kernel, self.relational_context = kernel != "basic", context != "basic"
         self.padding = tuple(size // 2 for size in window)
 
-        def convolution(inputs: int, outputs: int) -> nn.Conv3d:
-            return nn.Conv3d(inputs, outputs, self.window, padding=self.padding, groups=inputs, bias=False)
+        def convolution(inputs: int, outputs: int) -> Conv3d:
+            return Conv3d(inputs, outputs, self.window, padding=self.padding, groups=inputs, bias=False)
 
         queries_and_key = (heads + self.relational_kernel) * key_channels
         self.projection = nn.Conv3d(channels, queries_and_key + value_channels, 1, bias=False)
@@ -113,7 +115,7 @@ class RSA(nn.Module):
         maps = v.flatten(0, 1).unsqueeze(1)
         if not self.relational_context:
             return self.H2(maps).unflatten(0, v.shape[:2])
-        both = F.conv3d(maps, torch.cat([self.H2.weight, self.G.weight]), padding=self.padding)
+        both = conv3d(maps, torch.cat([self.H2.weight, self.G.weight]), padding=self.padding)
         basic, relational = both.unflatten(0, v.shape[:2]).split((self.latent, self.value_channels), dim=2)
         relational = relational if self.I is None else self.I[:, :, None, None, None] + relational
         return contract(relational.transpose(1, 2), basic)

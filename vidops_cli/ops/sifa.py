@@ -25,6 +25,8 @@ from torch import Tensor, nn
 from vidops_cli.functional import sample
 from vidops_cli.functional.deformable import check_kernel
 
+from .layers import Conv3d
+
 OFFSETS = ("motion", "next", "difference", "conv3d", "regular", "colocated")
 
 
@@ -56,7 +58,7 @@ class SIFA(nn.Module):
         if offsets not in ("regular", "colocated"):
             frames = 3 if offsets == "conv3d" else 1
             taps = 2 * kernel**2
-            self.conv_offset = nn.Conv3d(channels, taps, (frames, 3, 3), padding=(frames // 2, 1, 1), bias=False)
+            self.conv_offset = Conv3d(channels, taps, (frames, 3, 3), padding=(frames // 2, 1, 1), bias=False)
             nn.init.zeros_(self.conv_offset.weight)
         self.norm = nn.LayerNorm(channels) if norm else None
         if norm:

@@ -21,6 +21,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from vidops_cli.functional import conv3d
+
 
 class StructSA(nn.Module):
     """(B, C, T, H, W) -> the same shape; a token mixer."""
@@ -61,9 +63,7 @@ class StructSA(nn.Module):
     ) -> Float[Tensor, "B h DN c"]:
         """(U[d] * maps)_j for all patterns d and positions j, zero outside the map: the keys or the values attended."""
         padding = [size // 2 for size in self.window]
-        found = F.conv3d(
-            maps.transpose(1, 2).flatten(0, 1), U.flatten(0, 1)[:, None], padding=padding, groups=self.heads
-        )
+        found = conv3d(maps.transpose(1, 2).flatten(0, 1), U.flatten(0, 1)[:, None], padding=padding, groups=self.heads)
         found = found.unflatten(1, (self.heads, -1)).flatten(3)  # B c, h, D, N
         return found.unflatten(0, (maps.shape[0], maps.shape[2])).permute(0, 2, 3, 4, 1).flatten(2, 3)
 

@@ -11,11 +11,15 @@ from .cases import SHIPPED, Case, find
 
 @dataclass(frozen=True)
 class Source:
-    """`official` is found in what a case says it ran; `adapter` is `file.function` of this package."""
+    """`official` is found in what a case says it ran; `adapter` is `file.function` of this package.
+
+    `given` names a constructor argument that is not zero in the cases meant.
+    """
 
     official: str
     op: str
     adapter: str
+    given: str = ""
 
 
 SOURCES = (
@@ -31,6 +35,7 @@ SOURCES = (
     Source("SIFA/model/defcor.py", "sifa", "sifa.primitives"),
     Source("SIFA/model/c2d_sifa_resnet.py::DEFLocalTransBottleneck", "sifa", "sifa.bottleneck"),
     Source("SIFA/model/c2d_sifa_resnet.py::GBottleneck", "global_context", "sifa.global_context"),
+    Source("SIFA/model/c2d_sifa_swin.py::SIFASwinTransformerBlock", "temporal_conv", "sifa.swin_block", "shift_size"),
     Source("SIFA/model/c2d_sifa_swin.py::SIFASwinTransformerBlock", "sifa", "sifa.swin_block"),
     Source("renet/models::scr.py::SelfCorrelationComputation", "scr", "renet.self_correlation"),
     Source("renet/models::scr.py::SCR", "scr", "renet.scr"),
@@ -55,7 +60,10 @@ def is_network(case: Case) -> bool:
 
 def source_of(case: Case) -> Source | None:
     """The first source that a case names; None if it names none."""
-    return next((source for source in SOURCES if source.official in case.official), None)
+    told = case.meta.get("ctor")
+    given = {name for name, value in told.items() if value} if isinstance(told, dict) else set()
+    fits = (source for source in SOURCES if source.official in case.official and {source.given} - {""} <= given)
+    return next(fits, None)
 
 
 def count_by_op(folder: Path = SHIPPED) -> Counter[str]:

@@ -34,7 +34,7 @@ CARDS = (
             "as in the released code, the blocks that the paper calls temporal convolutions have no extent in time; "
             "released: gate=pose, gate=none; gate=appearance and gate=both from the paper's text"
         ),
-        status="equal to the released code by default; gate=appearance and gate=both from the paper's text",
+        status="equal to the released code; ablations by the paper's text",
         inputs=_STREAMS,
     ),
     Card(
@@ -50,7 +50,7 @@ CARDS = (
             "classes": Option("int", 50, "number of classes", least=1),
         },
         deviations="gives log p, so that it serves as logits do",
-        status="a baseline, from the paper's text; no code was released",
+        status="by the paper's text: no code released",
         inputs=_STREAMS,
     ),
     Card(

@@ -51,6 +51,6 @@ CARDS = (
             "bias": Option("bool", True, "bias in the projections"),
         },
         deviations="the scale 1/sqrt(c), kernels for each head, the options' defaults and the initial values are ours",
-        status="written from the paper's equation; no released code at hand",
+        status="by the paper's equation: no released code at hand",
     ),
 )

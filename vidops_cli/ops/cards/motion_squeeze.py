@@ -37,13 +37,12 @@ CARDS = (
             ),
         },
         deviations=(
-            "as in the released code: the last frame takes the displacement of the frame before it, the epsilon of the "
-            "L2 norm stands inside the root, no ReLU follows the sum"
+            "as in the released code: the last frame takes the displacement of the frame before it, the epsilon of "
+            "the L2 norm stands inside the root, no ReLU follows the sum; displacement soft_argmax and correlation, "
+            "confidence false, backward, refinement conv and pointwise are the paper's ablations in their evident "
+            "form, not from code"
         ),
-        status=(
-            "equal to the released code by default; displacement soft_argmax and correlation, confidence false, "
-            "backward, refinement conv and pointwise are the paper's ablations in their evident form, not from code"
-        ),
+        status="equal to the released code; ablations by the paper's text",
         min_frames=2,
     ),
 )

@@ -22,7 +22,7 @@ CARDS: tuple[Card, ...] = (
             "skip": Option("str", "relu", "what is added to g(R): relu(x), x, nothing", ("relu", "identity", "none")),
         },
         deviations="the paper adds x itself (skip: identity); an in-place ReLU makes the released code add relu(x)",
-        status="equal to the released code by default; skip: identity is the paper's text",
+        status="equal to the released code; the paper's form as an option",
     ),
     Card(
         name="cca",
@@ -62,7 +62,7 @@ CARDS: tuple[Card, ...] = (
             "reduction": Option("int", 16, "how many times narrower the hidden layer is", least=1),
         },
         deviations="RENet's variant; planes: null is the module of Hu et al. without biases",
-        status="equal to RENet's released code by default",
+        status="equal to RENet's released code",
     ),
     Card(
         name="sce",
@@ -97,7 +97,7 @@ CARDS: tuple[Card, ...] = (
             "attention": Option("bool", True, "false: what RENet really runs, whose softmax has one element"),
         },
         deviations="a softmax for each channel, as in RENet's released code; heads: M is that of Ramachandran et al.",
-        status="equal to RENet's released code by default; heads is the paper's text",
+        status="equal to RENet's released code; heads by the paper's text",
     ),
     Card(
         name="non_local",

@@ -47,11 +47,10 @@ CARDS: tuple[Card, ...] = (
         },
         deviations=(
             "as in the released code: no ReLU on the similarities, zeros outside the clip, upsampling fills only the "
-            "even rows and columns; maps of odd height or width, on which the released code fails, are cropped"
+            "even rows and columns; maps of odd height or width, on which the released code fails, are cropped; "
+            "extraction soft_argmax and mlp, integration mlp and offsets that are not centred are the paper's "
+            "ablations in their evident form, not from code"
         ),
-        status=(
-            "equal to the released code by default; extraction soft_argmax and mlp, integration mlp and offsets that "
-            "are not centred are the paper's ablations in their evident form, not from code"
-        ),
+        status="equal to the released code; ablations by the paper's text",
     ),
 )

@@ -36,9 +36,10 @@ CARDS = (
         },
         deviations=(
             "f + sigmoid(difference) f as released, where the paper has no f +; the frame before without the released "
-            "copy in place, which is undefined; groups aggregate their own channels, the released ones all of them"
+            "copy in place, which is undefined; groups aggregate their own channels, the released ones all of them; "
+            "offsets next, difference, conv3d and colocated are the paper's table, not from code"
         ),
-        status="equal to the released code by default; modulation=paper and the other offsets from the paper's table",
+        status="equal to the released code; ablations by the paper's text",
         min_frames=2,
     ),
     Card(
@@ -70,6 +71,6 @@ CARDS = (
             "bias": Option("bool", False, "learn a bias"),
         },
         deviations="residual as in the released SIFA-Swin blocks; R(2+1)D has none (residual=false)",
-        status="equal to the released code of SIFA-Swin",
+        status="equal to SIFA-Swin's released code",
     ),
 )
