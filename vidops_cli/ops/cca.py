@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from .checks import at_least, odd
 from .layers import Conv3d, conv_bn_relu
 
 
@@ -50,8 +51,7 @@ class SeparableConv4d(nn.Module):
 
     def __init__(self, channels: int, out_channels: int, *, kernel: int = 3):
         super().__init__()
-        if kernel < 1 or kernel % 2 == 0:
-            raise ValueError(f"kernels must be odd, got {kernel}")
+        odd(kernels=kernel)
         r = kernel // 2
         self.first = nn.Sequential(
             Conv3d(channels, channels, (kernel, kernel, 1), padding=(r, r, 0), bias=False), nn.BatchNorm3d(channels)
@@ -103,6 +103,10 @@ class CCA(nn.Module):
         super().__init__()
         if not planes or planes[-1] != 1:
             raise ValueError(f"planes must end in the one channel of a correlation, got {list(planes)}")
+        at_least(1, reduced=reduced, planes=planes)
+        if not (temperature > 0 and attention_temperature > 0):
+            given = f"{attention_temperature} and {temperature}"
+            raise ValueError(f"attention_temperature and temperature must be above 0, got {given}")
         self.attention_temperature = attention_temperature
         self.temperature = temperature
         self.reduction = conv_bn_relu(channels, reduced)

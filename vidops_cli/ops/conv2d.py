@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from vidops_cli.functional.frames import per_frame
 
+from .checks import at_least, odd
+
 
 class Conv2d(nn.Conv2d):
     """(B, C, T, H, W) -> (B, out_channels, T, H / stride, W / stride), zero padded."""
@@ -18,8 +20,8 @@ class Conv2d(nn.Conv2d):
     def __init__(
         self, channels: int, *, out_channels: int | None = None, kernel: int = 3, stride: int = 1, bias: bool = False
     ):
-        if kernel % 2 == 0:
-            raise ValueError(f"kernel must be odd, got {kernel}")
+        odd(kernel=kernel)
+        at_least(1, stride=stride, out_channels=out_channels)
         super().__init__(channels, out_channels or channels, kernel, stride=stride, padding=kernel // 2, bias=bias)
 
     def forward(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B C2 T H2 W2"]:

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from . import layers
+from .checks import at_least, odd
 
 
 class Conv3d(layers.Conv3d):
@@ -24,8 +25,10 @@ class Conv3d(layers.Conv3d):
         bias: bool = False,
     ):
         kernel = tuple(kernel)
-        if len(kernel) != 3 or any(size % 2 == 0 for size in kernel):
+        if len(kernel) != 3:
             raise ValueError(f"kernel must be three odd sizes, got {kernel}")
+        odd(kernel=kernel)
+        at_least(1, stride=stride, out_channels=out_channels)
         padding = tuple(size // 2 for size in kernel)
         super().__init__(
             channels, out_channels or channels, kernel, stride=(1, stride, stride), padding=padding, bias=bias

@@ -10,14 +10,15 @@ Deviations: none (SIFA/model/c2d_sifa_resnet.py, GBottleneck); it is added, wher
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from .checks import at_least
+
 
 class GlobalContext(nn.Module):
     """(B, C, T, H, W) -> the same shape."""
 
     def __init__(self, channels: int, *, ratio: int = 16):
         super().__init__()
-        if ratio < 1:
-            raise ValueError(f"ratio must be at least 1, got {ratio}")
+        at_least(1, ratio=ratio)
         self.ratio = ratio
         hidden = max(1, channels // ratio)
         self.fc1 = nn.Linear(channels, hidden)

@@ -20,6 +20,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from .checks import at_least
+
 GATES = ("pose", "appearance", "both", "none")
 
 
@@ -41,8 +43,7 @@ class IntegralAction(nn.Module):
         super().__init__()
         if gate not in GATES:
             raise ValueError(f"gate is one of {', '.join(GATES)}, got {gate!r}")
-        if pose_frame_factor < 1:
-            raise ValueError(f"pose_frame_factor must be at least 1, got {pose_frame_factor}")
+        at_least(1, pose_channels=pose_channels, features=features, pose_frame_factor=pose_frame_factor)
         self.channels = channels
         self.pose_channels = channels if pose_channels is None else pose_channels
         self.source = gate

@@ -24,6 +24,8 @@ from torch import Tensor, nn
 from vidops_cli.functional import l2norm, relative_conv
 from vidops_cli.functional.relative import fit_table, table_shape
 
+from .checks import at_least
+
 MODES = 4  # frequencies kept on each axis by rpe="fourier"
 
 
@@ -53,8 +55,7 @@ class LiSA(nn.Module):
         super().__init__()
         if heads < 1 or channels % heads:
             raise ValueError(f"{heads} heads do not divide {channels} channels")
-        if patterns < 1:
-            raise ValueError(f"patterns must be at least 1, got {patterns}")
+        at_least(1, patterns=patterns)
         for name, value, known in (
             ("phi", phi, ("identity", "softmax", "l2", "gelu")),
             ("rpe", rpe, ("dense", "fourier", "separable")),

@@ -20,14 +20,15 @@ from torch import Tensor, nn
 from vidops_cli.functional import aggregate, correlate
 from vidops_cli.functional.frames import per_frame
 
+from .checks import odd
+
 
 class LocalSelfAttention(nn.Module):
     """(B, C, T, H, W) -> the same shape."""
 
     def __init__(self, channels: int, *, window: int = 5, heads: int | None = None, attention: bool = True):
         super().__init__()
-        if window < 1 or window % 2 == 0:
-            raise ValueError(f"window must be odd, got {window}")
+        odd(window=window)
         if channels % 2:
             raise ValueError(f"channels must be even, half for rows and half for columns, got {channels}")
         if heads is not None and (heads < 1 or channels % heads):

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from vidops_cli.functional import correlate, l2norm, soft_argmax
 from vidops_cli.functional.frames import per_frame
 
+from .checks import at_least
 from .layers import conv_bn_relu
 
 
@@ -51,9 +52,7 @@ class MotionSqueeze(nn.Module):
         refinement: str = "separable",
     ):
         super().__init__()
-        for name, value in (("reduced", reduced), ("max_displacement", max_displacement)):
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
+        at_least(1, reduced=reduced, max_displacement=max_displacement)
         for name, value in (("sigma", sigma), ("temperature", temperature)):
             if not value > 0:
                 raise ValueError(f"{name} must be more than 0, got {value}")

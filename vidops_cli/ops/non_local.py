@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 from vidops_cli.functional.frames import per_frame
 
+from .checks import at_least
+
 
 def halved(x: Float[Tensor, "N C H W"]) -> Float[Tensor, "N C H2 W2"]:
     """2x2 max pooling; an axis of one position stays."""
@@ -35,6 +37,7 @@ class NonLocal(nn.Module):
         space_time: bool = True,
     ):
         super().__init__()
+        at_least(1, reduced=reduced)
         width = max(1, channels // 2) if reduced is None else reduced
         self.subsample = subsample
         self.space_time = space_time

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from vidops_cli.functional import conv3d, l2norm
 
+from .checks import at_least
 from .layers import Conv3d
 
 KINDS = ("basic", "relational", "both")
@@ -62,10 +63,8 @@ class RSA(nn.Module):
                 raise ValueError(f"{name} is one of {', '.join(KINDS)}, got {kind!r}")
         if len(window) != 3 or any(size < 1 or size % 2 == 0 for size in window):
             raise ValueError(f"window must be three odd sizes, got {tuple(window)}")
-        sizes = {"heads": heads, "stride": stride, "out_channels": out_channels, "key_channels": key_channels}
-        for name, size in {**sizes, "value_channels": value_channels, "latent": latent}.items():
-            if size is not None and size < 1:
-                raise ValueError(f"{name} must be at least 1, got {size}")
+        at_least(1, heads=heads, stride=stride, out_channels=out_channels, latent=latent)
+        at_least(1, key_channels=key_channels, value_channels=value_channels)
         if value_channels is None:
             if (out_channels or channels) % heads:
                 raise ValueError(f"{heads} heads do not divide {out_channels or channels} channels")

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from vidops_cli.functional import correlate, l2norm
 from vidops_cli.functional.frames import per_frame
 
+from .checks import at_least, odd
 from .layers import conv_bn_relu
 
 
@@ -29,8 +30,8 @@ class SCE(nn.Module):
         super().__init__()
         if len(planes) != 2:
             raise ValueError(f"planes has two widths, of W_in and of W, got {list(planes)}")
-        if window < 1 or window % 2 == 0:
-            raise ValueError(f"window must be odd, got {window}")
+        at_least(1, planes=planes)
+        odd(window=window)
         first, second = planes
         self.window = window
         self.conv_in = conv_bn_relu(channels, first)

@@ -16,6 +16,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from .checks import at_least
+
 
 class ScoreAverage(nn.Module):
     """RGB (B, channels, T, H, W) and pose (B, pose_channels, T', H', W') -> log probabilities (B, classes).
@@ -25,8 +27,7 @@ class ScoreAverage(nn.Module):
 
     def __init__(self, channels: int, *, pose_channels: int | None = None, classes: int = 50):
         super().__init__()
-        if classes < 1:
-            raise ValueError(f"classes must be at least 1, got {classes}")
+        at_least(1, pose_channels=pose_channels, classes=classes)
         self.rgb_fc = nn.Linear(channels, classes)
         self.pose_fc = nn.Linear(channels if pose_channels is None else pose_channels, classes)
         for layer in (self.rgb_fc, self.pose_fc):

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from vidops_cli.functional import correlate
 
+from .checks import odd
 from .layers import conv_bn_relu
 
 
@@ -37,8 +38,7 @@ class SelfCorrelationEmbedding(nn.Module):
 
     def __init__(self, channels: int, out_channels: int, planes: Sequence[int], window: int):
         super().__init__()
-        if window < 1 or window % 2 == 0:
-            raise ValueError(f"window must be odd, got {window}")
+        odd(window=window)
         if 2 * len(planes) - 1 != window or min(planes) < 1:
             raise ValueError(
                 f"planes has one width for the 1x1 convolution and one for each 3x3 that shrinks the window: "

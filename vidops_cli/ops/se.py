@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from vidops_cli.functional.frames import per_frame
 
+from .checks import at_least
 from .layers import conv_bn_relu
 
 
@@ -22,6 +23,7 @@ class SE(nn.Module):
 
     def __init__(self, channels: int, *, planes: int | None = 64, reduction: int = 16):
         super().__init__()
+        at_least(1, planes=planes)
         width = channels if planes is None else planes
         if not 1 <= reduction <= width:
             raise ValueError(f"reduction must be from 1 to the {width} channels that are squeezed, got {reduction}")

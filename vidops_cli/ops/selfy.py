@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from vidops_cli.functional import correlate, l2norm, soft_argmax
 from vidops_cli.functional.frames import per_frame
 
+from .checks import at_least
 from .layers import conv_bn_relu
 
 TEMPERATURE = 0.01  # of soft_argmax, as in MotionSqueeze
@@ -84,8 +85,7 @@ class SELFY(nn.Module):
         int_channels: Sequence[int] = (64, 64, 64, 64),
     ):
         super().__init__()
-        if hidden < 1:
-            raise ValueError(f"hidden must be at least 1, got {hidden}")
+        at_least(1, hidden=hidden)
         if not offsets or len(set(offsets)) < len(offsets):
             raise ValueError(f"offsets must be one or more different integers, got {tuple(offsets)}")
         if window < 1 or window % 2 == 0:

@@ -23,6 +23,8 @@ from torch import Tensor, nn
 
 from vidops_cli.functional import conv3d
 
+from .checks import at_least
+
 
 class StructSA(nn.Module):
     """(B, C, T, H, W) -> the same shape; a token mixer."""
@@ -39,8 +41,7 @@ class StructSA(nn.Module):
         super().__init__()
         if heads < 1 or channels % heads:
             raise ValueError(f"{heads} heads do not divide {channels} channels")
-        if patterns < 1:
-            raise ValueError(f"patterns must be at least 1, got {patterns}")
+        at_least(1, patterns=patterns)
         if len(window) != 3 or any(size < 1 or size % 2 == 0 for size in window):
             raise ValueError(f"window must be three odd sizes, got {tuple(window)}")
         self.heads, self.patterns, self.window = heads, patterns, tuple(window)

@@ -11,14 +11,15 @@ zero when weights of an image network are taken over; R(2+1)D's plain one, with 
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from .checks import odd
+
 
 class TemporalConv(nn.Module):
     """(B, C, T, H, W) -> the same shape."""
 
     def __init__(self, channels: int, *, kernel: int = 3, residual: bool = True, bias: bool = False):
         super().__init__()
-        if kernel < 1 or kernel % 2 == 0:
-            raise ValueError(f"kernel must be odd, got {kernel}")
+        odd(kernel=kernel)
         self.residual = residual
         # over (T, H W): in bfloat16 on a CPU, Conv3d's weight gradient is wrong on clips that are short for the kernel
         self.conv = nn.Conv2d(channels, channels, (kernel, 1), padding=(kernel // 2, 0), bias=bias)
