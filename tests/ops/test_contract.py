@@ -56,7 +56,7 @@ MORE = {
     "sce": [{"planes": (8, 12)}, {"window": 3}],
     "local_attention": [{"heads": 1}, {"heads": 4, "window": 3}, {"window": 7}],
     "non_local": [{"reduced": 3}, {"subsample": True, "space_time": False, "norm": False}],
-    "integral_action": [{"pose_channels": 16, "features": 8}],
+    "integral_action": [{"pose_channels": 16, "features": 8}, {"block_frames": 3, "gate": "both"}],
     "score_average": [{"pose_channels": 16, "classes": 3}],
     "pose_to_feature": [{"heatmap_sigma": 1.5, "field_sigma": 2.0, "threshold": 0.5}],
     "rsa": [
@@ -64,7 +64,9 @@ MORE = {
         {"heads": 4, "key_channels": 3, "value_channels": 4, "latent": 5},
         *(
             {"heads": 4, "window": (3, 1, 3), "key_channels": 3, "kernel": kernel, "context": context}
-            for kernel, context in itertools.product(("basic", "relational", "both"), repeat=2)
+            for kernel, context in itertools.product(
+                ("basic", "projected", "relational", "both"), ("basic", "relational", "both")
+            )
         ),
     ],
     "lisa": [
@@ -225,6 +227,15 @@ def test_bounds_of_the_card_are_the_operators_own(card):
 def test_heads_that_do_not_divide_are_refused(card):
     with pytest.raises(ValueError, match="5 heads do not divide"):
         make(card, heads=5)
+
+
+@pytest.mark.parametrize("card", EVERY)
+def test_other_channels_are_refused(card):
+    """Joints have no channels."""
+    op, inputs = make(card), card.example(2, CHANNELS + 2, (frames_of(card), *GRID[1:]))
+    if card.name != "pose_to_feature":
+        with pytest.raises(ValueError, match=f"{CHANNELS} channels.*, got {CHANNELS + 2}"):
+            op(*inputs)
 
 
 @pytest.mark.parametrize("card", EVERY)

@@ -26,9 +26,14 @@ def lively(op):
     return op.double().eval()
 
 
-def dense(layer, x):
-    rows = zip(layer.weight.tolist(), layer.bias.tolist(), strict=True)
-    return [sum(w * value for w, value in zip(row, x, strict=True)) + shift for row, shift in rows]
+def dense(layer, frames, t):
+    """A convolution over the vectors of all frames, at frame t."""
+    y = layer.bias.tolist()
+    reach = layer.weight.shape[2] // 2
+    for o, c, i in itertools.product(*map(range, layer.weight.shape)):
+        if 0 <= t + i - reach < len(frames):
+            y[o] += layer.weight[o, c, i].item() * frames[t + i - reach][c]
+    return y
 
 
 def normed(norm, x):
@@ -46,24 +51,26 @@ def relu(x):
     return [max(0.0, v) for v in x]
 
 
-@pytest.mark.parametrize("factor", [1, 2, 3])
+@pytest.mark.parametrize("factor, frames", [(1, 1), (2, 1), (3, 1), (1, 3), (2, 5)])
 @pytest.mark.parametrize("gate", GATES)
-def test_equation_as_loops(gate, factor):
-    op = lively(IntegralAction(4, pose_channels=3, features=5, gate=gate, pose_frame_factor=factor))
+def test_equation_as_loops(gate, factor, frames):
+    options = {"pose_channels": 3, "features": 5, "pose_frame_factor": factor, "block_frames": frames}
+    op = lively(IntegralAction(4, gate=gate, **options))
     rgb, pose = streams(factor)
     y, found = op(rgb, pose), op.gate(*op.vectors(rgb, pose)) if gate != "none" else None
     assert y.shape == (2, 5, 3, 1, 1)
     for b, t in itertools.product(range(2), range(3)):
-        f_a = rgb[b, :, t].mean((1, 2)).tolist()
-        f_p = pose[b, :, t].mean((1, 2)).tolist() if factor == 1 else fused(op, pose[b].mean((2, 3)), t)
-        a = relu(normed(op.rgb_block[1], dense(op.rgb_block[0], f_a)))
-        p = relu(normed(op.pose_block[1], dense(op.pose_block[0], f_p)))
+        f_a = [rgb[b, :, i].mean((1, 2)).tolist() for i in range(3)]
+        pooled = pose[b].mean((2, 3))
+        f_p = [pooled[:, i].tolist() if factor == 1 else fused(op, pooled, i) for i in range(3)]
+        a = relu(normed(op.rgb_block[1], dense(op.rgb_block[0], f_a, t)))
+        p = relu(normed(op.pose_block[1], dense(op.pose_block[0], f_p, t)))
         if gate == "none":
             true = [left + right for left, right in zip(a, p, strict=True)]
         else:
             a, p = layer_normed(op.rgb_norm, a), layer_normed(op.pose_norm, p)
-            seen = {"pose": f_p, "appearance": f_a, "both": f_a + f_p}[gate]
-            g = [1 / (1 + math.exp(-v)) for v in dense(op.gate_fc, seen)]
+            seen = {"pose": f_p, "appearance": f_a, "both": [x + y for x, y in zip(f_a, f_p, strict=True)]}[gate]
+            g = [1 / (1 + math.exp(-v)) for v in dense(op.gate_conv, seen, t)]
             assert found[b, t].tolist() == pytest.approx(g)
             true = [(1 - g) * left + g * right for g, left, right in zip(g, a, p, strict=True)]
         assert y[b, :, t, 0, 0].tolist() == pytest.approx(true)
@@ -100,11 +107,11 @@ def test_other_frame_rates_equal_the_textbook_form(factor, gate, train):
 def test_an_open_gate_reads_the_pose_alone_and_a_shut_one_the_appearance():
     op = lively(IntegralAction(4, pose_channels=3, features=5))
     rgb, pose = streams()
-    op.gate_fc.weight.data.zero_()
+    op.gate_conv.weight.data.zero_()
     for bias, changed, kept in ((60.0, (rgb + 1, pose), True), (60.0, (rgb, pose + 1), False)):
-        op.gate_fc.bias.data.fill_(bias)
+        op.gate_conv.bias.data.fill_(bias)
         assert torch.allclose(op(*changed), op(rgb, pose)) == kept
-        op.gate_fc.bias.data.fill_(-bias)
+        op.gate_conv.bias.data.fill_(-bias)
         assert torch.allclose(op(*changed), op(rgb, pose)) != kept
 
 
@@ -121,7 +128,7 @@ def test_what_the_gate_is_computed_from(gate, moved):
 def test_starts_as_released():
     torch.manual_seed(0)
     op = IntegralAction(256, pose_frame_factor=2)
-    for layer, std in ((op.rgb_block[0], 0.001), (op.pose_fusion[0], 0.001), (op.gate_fc, 0.01)):
+    for layer, std in ((op.rgb_block[0], 0.001), (op.pose_fusion[0], 0.001), (op.gate_conv, 0.01)):
         assert layer.weight.std().item() == pytest.approx(std, rel=0.02)
         assert not layer.bias.any()
 
@@ -161,7 +168,7 @@ def test_score_average_is_the_mean_of_both_streams_probabilities():
     for b in range(2):
         p = [0.0] * 6
         for fc, x in ((op.rgb_fc, rgb[b]), (op.pose_fc, pose[b])):
-            frames = [dense(fc, x[:, t].mean((1, 2)).tolist()) for t in range(x.shape[1])]
+            frames = [(fc.weight @ x[:, t].mean((1, 2)) + fc.bias).tolist() for t in range(x.shape[1])]
             powers = [math.exp(sum(scores) / len(frames)) for scores in zip(*frames, strict=True)]
             p = [old + power / sum(powers) / 2 for old, power in zip(p, powers, strict=True)]
         assert y[b].exp().tolist() == pytest.approx(p)

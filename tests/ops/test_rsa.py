@@ -11,8 +11,7 @@ from vidops_cli.profiling.cost import count
 from vidops_cli.verify import Case
 from vidops_cli.verify.rsa import layer
 
-KINDS = ("basic", "relational", "both")
-EVERY = list(itertools.product(KINDS, KINDS))
+EVERY = list(itertools.product(("basic", "projected", "relational", "both"), ("basic", "relational", "both")))
 
 
 def made(channels=6, **options):
@@ -47,12 +46,12 @@ def as_loops(op, x, kernel, context):
             there = x[(b, slice(None), *at)]
             v = unit(weight[-u:] @ there)
             sums["V"] += v[:, None] * H2[:, m]
-            if kernel != "basic":
+            if kernel in ("relational", "both"):
                 k = unit(weight[h * c : h * c + c] @ there)
                 sums["Hk"] += k[:, None] * op.H1.weight.reshape(c, D, -1)[:, :, m]
             if context != "basic":
                 sums["Gv"] += v[:, None] * op.G.weight.reshape(u, -1)[:, m]
-        P = sums["Hk"] + (op.P1 if kernel == "both" else 0)
+        P = sums["Hk"] + (op.P1 if kernel in ("projected", "both") else 0)
         R = sums["Gv"] + (op.I if context == "both" else 0)
         for head in range(h):
             kappa = unit(q[head]) if kernel == "basic" else unit(q[head]) @ P
@@ -162,7 +161,7 @@ def test_bfloat16_is_near(kernel, context):
         ({"value_channels": 0}, "value_channels must be at least 1"),
         ({"out_channels": 16, "value_channels": 3}, "out_channels is heads x value_channels = 24, got 16"),
         ({"kernel": "basic", "latent": 3}, "latent must be key_channels = 2 with a basic kernel, got 3"),
-        ({"kernel": "VplusR"}, "kernel is one of basic, relational, both, got 'VplusR'"),
+        ({"kernel": "VplusR"}, "kernel is one of basic, projected, relational, both, got 'VplusR'"),
         ({"context": "V"}, "context is one of"),
         ({"window": (5, 7)}, "window must be three odd sizes"),
         ({"window": (5, 6, 7)}, "window must be three odd sizes"),

@@ -1,5 +1,7 @@
 import itertools
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -253,3 +255,20 @@ def test_refuses_windows_that_the_convolutions_do_not_bring_to_one(window):
     assert "mlp" in refused.value.args[1]
     for extraction in ("mlp", "soft_argmax"):
         assert SELFY(8, window=window, extraction=extraction)(torch.randn(1, 8, 2, 5, 6)).shape == (1, 8, 2, 5, 6)
+
+
+def test_channels_last_clips_of_few_channels_do_not_break_the_memory():
+    """In a process of its own: what went wrong here ended the process."""
+    script = """
+import torch
+from vidops_cli.ops.selfy import SELFY
+torch.set_num_threads(2)
+op = SELFY(8, hidden=8, offsets=(0,), ext_channels=(4, 4, 4, 8), int_channels=(8, 8, 8, 8))
+torch.nn.init.ones_(op.norm.weight)
+for _ in range(20):
+    x = torch.randn(1, 8, 3, 8, 12, requires_grad=True)
+    (op(x.contiguous(memory_format=torch.channels_last_3d)) * torch.randn_like(x)).sum().backward()
+print("done")
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr[-500:]

@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .checks import at_least, odd
+from .checks import at_least, made_for, odd
 from .layers import Conv3d, conv_bn_relu
 
 
@@ -145,6 +145,8 @@ class CCA(nn.Module):
         self, support: Float[Tensor, "S C Ts Hs Ws"], query: Float[Tensor, "B C Tq Hq Wq"], *, shots: int = 1
     ) -> Float[Tensor, "B K"]:
         """Support images stand shot by shot: index = shot * K + class."""
+        for x in (support, query):
+            made_for("CCA", self.reduction[0].in_channels, x)
         if support.shape[2] != 1 or query.shape[2] != 1:
             frames = max(support.shape[2], query.shape[2])
             raise ValueError(f"CCA matches images: it takes 1 frame, got {frames}", "give images: T = 1")

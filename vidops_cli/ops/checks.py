@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from torch import Tensor
+
 
 def at_least(least: int, **options: int | Sequence[int] | None) -> None:
     """ValueError naming the first option that is less, or holds less; None is none."""
@@ -17,3 +19,9 @@ def odd(**options: int | Sequence[int]) -> None:
         numbers = value if isinstance(value, Sequence) else [value]
         if any(number < 1 or number % 2 == 0 for number in numbers):
             raise ValueError(f"{name} must be odd, got {value}")
+
+
+def made_for(name: str, channels: int, x: Tensor) -> None:
+    """ValueError if x has other channels than its operator."""
+    if x.shape[1] != channels:
+        raise ValueError(f"{name} was made for {channels} channels, got {x.shape[1]}")

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from vidops_cli.functional.frames import per_frame
 
-from .checks import at_least, odd
+from .checks import at_least, made_for, odd
 
 
 class Conv2d(nn.Conv2d):
@@ -25,4 +25,5 @@ class Conv2d(nn.Conv2d):
         super().__init__(channels, out_channels or channels, kernel, stride=stride, padding=kernel // 2, bias=bias)
 
     def forward(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B C2 T H2 W2"]:
+        made_for("Conv2d", self.in_channels, x)
         return per_frame(lambda frames: F.conv2d(frames, self.weight, self.bias, self.stride, self.padding), x)

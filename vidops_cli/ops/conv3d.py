@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from . import layers
-from .checks import at_least, odd
+from .checks import at_least, made_for, odd
 
 
 class Conv3d(layers.Conv3d):
@@ -35,4 +35,5 @@ class Conv3d(layers.Conv3d):
         )
 
     def forward(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B C2 T H2 W2"]:
+        made_for("Conv3d", self.in_channels, x)
         return super().forward(x)

@@ -10,7 +10,7 @@ Deviations: none (SIFA/model/c2d_sifa_resnet.py, GBottleneck); it is added, wher
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .checks import at_least
+from .checks import at_least, made_for
 
 
 class GlobalContext(nn.Module):
@@ -28,8 +28,7 @@ class GlobalContext(nn.Module):
         return self.fc2(self.fc1(x.mean(dim=(2, 3, 4))).relu())
 
     def forward(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B C T H W"]:
-        if x.shape[1] != self.fc1.in_features:
-            raise ValueError(f"GlobalContext was made for {self.fc1.in_features} channels, got {x.shape[1]}")
+        made_for("GlobalContext", self.fc1.in_features, x)
         return x + self.context(x)[:, :, None, None, None]
 
     def extra_repr(self) -> str:

@@ -7,11 +7,11 @@ not found: so a gate chooses for each frame and channel which stream to read, an
     g = sigmoid(W_g f_P + b)
     F = (1 - g) A + g P
 
-Deviations: the paper's blocks are temporal convolutions; those of the released code (common/nets/module.py), which we
-follow, have no extent in time. The paper writes G = 1 - g. gate="none" is the released pose_gate=False: the sum of the
-streams, without LayerNorm. gate="appearance" and "both" (a sum of two linear maps) are its ablation, of which no
-code was released. Poses at pose_frame_factor times the frame rate first pass a convolution over five frames; the
-released module holds it in any case, ours from a factor of 2 on.
+Deviations: the paper's blocks W and W_g are temporal convolutions; those of the released code (common/nets/module.py),
+which we follow, have no extent in time (block_frames=1). The paper writes G = 1 - g. gate="none" is the released
+pose_gate=False: the sum of the streams, without LayerNorm. gate="appearance" and "both" (a sum of two linear maps) are
+its ablation, of which no code was released. Poses at pose_frame_factor times the frame rate first pass a convolution
+over five frames; the released module holds it in any case, ours from a factor of 2 on.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .checks import at_least
+from .checks import at_least, odd
 
 GATES = ("pose", "appearance", "both", "none")
 
@@ -39,11 +39,13 @@ class IntegralAction(nn.Module):
         features: int = 512,
         gate: str = "pose",
         pose_frame_factor: int = 1,
+        block_frames: int = 1,
     ):
         super().__init__()
         if gate not in GATES:
             raise ValueError(f"gate is one of {', '.join(GATES)}, got {gate!r}")
         at_least(1, pose_channels=pose_channels, features=features, pose_frame_factor=pose_frame_factor)
+        odd(block_frames=block_frames)
         self.channels = channels
         self.pose_channels = channels if pose_channels is None else pose_channels
         self.source = gate
@@ -52,13 +54,17 @@ class IntegralAction(nn.Module):
         if pose_frame_factor > 1:
             conv = nn.Conv1d(self.pose_channels, self.pose_channels, 5, stride=pose_frame_factor, padding=2)
             self.pose_fusion = norm_relu(conv)
-        self.rgb_block = norm_relu(nn.Linear(channels, features))  # a 1 x 1 convolution
-        self.pose_block = norm_relu(nn.Linear(self.pose_channels, features))
+
+        def block(width: int) -> nn.Conv1d:
+            return nn.Conv1d(width, features, block_frames, padding=block_frames // 2)
+
+        self.rgb_block = norm_relu(block(channels))
+        self.pose_block = norm_relu(block(self.pose_channels))
         if gate != "none":
             self.rgb_norm = nn.LayerNorm(features)
             self.pose_norm = nn.LayerNorm(features)
             width = {"pose": self.pose_channels, "appearance": channels, "both": channels + self.pose_channels}
-            self.gate_fc = starting(nn.Linear(width[gate], features), 0.01)
+            self.gate_conv = starting(block(width[gate]), 0.01)
 
     def vectors(
         self, rgb: Float[Tensor, "B C T H W"], pose: Float[Tensor, "B C2 T2 H2 W2"]
@@ -80,12 +86,11 @@ class IntegralAction(nn.Module):
         if self.source == "none":
             raise ValueError("with gate='none' there is no gate")
         seen = {"pose": [pose], "appearance": [rgb], "both": [rgb, pose]}[self.source]
-        return self.gate_fc(torch.cat(seen, dim=-1)).sigmoid()
+        return over_time(self.gate_conv, torch.cat(seen, dim=-1)).sigmoid()
 
     def integrate(self, rgb: Float[Tensor, "B T C"], pose: Float[Tensor, "B T C2"]) -> Float[Tensor, "B F T 1 1"]:
         """F of the streams' vectors."""
-        A = self.rgb_block(rgb.flatten(0, 1)).unflatten(0, rgb.shape[:2])
-        P = self.pose_block(pose.flatten(0, 1)).unflatten(0, pose.shape[:2])
+        A, P = over_time(self.rgb_block, rgb), over_time(self.pose_block, pose)
         if self.source == "none":
             F = A + P
         else:
@@ -102,12 +107,15 @@ class IntegralAction(nn.Module):
         return f"gate={self.source}, pose_frame_factor={self.pose_frame_factor}"
 
 
-def norm_relu(layer: nn.Linear | nn.Conv1d) -> nn.Sequential:
-    width = layer.weight.shape[0]
-    return nn.Sequential(starting(layer, 0.001), nn.BatchNorm1d(width), nn.ReLU())
+def over_time(layers: nn.Module, x: Float[Tensor, "B T C"]) -> Float[Tensor, "B T F"]:
+    return layers(x.transpose(1, 2)).transpose(1, 2)
 
 
-def starting(layer: nn.Linear | nn.Conv1d, std: float) -> nn.Module:
+def norm_relu(layer: nn.Conv1d) -> nn.Sequential:
+    return nn.Sequential(starting(layer, 0.001), nn.BatchNorm1d(layer.out_channels), nn.ReLU())
+
+
+def starting(layer: nn.Conv1d, std: float) -> nn.Conv1d:
     """The layer with the weights that released training starts from."""
     nn.init.normal_(layer.weight, std=std)
     nn.init.zeros_(layer.bias)

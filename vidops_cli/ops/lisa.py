@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from vidops_cli.functional import l2norm, relative_conv
 from vidops_cli.functional.relative import fit_table, table_shape
 
-from .checks import at_least
+from .checks import at_least, made_for
 
 MODES = 4  # frequencies kept on each axis by rpe="fourier"
 
@@ -146,8 +146,7 @@ class LiSA(nn.Module):
         return F.gelu(s) if self.phi == "gelu" else s
 
     def forward(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B C T H W"]:
-        if x.shape[1] != self.qkv.in_features:
-            raise ValueError(f"LiSA was made for {self.qkv.in_features} channels, got {x.shape[1]}")
+        made_for("LiSA", self.qkv.in_features, x)
         grid = tuple(int(size) for size in x.shape[2:])  # plain numbers, under torch.jit.trace too
         qkv = self.qkv(x.movedim(1, -1)).movedim(-1, 1)
         full = qkv.to(torch.promote_types(qkv.dtype, torch.float32))  # FFTs need it, and y is cubic in x

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from vidops_cli.functional import aggregate, correlate
 from vidops_cli.functional.frames import per_frame
 
-from .checks import odd
+from .checks import made_for, odd
 
 
 class LocalSelfAttention(nn.Module):
@@ -64,6 +64,7 @@ class LocalSelfAttention(nn.Module):
         return torch.softmax(content + position, dim=2)
 
     def forward(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B C T H W"]:
+        made_for("LocalSelfAttention", self.value.in_channels, x)
         v = per_frame(self.value, x)
         if self.attends:
             v = aggregate(self.attention(x), v, (1, self.window, self.window))

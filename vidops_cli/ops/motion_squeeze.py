@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from vidops_cli.functional import correlate, l2norm, soft_argmax
 from vidops_cli.functional.frames import per_frame
 
-from .checks import at_least
+from .checks import at_least, made_for
 from .layers import conv_bn_relu
 
 
@@ -104,6 +104,7 @@ class MotionSqueeze(nn.Module):
         return x + per_frame(self.refine, torch.cat(channels, dim=1).to(x.dtype))
 
     def forward(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B C T H W"]:
+        made_for("MotionSqueeze", self.reduction[0].in_channels, x)
         if x.shape[2] < 2:
             raise ValueError(
                 f"MotionSqueeze compares frames: it needs at least 2, got {x.shape[2]}", "give a clip with T >= 2"

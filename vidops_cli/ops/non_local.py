@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from vidops_cli.functional.frames import per_frame
 
-from .checks import at_least
+from .checks import at_least, made_for
 
 
 def halved(x: Float[Tensor, "N C H W"]) -> Float[Tensor, "N C H2 W2"]:
@@ -60,6 +60,7 @@ class NonLocal(nn.Module):
         return y.squeeze(1).transpose(1, 2).unflatten(2, x.shape[2:])
 
     def forward(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B C T H W"]:
+        made_for("NonLocal", self.theta.in_channels, x)
         if self.space_time:
             y = self.attend(x)
         else:

@@ -12,10 +12,10 @@ with the keys around it, and the context it is applied to carries the correlatio
 `*` is a convolution over the window, zero padded; there is no softmax. The kernel over the window's M offsets is
 kappa_h H2, which need not be formed: y = sum_d kappa_h[d] (H2[d] * v) for the basic context.
 
-Deviations: none known in what is computed. As in the released code (RSA/ops/rsa.py): a basic kernel alone is q itself
-(P1 is left out, so D must be the key's channels); heads are the faster of the output's channels; the epsilon 1e-6 is
-inside the root of the norm; a stride is a 3 x 3 average of the output that counts the padding. Its I has the key's
-channels, so that it takes no other number for the values; ours has the values'.
+Deviations: in the released code (RSA/ops/rsa.py) a basic kernel alone is q itself (P1 is left out, so D must be the
+key's channels); kernel="projected" is the paper's q P1. As released: heads are the faster of the output's channels; the
+epsilon 1e-6 is inside the root of the norm; a stride is a 3 x 3 average of the output that counts the padding. Its I
+has the key's channels, so that it takes no other number for the values; ours has the values'.
 """
 
 from collections.abc import Sequence
@@ -27,10 +27,11 @@ from torch import Tensor, nn
 
 from vidops_cli.functional import conv3d, l2norm
 
-from .checks import at_least
+from .checks import at_least, made_for
 from .layers import Conv3d
 
-KINDS = ("basic", "relational", "both")
+KERNELS = ("basic", "projected", "relational", "both")
+CONTEXTS = ("basic", "relational", "both")
 
 
 def contract(a: Float[Tensor, "B n c T H W"], b: Float[Tensor, "B c m T H W"]) -> Float[Tensor, "B n m T H W"]:
@@ -58,9 +59,9 @@ class RSA(nn.Module):
         context: str = "both",
     ):
         super().__init__()
-        for name, kind in (("kernel", kernel), ("context", context)):
-            if kind not in KINDS:
-                raise ValueError(f"{name} is one of {', '.join(KINDS)}, got {kind!r}")
+        for name, kind, kinds in (("kernel", kernel, KERNELS), ("context", context, CONTEXTS)):
+            if kind not in kinds:
+                raise ValueError(f"{name} is one of {', '.join(kinds)}, got {kind!r}")
         if len(window) != 3 or any(size < 1 or size % 2 == 0 for size in window):
             raise ValueError(f"window must be three odd sizes, got {tuple(window)}")
         at_least(1, heads=heads, stride=stride, out_channels=out_channels, latent=latent)
@@ -78,7 +79,7 @@ class RSA(nn.Module):
         self.heads, self.key_channels, self.value_channels, self.latent = heads, key_channels, value_channels, latent
         self.window, self.stride = tuple(window), stride
         self.kinds = f"kernel={kernel}, context={context}"
-        self.relational_kernel, self.relational_context = kernel != "basic", context != "basic"
+        self.relational_kernel, self.relational_context = kernel in ("relational", "both"), context != "basic"
         self.padding = tuple(size // 2 for size in window)
 
         def convolution(inputs: int, outputs: int) -> Conv3d:
@@ -93,7 +94,7 @@ class RSA(nn.Module):
         self.H2 = convolution(1, latent)
         offsets = window[0] * window[1] * window[2]
         scale = (offsets * latent) ** -0.5
-        self.P1 = nn.Parameter(scale * torch.randn(key_channels, latent)) if kernel == "both" else None
+        self.P1 = nn.Parameter(scale * torch.randn(key_channels, latent)) if kernel in ("projected", "both") else None
         self.I = nn.Parameter(torch.eye(value_channels)) if context == "both" else None
 
     def kernel(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B heads D T H W"]:
@@ -102,7 +103,7 @@ class RSA(nn.Module):
         channels = self.heads * self.key_channels
         q = l2norm(projected[:, :channels].unflatten(1, (self.heads, self.key_channels)), dim=2).to(projected.dtype)
         if not self.relational_kernel:
-            return q
+            return q if self.P1 is None else torch.einsum("bhcxyz,cd->bhdxyz", q, self.P1.to(q.dtype))
         k = l2norm(projected[:, channels:]).to(projected.dtype)
         relational = self.H1(k).unflatten(1, (self.key_channels, self.latent))
         return contract(q, relational if self.P1 is None else self.P1[:, :, None, None, None] + relational)
@@ -120,6 +121,7 @@ class RSA(nn.Module):
         return contract(relational.transpose(1, 2), basic)
 
     def forward(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B C2 T H2 W2"]:
+        made_for("RSA", self.projection.in_channels, x)
         y = contract(self.context(x), self.kernel(x).transpose(1, 2)).flatten(1, 2)
         if self.stride > 1:
             y = F.avg_pool3d(y, (1, 3, 3), (1, self.stride, self.stride), (0, 1, 1))

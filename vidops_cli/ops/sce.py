@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from vidops_cli.functional import correlate, l2norm
 from vidops_cli.functional.frames import per_frame
 
-from .checks import at_least, odd
+from .checks import at_least, made_for, odd
 from .layers import conv_bn_relu
 
 
@@ -45,6 +45,7 @@ class SCE(nn.Module):
         return l2norm(s)
 
     def forward(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B C T H W"]:
+        made_for("SCE", self.conv_in[0].in_channels, x)
         z = per_frame(self.conv_in, x)
         context = torch.cat([z, self.self_similarity(z).to(z.dtype)], dim=1)
         return per_frame(lambda image: self.conv_out(self.embed(image)), context)

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from vidops_cli.functional import correlate
 
-from .checks import odd
+from .checks import made_for, odd
 from .layers import conv_bn_relu
 
 
@@ -82,6 +82,7 @@ class SCR(nn.Module):
         return self.g(volume)
 
     def forward(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B C T H W"]:
+        made_for("SCR", self.g.reduce[0].in_channels, x)
         y = self.embed(self.self_correlation(x))
         if self.skip == "none":
             return y

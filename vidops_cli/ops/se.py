@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from vidops_cli.functional.frames import per_frame
 
-from .checks import at_least
+from .checks import at_least, made_for
 from .layers import conv_bn_relu
 
 
@@ -35,6 +35,7 @@ class SE(nn.Module):
             nn.Sigmoid(),
         )
         self.conv_out = nn.Sequential() if planes is None else conv_bn_relu(width, channels)
+        self.channels = channels
         self.planes = planes
         self.reduction = reduction
 
@@ -44,6 +45,7 @@ class SE(nn.Module):
         return s.transpose(1, 2)[..., None, None]
 
     def forward(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B C T H W"]:
+        made_for("SE", self.channels, x)
         z = per_frame(self.conv_in, x)
         return per_frame(self.conv_out, self.gate(z) * z)
 

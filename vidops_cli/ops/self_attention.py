@@ -19,6 +19,8 @@ from torch import Tensor, nn
 
 from vidops_cli.functional.relative import fit_table, pair_matrix, table_shape
 
+from .checks import made_for
+
 
 class SelfAttention(nn.Module):
     """(B, C, T, H, W) -> the same shape."""
@@ -50,8 +52,7 @@ class SelfAttention(nn.Module):
         return pair_matrix(fit_table(self.R, grid), grid)
 
     def forward(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B C T H W"]:
-        if x.shape[1] != self.qkv.in_features:
-            raise ValueError(f"SelfAttention was made for {self.qkv.in_features} channels, got {x.shape[1]}")
+        made_for("SelfAttention", self.qkv.in_features, x)
         grid = x.shape[2:]
         tokens = x.flatten(2).transpose(1, 2)
         q, k, v = self.qkv(tokens).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from vidops_cli.functional import correlate, l2norm, soft_argmax
 from vidops_cli.functional.frames import per_frame
 
-from .checks import at_least
+from .checks import at_least, made_for
 from .layers import conv_bn_relu
 
 TEMPERATURE = 0.01  # of soft_argmax, as in MotionSqueeze
@@ -134,9 +134,11 @@ class SELFY(nn.Module):
         """Features of all offsets as one map of the height and width `size`."""
         features = per_frame(self.integration, features.flatten(0, 1)).unflatten(0, features.shape[:2])
         fused = per_frame(self.fuse, features.flatten(1, 2))
-        return per_frame(lambda images: self.norm(self.upsample(images, output_size=size)), fused)
+        # contiguous: on channels-last images torch 2.13's CPU backward of this convolution writes beyond its memory
+        return per_frame(lambda images: self.norm(self.upsample(images.contiguous(), output_size=size)), fused)
 
     def forward(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B C T H W"]:
+        made_for("SELFY", self.downsample[0].in_channels, x)
         stss = self.similarity(x)
         stss = stss if self.extracting == "soft_argmax" else stss.to(x.dtype)  # a small temperature magnifies rounding
         features = self.extract(stss).to(x.dtype)

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from vidops_cli.functional import sample
 from vidops_cli.functional.deformable import check_kernel
 
+from .checks import made_for
 from .layers import Conv3d
 
 OFFSETS = ("motion", "next", "difference", "conv3d", "regular", "colocated")
@@ -109,8 +110,7 @@ class SIFA(nn.Module):
         return y if self.norm is None else self.norm(y.movedim(1, -1)).movedim(-1, 1)
 
     def forward(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B C T H W"]:
-        if x.shape[1] != self.channels:
-            raise ValueError(f"SIFA was made for {self.channels} channels, got {x.shape[1]}")
+        made_for("SIFA", self.channels, x)
         if x.shape[2] < 2:
             raise ValueError(
                 f"SIFA reads the next frame: it needs at least 2, got {x.shape[2]}", "give a clip with T >= 2"

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from vidops_cli.functional import conv3d
 
-from .checks import at_least
+from .checks import at_least, made_for
 
 
 class StructSA(nn.Module):
@@ -69,8 +69,7 @@ class StructSA(nn.Module):
         return found.unflatten(0, (maps.shape[0], maps.shape[2])).permute(0, 2, 3, 4, 1).flatten(2, 3)
 
     def forward(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B C T H W"]:
-        if x.shape[1] != self.qkv.in_features:
-            raise ValueError(f"StructSA was made for {self.qkv.in_features} channels, got {x.shape[1]}")
+        made_for("StructSA", self.qkv.in_features, x)
         q, k, v = self.qkv(x.movedim(1, -1)).movedim(-1, 1).unflatten(1, (3, self.heads, -1)).unbind(1)  # B h c T H W
         q = q.flatten(3).transpose(2, 3)
         y = F.scaled_dot_product_attention(q, self.structures(k, self.U_K), self.structures(v, self.U_V))

@@ -11,7 +11,7 @@ zero when weights of an image network are taken over; R(2+1)D's plain one, with 
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .checks import odd
+from .checks import made_for, odd
 
 
 class TemporalConv(nn.Module):
@@ -28,8 +28,7 @@ class TemporalConv(nn.Module):
                 nn.init.zeros_(parameter)
 
     def forward(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B C T H W"]:
-        if x.shape[1] != self.conv.in_channels:
-            raise ValueError(f"TemporalConv was made for {self.conv.in_channels} channels, got {x.shape[1]}")
+        made_for("TemporalConv", self.conv.in_channels, x)
         y = self.conv(x.flatten(3)).unflatten(3, x.shape[3:])
         return x + y if self.residual else y
 

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from vidops_cli.functional import temporal_shift
 from vidops_cli.functional.shift import check_shift
 
+from .checks import made_for
+
 
 class TemporalShift(nn.Module):
     """(B, C, T, H, W) -> the same shape."""
@@ -25,11 +27,13 @@ class TemporalShift(nn.Module):
         if fold_div < 2 or channels < fold_div:
             raise ValueError(f"fold_div must lie between 2 and the {channels} channels, got {fold_div}")
         check_shift(first, padding)
+        self.channels = channels
         self.fold = channels // fold_div
         self.first = first
         self.padding = padding
 
     def forward(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B C T H W"]:
+        made_for("TemporalShift", self.channels, x)
         return temporal_shift(x, self.fold, first=self.first, padding=self.padding)
 
     def extra_repr(self) -> str:

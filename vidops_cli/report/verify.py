@@ -32,4 +32,5 @@ def _told(row: dict[str, Any]) -> str:
     left_out = f", {row['left_out']} positions left out" if row["left_out"] else ""
     if row["passed"] is None:
         return row["note"]
-    return f"pass{left_out}" if row["passed"] else f"FAIL{left_out}: {row['note']}"
+    note = f": {row['note']}" if row["note"] else ""
+    return f"{'pass' if row['passed'] else 'FAIL'}{left_out}{note}"

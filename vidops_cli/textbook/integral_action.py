@@ -17,8 +17,17 @@ def layer_norm(norm, x):
     return centred / torch.sqrt((centred**2).mean(-1, keepdim=True) + norm.eps) * norm.weight + norm.bias
 
 
-def linear(layer, x):
-    return torch.einsum("nc,fc->nf", x, layer.weight) + layer.bias
+def block(layer, x, frames):
+    """(B T, C) -> (B T, F), each frame with those around it."""
+    x = x.reshape(-1, frames, x.shape[1])
+    y = layer.bias.expand(*x.shape[:2], -1)
+    for i in range(layer.weight.shape[2]):
+        shift = i - layer.weight.shape[2] // 2
+        near = torch.zeros_like(x)
+        kept = slice(max(0, shift), max(0, frames + min(0, shift)))
+        near[:, max(0, -shift) : max(0, frames - max(0, shift))] = x[:, kept]
+        y = y + torch.einsum("btc,fc->btf", near, layer.weight[:, :, i])
+    return y.reshape(-1, y.shape[2])
 
 
 def fused(op, pose):
@@ -44,16 +53,11 @@ def forward(op, rgb, pose):
     if op.pose_frame_factor > 1:
         pose = fused(op, pose)
     rgb, pose = rgb.reshape(B * T, -1), pose.reshape(B * T, -1)
-    a = torch.relu(batch_norm(op.rgb_block[1], linear(op.rgb_block[0], rgb)))
-    p = torch.relu(batch_norm(op.pose_block[1], linear(op.pose_block[0], pose)))
+    a = torch.relu(batch_norm(op.rgb_block[1], block(op.rgb_block[0], rgb, T)))
+    p = torch.relu(batch_norm(op.pose_block[1], block(op.pose_block[0], pose, T)))
     if op.source != "none":
         a, p = layer_norm(op.rgb_norm, a), layer_norm(op.pose_norm, p)
-        weight, bias = op.gate_fc.weight, op.gate_fc.bias
-        if op.source == "both":
-            C = rgb.shape[1]
-            score = torch.einsum("nc,fc->nf", rgb, weight[:, :C]) + torch.einsum("nc,fc->nf", pose, weight[:, C:])
-        else:
-            score = torch.einsum("nc,fc->nf", pose if op.source == "pose" else rgb, weight)
-        g = 1 / (1 + torch.exp(-(score + bias)))
+        seen = {"pose": pose, "appearance": rgb, "both": torch.cat([rgb, pose], dim=1)}[op.source]
+        g = 1 / (1 + torch.exp(-block(op.gate_conv, seen, T)))
         a, p = a - g * a, g * p
     return (a + p).reshape(B, T, -1).permute(0, 2, 1)[..., None, None]

@@ -21,7 +21,7 @@ def forward(op, x):
     q = normalized(projected[:, : h * c].reshape(B, h, c, T, H, W), 2)
     v = normalized(projected[:, -u:], 1)
 
-    kappa = q if not op.relational_kernel else 0
+    kappa = 0 if op.relational_kernel or op.P1 is not None else q
     if op.relational_kernel:
         k = normalized(projected[:, h * c : h * c + c], 1)
         H1 = op.H1.weight.reshape(c, -1, 1, *op.H2.weight.shape[2:])

@@ -20,6 +20,7 @@ class Adapted:
     `idle` are prefixes of official weights that compute nothing in this case; they are held against the fill rule only.
     `built` are tensors that the released module builds itself, by official key.
     `leave_out` names positions of outputs, from inputs and expected outputs, that no other code need reproduce.
+    `pixels` says that outputs are drawn, so that the share of equal pixels is told.
     """
 
     module: nn.Module
@@ -28,6 +29,7 @@ class Adapted:
     idle: tuple[str, ...] = ()
     built: Mapping[str, Tensor] = field(default_factory=dict)
     leave_out: Callable[[Tensors, Tensors], Tensors] = lambda inputs, expected: {}
+    pixels: bool = False
 
     def key(self, official: str) -> str | None:
         """Our key of an official one; None if it has none."""

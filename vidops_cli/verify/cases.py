@@ -19,8 +19,12 @@ class Case:
     broken: str = ""
 
     @property
+    def group(self) -> str:
+        return self.path.resolve().parent.name
+
+    @property
     def name(self) -> str:
-        return f"{self.path.parent.name}/{self.path.stem}"
+        return f"{self.group}/{self.path.stem}"
 
     @property
     def official(self) -> str:

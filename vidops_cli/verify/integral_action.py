@@ -31,13 +31,14 @@ KEYS = {
     "aggregator.img_norm.": "rgb_norm.",
     "aggregator.pose_conv.": "pose_block.",
     "aggregator.pose_norm.": "pose_norm.",
-    "aggregator.pose_gate_fc.0.": "gate_fc.",
+    "aggregator.pose_gate_fc.0.": "gate_conv.",
     "aggregator.pose_temporal_conv.": "pose_fusion.",
 }
 
 
 def aggregator(case: Case, inputs: Tensors, weights: Tensors) -> Adapted:
-    cfg = case.meta["cfg"]
+    given = {"pose_gate": True, "pose_frame_factor": 1, "frame_per_seg": 8, **case.meta["cfg"]}
+    cfg = {name: value for name, value in given.items() if name in AGGREGATOR}  # the rest is of the whole network
     T, factor = cfg["frame_per_seg"], cfg["pose_frame_factor"]
     op = IntegralAction(inputs["video_feat"].shape[1], **options(cfg, AGGREGATOR))
     idle = [] if factor > 1 else ["aggregator.pose_temporal_conv."]
@@ -72,14 +73,15 @@ def limbs_of(told: Mapping[str, Any]) -> Limbs:
 def rendering(case: Case, inputs: Tensors, weights: Tensors) -> Adapted:
     """No weights. A field may differ from ours as it would if a pixel on the border were counted the other way."""
     meta = case.meta
-    size, limbs, threshold = tuple(meta["hm_shape"]), limbs_of(meta), float(meta["pose_score_thr"])
-    in_band = {"sigma": float(meta["paf_sigma"]), "threshold": threshold}
+    size, threshold = tuple(meta["hm_shape"]), float(meta.get("pose_score_thr", 0.1))
+    limbs = limbs_of(meta) if "skeleton" in meta else ()
+    in_band = {"sigma": float(meta.get("paf_sigma", 1)), "threshold": threshold}
 
     def poses(given: Tensors) -> tuple[Tensor, Tensor]:
         return given["coord"][:, None], given["score"][:, None]
 
     def run(given: Tensors) -> Tensors:
-        heat = heatmaps(*poses(given), size, sigma=float(meta["hm_sigma"]), threshold=threshold)
+        heat = heatmaps(*poses(given), size, sigma=float(meta.get("hm_sigma", 0.5)), threshold=threshold)
         return {"heatmap": heat[:, :, 0], "paf": fields(*poses(given), limbs, size, **in_band)[:, :, 0]}
 
     def leave_out(given: Tensors, expected: Tensors) -> Tensors:
@@ -96,4 +98,4 @@ def rendering(case: Case, inputs: Tensors, weights: Tensors) -> Adapted:
         wide, narrow = (same(mean_direction(unit, depth >= border)) for border in (-BORDER, BORDER))
         return {"paf": (wide | narrow) & ~same(fields(coords, scores, limbs, size, **in_band))}
 
-    return Adapted(nn.Identity(), run, leave_out=leave_out)
+    return Adapted(nn.Identity(), run, leave_out=leave_out, pixels=True)

@@ -96,7 +96,7 @@ def displacement(case: Case, inputs: Tensors, weights: Tensors) -> Adapted:
     scale = told.get("patch_dilation", 1) / op.max_displacement
 
     def run(given: Tensors) -> Tensors:
-        (volume,) = op.correlation(clips(given["x"], told["num_segments"]))
+        (volume,) = op.correlation(clips(given["x"], told.get("num_segments", 8)))
         flow, confidence = op.read(volume)
         best, index = volume.topk(2, dim=1)
         found = {"flow": flow * scale, "confidence": confidence, "argmax_margin": best[:, :1] - best[:, 1:]}
@@ -116,7 +116,7 @@ def refinement(case: Case, inputs: Tensors, weights: Tensors) -> Adapted:
     op = only(MotionSqueeze(inputs["res"].shape[1], **options(told, OPTIONS)), "refine")
 
     def run(given: Tensors) -> Tensors:
-        frames = told["num_segments"]
+        frames = told.get("num_segments", 8)
         motion, confidence = (clips(given[name], frames - 1) for name in ("x", "match_v"))
         return {"out": frames_of(op.refinement(clips(given["res"], frames), motion, confidence))}
 

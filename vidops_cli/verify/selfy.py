@@ -52,12 +52,12 @@ def build(case: Case, table: Mapping[str, Any], **sizes: int) -> SELFY:
 
 
 def block(case: Case, inputs: Tensors, weights: Tensors) -> Adapted:
-    op, frames = build(case, WHOLE), arguments(case)["num_segments"]
+    op, frames = build(case, WHOLE), arguments(case).get("num_segments", 8)
     return Adapted(op, lambda given: {"out": frames_of(op(clips(given["x"], frames)))}, keys=KEYS)
 
 
 def transformation(case: Case, inputs: Tensors, weights: Tensors) -> Adapted:
-    op, frames = only(build(case, WHOLE), "downsample"), arguments(case)["num_segments"]
+    op, frames = only(build(case, WHOLE), "downsample"), arguments(case).get("num_segments", 8)
 
     def run(given: Tensors) -> Tensors:
         stss = op.similarity(clips(given["x"], frames))  # b l u v t h w

@@ -29,10 +29,11 @@ CARDS = (
                 ("pose", "appearance", "both", "none"),
             ),
             "pose_frame_factor": Option("int", 1, "f: the pose stream has f (T - 1) + 1 frames", least=1),
+            "block_frames": Option("int", 1, "frames that W and W_g reach over, odd", least=1, odd=True),
         },
         deviations=(
-            "as in the released code, the blocks that the paper calls temporal convolutions have no extent in time; "
-            "released: gate=pose, gate=none; gate=appearance and gate=both from the paper's text"
+            "the blocks that the paper calls temporal convolutions have no extent in time in the released code "
+            "(block_frames=1); released are gate=pose and gate=none, by the paper's text gate=appearance and gate=both"
         ),
         status="equal to the released code; ablations by the paper's text",
         inputs=_STREAMS,

@@ -96,7 +96,10 @@ CARDS: tuple[Card, ...] = (
             "heads": Option("int?", None, "heads of a dot product; null: a softmax for each channel", least=1),
             "attention": Option("bool", True, "false: what RENet really runs, whose softmax has one element"),
         },
-        deviations="a softmax for each channel, as in RENet's released code; heads: M is that of Ramachandran et al.",
+        deviations=(
+            "a softmax for each channel, as in RENet's module; heads: M is that of Ramachandran et al.; RENet builds "
+            "it without padding, so that its softmax runs over one number: attention: false is what it trained"
+        ),
         status="equal to RENet's released code; heads by the paper's text",
     ),
     Card(

@@ -2,7 +2,7 @@
 
 from ..card import Card, Option
 
-_KINDS = ("basic", "relational", "both")
+_CONTEXTS = ("basic", "relational", "both")
 
 CARDS = (
     Card(
@@ -24,10 +24,21 @@ CARDS = (
             "latent": Option("int?", None, "latent dimensions D of a kernel; null: the key's channels", least=1),
             "window": Option("ints", (5, 7, 7), "size of the window (time, height, width), all odd", least=1, odd=True),
             "stride": Option("int", 1, "stride in space, by an average of the output over 3 x 3", least=1),
-            "kernel": Option("str", "both", "kernel from the query alone, from its products with the keys", _KINDS),
-            "context": Option("str", "both", "context of values alone, of their correlations with each other", _KINDS),
+            "kernel": Option(
+                "str",
+                "both",
+                "kernel from the query alone (itself, or projected), from its products with the keys",
+                ("basic", "projected", "relational", "both"),
+            ),
+            "context": Option(
+                "str", "both", "context of values alone, of their correlations with each other", _CONTEXTS
+            ),
         },
-        deviations="I has the value's channels where the released code gives it the key's (equal by default)",
+        deviations=(
+            "a basic kernel is q itself, as in the released code, and the paper's q P1 is kernel=projected; I has the "
+            "value's channels where the released code gives it the key's (equal by default); a released network starts "
+            "projection and convolutions again by its own rule"
+        ),
         status="equal to the released code",
     ),
 )

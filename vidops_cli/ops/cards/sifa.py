@@ -35,9 +35,10 @@ CARDS = (
             "norm": Option("bool", False, "a LayerNorm, zero at the start, of what is added (released Swin blocks)"),
         },
         deviations=(
-            "f + sigmoid(difference) f as released, where the paper has no f +; the frame before without the released "
-            "copy in place, which is undefined; groups aggregate their own channels, the released ones all of them; "
-            "offsets next, difference, conv3d and colocated are the paper's table, not from code"
+            "f + sigmoid(difference) f as released, where the paper has no f +; the frame before without the "
+            "released copy in place, which is undefined; groups aggregate their own channels, the released ones all "
+            "of them; offsets next, difference, conv3d and colocated are the paper's table, not from code; the "
+            "released network starts the offset convolution again, not at zero"
         ),
         status="equal to the released code; ablations by the paper's text",
         min_frames=2,
