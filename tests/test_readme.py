@@ -1,5 +1,6 @@
 """The README's commands work, and what it shows of their output is what they print."""
 
+import json
 import os
 import re
 import shlex
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from vidops_cli.ops import OPS
+from vidops_cli.verify import SHIPPED, count_by_op, find
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -36,7 +38,7 @@ def lines(text: str) -> list[str]:
 
 def test_the_readme_shows_every_verb():
     verbs = {shlex.split(command)[1] for command in SHOWN}
-    assert verbs == {"ablate", "train", "eval", "profile", "list", "show", "validate", "data"}
+    assert verbs == {"ablate", "train", "eval", "profile", "verify", "list", "show", "validate", "data"}
     assert len(CHEAP) == 4
 
 
@@ -93,5 +95,15 @@ def test_every_folder_of_the_map_is_there_and_every_package_is_on_it():
 
 
 def test_every_operator_is_in_the_table():
-    named = re.findall(r"^\| `(\w+)` \| .* \| (.*) \|$", README, re.M)
-    assert named == [(card.name, card.status) for card in OPS.values()]
+    named = re.findall(r"^\| `(\w+)` \| .* \| (\w+) \| (\w+) \| (.*) \|$", README, re.M)
+    cases = count_by_op()
+    assert named == [(card.name, card.slot, str(cases[card.name] or "none"), card.status) for card in OPS.values()]
+
+
+def test_the_shown_cases_are_those_shipped():
+    """Errors differ in their last digit from machine to machine; cases and verdicts do not."""
+    shown = re.findall(r"^│ (rsa_op/\w+) +│ rsa │.*│ pass +│$", README, re.M)
+    assert shown == [case.name for case in find(SHIPPED) if case.group == "rsa_op"]
+    recorded = json.loads((ROOT / "results/verify.json").read_text())["rows"]
+    assert [row["case"] for row in recorded] == [case.name for case in find(SHIPPED)]
+    assert {row["passed"] for row in recorded if row["op"]} == {True}

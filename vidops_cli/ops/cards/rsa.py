@@ -39,6 +39,6 @@ CARDS = (
             "value's channels where the released code gives it the key's (equal by default); a released network starts "
             "projection and convolutions again by its own rule"
         ),
-        status="equal to the released code",
+        status="equal to the released code; the paper's form as an option",
     ),
 )
