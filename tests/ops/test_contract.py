@@ -339,6 +339,16 @@ def test_bfloat16_autocast(card, options, frames):
         assert value.isfinite().all(), name
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("card", EVERY)
+def test_half_precision_without_autocast(card, dtype):
+    op = make(card).to(dtype)
+    found = with_gradients(op, [x.to(dtype) for x in example(card)], op)
+    assert found["output"].dtype == dtype
+    for name, value in found.items():
+        assert value.isfinite().all(), name
+
+
 LAYOUTS = {
     "channels_last_3d": lambda x: x.contiguous(memory_format=torch.channels_last_3d),
     "transposed": lambda x: x.transpose(-1, -2).contiguous().transpose(-1, -2),
