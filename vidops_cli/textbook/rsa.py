@@ -1,4 +1,4 @@
-"""RSA as published: each of the equation's terms by itself, one convolution per channel of the key and of the value."""
+"""RSA as published: each of the equation's terms by itself, a depth-wise convolution of the key, values as a batch."""
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +10,8 @@ def normalized(x, dim):
 
 def convolved(x, weight, padding):
     """(B, c, T, H, W), (o, 1, L, U, V) -> (B, c, o, T, H, W)"""
-    return torch.stack([F.conv3d(x[:, c : c + 1], weight, padding=padding) for c in range(x.shape[1])], dim=1)
+    B, c, T, H, W = x.shape
+    return F.conv3d(x.reshape(B * c, 1, T, H, W), weight, padding=padding).reshape(B, c, -1, T, H, W)
 
 
 def forward(op, x):
@@ -24,8 +25,7 @@ def forward(op, x):
     kappa = 0 if op.relational_kernel or op.P1 is not None else q
     if op.relational_kernel:
         k = normalized(projected[:, h * c : h * c + c], 1)
-        H1 = op.H1.weight.reshape(c, -1, 1, *op.H2.weight.shape[2:])
-        K = torch.cat([convolved(k[:, i : i + 1], H1[i], padding) for i in range(c)], dim=1)
+        K = F.conv3d(k, op.H1.weight, padding=padding, groups=c).reshape(B, c, -1, T, H, W)
         kappa = torch.einsum("bhcxyz,bcdxyz->bhdxyz", q, K)
     if op.P1 is not None:
         kappa = kappa + torch.einsum("bhcxyz,cd->bhdxyz", q, op.P1)
