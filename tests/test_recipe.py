@@ -543,8 +543,14 @@ def test_a_row_is_checked_at_its_line(problems, setting):
 
 
 def test_a_row_of_many_lines_names_the_very_line(problems):
-    setting = "model.ops:\n          - op: tsm\n          - op: tsm\n            options: {fold: 3}"
+    setting = "model.ops:\n          - op: tsm\n          - op: conv3d\n            options: {fold: 3}"
     assert line(the_one(problems(GOOD + ROWS.replace("train.optimizer.lr: 1e-4", setting)))) == 24
+
+
+def test_two_operators_in_one_place(problems):
+    setting = "model.ops: [{op: tsm, at: res2}, {op: conv3d}, {op: tsm, at: [res3, res2]}]"
+    problem = the_one(problems(GOOD + ROWS.replace("train.optimizer.lr: 1e-4", setting)))
+    assert "tsm and tsm both stand at res2.0 of slot block_input" in problem.message
 
 
 def test_all_bad_rows_at_once(problems):

@@ -92,8 +92,28 @@ def test_select(at, chosen):
 
 def test_the_seven_places_of_rsanet_can_be_named():
     at = ["res2.2", "res3.1", "res3.3", "res4.1", "res4.3", "res4.5", "res5.1"]
-    card = replace(OPS["self_attention"], slot="conv2")  # like RSA, it has no stride
-    assert MODELS["resnet50"].select_for(card, None, at) == at
+    assert MODELS["resnet50"].select_for(OPS["rsa"], None, at) == at
+    strideless = replace(OPS["self_attention"], slot="conv2")  # none of these places strides
+    assert MODELS["resnet50"].select_for(strideless, None, at) == at
+
+
+def test_two_operators_in_one_place_are_refused():
+    with pytest.raises(ValueError, match=r"tsm and tsm both stand at res2\.0"):
+        MODELS["resnet_tiny"].build(classes=2, ops=[{"op": "tsm"}, {"op": "tsm", "at": "res2"}])
+
+
+def test_a_slot_keeps_its_channels():
+    with pytest.raises(ValueError, match=r"rsa at res2\.0: out_channels is heads x value_channels = 6, got 16"):
+        MODELS["resnet_tiny"].build(classes=2, ops=[{"op": "rsa", "options": {"heads": 2, "value_channels": 3}}])
+
+
+@pytest.mark.parametrize(
+    "spec, told", [({"op": "rsaa"}, "unknown operator"), ({"op": "tsm", "options": {"f": 1}}, "'f'")]
+)
+def test_names_that_are_not_known(spec, told):
+    with pytest.raises(ValueError, match=told) as refused:
+        MODELS["resnet_tiny"].build(classes=2, ops=[spec])
+    assert len(refused.value.args) == 2
 
 
 @pytest.mark.parametrize("at", ["res6", "res2.2", "res", "2", ["res2", "layer1"]])

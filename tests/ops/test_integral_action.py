@@ -189,3 +189,10 @@ def test_score_average_refuses():
         ScoreAverage(4, classes=0)
     with pytest.raises(ValueError, match="takes 4 channels of pose, got 3"):
         ScoreAverage(4)(*streams(dtype=torch.float32))
+
+
+@pytest.mark.parametrize("op", [IntegralAction(4, pose_channels=3), ScoreAverage(4, pose_channels=3)])
+def test_streams_of_other_numbers_of_clips_are_refused(op):
+    rgb, pose = streams(dtype=torch.float32)
+    with pytest.raises(ValueError, match="as many clips of pose as of rgb, got 1 and 2"):
+        op(rgb, pose[:1])

@@ -179,3 +179,19 @@ def test_refuses(options, said):
 def test_refuses_other_joints():
     with pytest.raises(ValueError, match="18 joints, got 3"):
         PoseToFeature(8)(*people(dtype=torch.float32))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_joints_that_were_not_found_may_have_no_numbers(value):
+    torch.manual_seed(0)
+    op = PoseToFeature(4)
+    coords, scores = 10 * torch.rand(1, 2, 3, 18, 2), torch.rand(1, 2, 3, 18)
+    scores[..., ::3] = 0
+    unknown = coords.masked_fill((scores == 0)[..., None], value)
+    for maps in (op.heatmaps, op.fields):
+        assert torch.equal(maps(unknown, scores, (12, 11)), maps(coords, scores, (12, 11)))
+
+
+def test_scores_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match="take joints"):
+        PoseToFeature(4)(torch.rand(1, 2, 3, 18, 2), torch.rand(1, 2, 1, 18))

@@ -136,6 +136,17 @@ def test_heads_have_queries_of_their_own_and_one_key_and_value():
     assert RSA(24, heads=4, value_channels=5)(torch.randn(1, 24, 2, 3, 3)).shape == (1, 20, 2, 3, 3)
 
 
+@pytest.mark.parametrize("size", [(1, 1), (1, 2), (2, 2), (2, 5)])
+def test_a_stride_on_maps_smaller_than_its_average(size):
+    op, x = made(channels=4, heads=2, stride=2), torch.randn(1, 4, 2, *size, dtype=torch.float64)
+    op.stride, strided = 1, op(x)
+    whole = F.pad(op(x), (1, 1, 1, 1))
+    expected = [
+        [whole[..., i : i + 3, j : j + 3].sum((-1, -2)) / 9 for j in range(0, size[1], 2)] for i in range(0, size[0], 2)
+    ]
+    torch.testing.assert_close(strided, torch.stack([torch.stack(row, dim=-1) for row in expected], dim=-2))
+
+
 @pytest.mark.parametrize("kernel, context", EVERY)
 def test_bfloat16_is_near(kernel, context):
     torch.manual_seed(0)

@@ -162,6 +162,31 @@ def test_what_a_known_source_cannot_run_is_a_failure(tmp_path):
     assert "renet/models::others/new.py::New" in row["note"]
 
 
+def test_statistics_are_compared_without_training_outputs(tmp_path):
+    def change(tensors):
+        for name in list(tensors):
+            if name.startswith("train_output."):
+                del tensors[name]
+            if name.startswith("train_stat.") and name.endswith("running_mean"):
+                tensors[name] += 1
+
+    row = run(changed(by_name("renet_op/se"), tmp_path, change))
+    assert row["passed"] is False
+    assert "train_stat" in row["note"]
+
+
+def test_networks_are_known_wherever_they_lie(tmp_path):
+    for case in CASES:
+        if is_network(case):
+            shutil.copy(case.path, tmp_path / case.path.name)
+    rows = [verify(case, CPU) for case in find(tmp_path)]
+    assert len(rows) == 10
+    assert {row["note"] for row in rows} == {"network: not yet"}
+    save_file({"weight": torch.zeros(3)}, tmp_path / "foreign.safetensors", {"format": "pt"})
+    (foreign,) = [verify(case, CPU) for case in find(tmp_path) if case.path.stem == "foreign"]
+    assert foreign["passed"] is False
+
+
 # --- wrong operators --------------------------------------------------------------------------------------------------
 
 
@@ -287,8 +312,8 @@ def test_broken_and_foreign_files(tmp_path):
     (group / "empty.safetensors").write_bytes(b"")
     save_file({"weight": torch.zeros(3)}, group / "foreign.safetensors", {"format": "pt"})
     done = vidops("--fixtures", tmp_path)
-    assert done.returncode == 2
-    assert "no case in" in done.stderr and "of a known source" in done.stderr
+    assert done.returncode == 1
+    assert "cannot be read" in " ".join(done.stdout.split())
     shutil.copy(SHIPPED / "rsa_op/kV_fV.safetensors", group)
     done = vidops("--fixtures", tmp_path, "--format", "json")
     assert done.returncode == 1
@@ -300,4 +325,14 @@ def test_broken_and_foreign_files(tmp_path):
         "rsa_op/kV_fV": True,
     }
     assert "cannot be read" in rows["rsa_op/cut"]["note"]
+    done = vidops("--fixtures", tmp_path, "--op", "rsa", "--format", "json")
+    assert done.returncode == 1  # what cannot be read might be one of its cases
+    assert len(json.loads(done.stdout)["rows"]) == 4
     assert "no known source" in rows["rsa_op/foreign"]["note"]
+
+
+def test_foreign_files_alone(tmp_path):
+    save_file({"weight": torch.zeros(3)}, tmp_path / "foreign.safetensors", {"format": "pt"})
+    done = vidops("--fixtures", tmp_path)
+    assert done.returncode == 2
+    assert "no case in" in done.stderr and "of a known source" in done.stderr

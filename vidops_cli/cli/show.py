@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 from typing import Annotated
 
 import typer
@@ -63,18 +64,20 @@ def _op(name: str) -> None:
     C, T, H, W = card.layer
     told = {
         "operator": f"{card.title} ({card.name})",
-        "paper": f"{card.paper}, {card.venue}, arXiv {card.arxiv}",
+        "paper": card.paper + (f", {card.venue}, arXiv {card.arxiv}" if card.arxiv != "-" else ""),
         "equation": card.equation,
         "slot": card.slot,
         "status": card.status,
         "deviations": card.deviations,
-        "verified": f"{cases} cases of the released code: `vidops verify --op {name}`" if cases else "none",
+        "verified": f"{cases} case{'s' if cases > 1 else ''} of the released code: `vidops verify --op {name}`"
+        if cases
+        else "none",
         "input": ", ".join(f"{told.name} ({told.shape.replace(' ', ', ')})" for told in card.inputs)
         + f", T {'=' if card.max_frames == 1 else '>='} {card.min_frames}",
     }
     _lines(told)
     body = [
-        [key, str(option.default), option.help + (f" ({', '.join(option.choices)})" if option.choices else "")]
+        [key, _yaml(option.default), option.help + (f" ({', '.join(option.choices)})" if option.choices else "")]
         for key, option in card.options.items()
     ]
     console_: Console = console()
@@ -89,6 +92,11 @@ def _op(name: str) -> None:
         f"{number(cost.other_flops)} other FLOPs, {number(cost.flops)} FLOPs"
         + (f"; not counted: {', '.join(cost.uncounted)}" if cost.uncounted else "")
     )
+
+
+def _yaml(value: object) -> str:
+    """As a recipe writes it."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _model(name: str) -> None:

@@ -34,11 +34,14 @@ def command(
         raise ValueError(f"unknown format {format!r}", "table or json")
     folder = fixtures or SHIPPED
     found = find(folder)
-    if not any(is_network(case) or source_of(case) for case in found):
+    if not any(is_network(case) or source_of(case) or case.broken for case in found):
         raise ValueError(f"no case in {folder} is of a known source", "see `vidops verify --help`")
     wanted = {find_op(name).name for name in op or []}
-    cases = [case for case in found if not wanted or ((source := source_of(case)) and source.op in wanted)]
-    if missing := wanted - {source.op for case in cases if (source := source_of(case))}:
+    ops = {case.path: source.op for case in found if (source := source_of(case))}
+    # what cannot be read or placed might be a case of any operator
+    lost = {case.path for case in found if case.broken or (case.path not in ops and not is_network(case))}
+    cases = [case for case in found if not wanted or ops.get(case.path) in wanted or case.path in lost]
+    if missing := wanted - set(ops.values()):
         raise ValueError(f"no case of {', '.join(sorted(missing))} in {folder}", "see `vidops list ops`")
 
     from vidops_cli.engine.setup import pick_device

@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from .precision import full_precision
+
 
 def soft_argmax(
     volume: Float[Tensor, "B N T H W"], height: int, width: int, *, temperature: float, sigma: float | None = None
@@ -28,6 +30,6 @@ def soft_argmax(
         squared = (x - x[best]) ** 2 + (y - y[best]) ** 2
         scores = scores * torch.exp(-squared / (2 * sigma**2))
     weights = torch.softmax(scores / temperature, dim=-1)
-    with torch.autocast(volume.device.type, enabled=False):
+    with full_precision(volume):
         displacement = weights @ torch.stack([x, y], dim=1)
     return displacement.movedim(-1, 1), confidence

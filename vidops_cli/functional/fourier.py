@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .precision import full_precision
+
 
 def relative_conv(x: Tensor, table: Tensor, *, padding: str = "zero") -> Tensor:
     """y[n] = sum over m of table[m - n] x[m], in O(N log N).
@@ -21,7 +23,7 @@ def relative_conv(x: Tensor, table: Tensor, *, padding: str = "zero") -> Tensor:
         raise ValueError(f"padding is zero or circular, got {padding!r}")
     if 0 in map(int, (*x.shape, *table.shape)):  # an empty batch: FFT libraries refuse it
         return x * table[..., : grid[0], : grid[1], : grid[2]].to(x.dtype)
-    with torch.autocast(x.device.type, enabled=False):
+    with full_precision(x):
         return _spectral(_float(x), _float(table), grid, padding).to(x.dtype)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -74,6 +75,14 @@ class Network:
             )
         return chosen
 
+    @staticmethod
+    def take(taken: dict[tuple[str, str], str], slot: str, place: str, name: str) -> None:
+        """Note that an operator stands in a place; ValueError if another stands there."""
+        if (slot, place) in taken:
+            told = f"{taken[slot, place]} and {name} both stand at {place} of slot {slot}"
+            raise ValueError(told, "give each a place of its own with `at:`")
+        taken[slot, place] = name
+
     def build(
         self, *, classes: int, ops: list[dict[str, Any]] | None = None, dropout: float = 0.0, inflate: bool = False
     ):
@@ -87,12 +96,20 @@ class Network:
         given = {**self.arguments, "classes": classes, "dropout": dropout, **({"inflate": True} if inflate else {})}
         network = getattr(importlib.import_module(f"vidops_cli.models.{module}"), cls)(**given)
         holes = network.places()
+        taken: dict[tuple[str, str], str] = {}
         for spec in ops or []:
+            if spec["op"] not in OPS:
+                raise ValueError(f"unknown operator {spec['op']!r}", f"operators: {', '.join(OPS)}")
             card = OPS[spec["op"]]
             slot = spec.get("slot") or card.slot
             for place in self.select_for(card, slot, spec.get("at", "all")):
+                self.take(taken, slot, place, card.name)
                 parent, attribute, channels = holes[slot][place]
                 options = dict(spec.get("options", {}))
+                if unknown := set(options) - set(card.options):
+                    raise ValueError(f"{card.name} has no option {min(unknown)!r}", f"see `vidops show {card.name}`")
+                if "out_channels" in inspect.signature(card.load()).parameters:
+                    options["out_channels"] = channels  # a slot keeps them, whatever the options would give
                 if slot == "conv2" and place in self.strided:
                     options["stride"] = 2
                 try:

@@ -25,7 +25,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from .checks import at_least, made_for, odd
-from .layers import Conv3d, conv_bn_relu
+from .layers import SafeConv3d, conv_bn_relu
 
 
 def wide(x: Tensor) -> Tensor:
@@ -54,10 +54,10 @@ class SeparableConv4d(nn.Module):
         odd(kernels=kernel)
         r = kernel // 2
         self.first = nn.Sequential(
-            Conv3d(channels, channels, (kernel, kernel, 1), padding=(r, r, 0), bias=False), nn.BatchNorm3d(channels)
+            SafeConv3d(channels, channels, (kernel, kernel, 1), padding=(r, r, 0), bias=False), nn.BatchNorm3d(channels)
         )
         self.second = nn.Sequential(
-            Conv3d(channels, channels, (1, kernel, kernel), padding=(0, r, r), bias=False), nn.BatchNorm3d(channels)
+            SafeConv3d(channels, channels, (1, kernel, kernel), padding=(0, r, r), bias=False), nn.BatchNorm3d(channels)
         )
         self.project = nn.Sequential()
         if channels != out_channels:

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from jaxtyping import Float
 from torch import Tensor
 
-from . import layers
 from .checks import at_least, made_for, odd
+from .layers import SafeConv3d
 
 
-class Conv3d(layers.Conv3d):
+class Conv3d(SafeConv3d):
     """(B, C, T, H, W) -> (B, out_channels, T, H / stride, W / stride), zero padded."""
 
     def __init__(

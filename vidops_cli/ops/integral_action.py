@@ -67,12 +67,14 @@ class IntegralAction(nn.Module):
             self.gate_conv = starting(block(width[gate]), 0.01)
 
     def vectors(
-        self, rgb: Float[Tensor, "B C T H W"], pose: Float[Tensor, "B C2 T2 H2 W2"]
+        self, rgb: Float[Tensor, "B C T H W"], pose: Float[Tensor, "B2 C2 T2 H2 W2"]
     ) -> tuple[Float[Tensor, "B T C"], Float[Tensor, "B T C2"]]:
         """f_A and f_P: one vector for each stream and frame."""
         for name, x, channels in (("rgb", rgb, self.channels), ("pose", pose, self.pose_channels)):
             if x.shape[1] != channels:
                 raise ValueError(f"IntegralAction takes {channels} channels of {name}, got {x.shape[1]}")
+        if len(rgb) != len(pose):
+            raise ValueError(f"IntegralAction takes as many clips of pose as of rgb, got {len(pose)} and {len(rgb)}")
         frames = self.pose_frame_factor * (rgb.shape[2] - 1) + 1
         if pose.shape[2] != frames:
             raise ValueError(
@@ -99,7 +101,7 @@ class IntegralAction(nn.Module):
         return F.transpose(1, 2)[..., None, None]
 
     def forward(
-        self, rgb: Float[Tensor, "B C T H W"], pose: Float[Tensor, "B C2 T2 H2 W2"]
+        self, rgb: Float[Tensor, "B C T H W"], pose: Float[Tensor, "B2 C2 T2 H2 W2"]
     ) -> Float[Tensor, "B F T 1 1"]:
         return self.integrate(*self.vectors(rgb, pose))
 

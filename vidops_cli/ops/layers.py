@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from vidops_cli.functional import conv3d
 
 
-class Conv3d(nn.Conv3d):
+class SafeConv3d(nn.Conv3d):
     """nn.Conv3d with zero padding, right on maps smaller than its kernel too."""
 
     def forward(self, x: Tensor) -> Tensor:

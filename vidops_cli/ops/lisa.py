@@ -22,6 +22,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vidops_cli.functional import l2norm, relative_conv
+from vidops_cli.functional.precision import full_precision
 from vidops_cli.functional.relative import fit_table, table_shape
 
 from .checks import at_least, made_for
@@ -127,7 +128,7 @@ class LiSA(nn.Module):
         """Mean over the grid of products of cosines and sines of the relative offset, resolution-free."""
         axes = [waves(size, modes) for size in table_shape(grid)]
         modes = modes.unflatten(-1, (2, 2, 2))
-        with torch.autocast(modes.device.type, enabled=False):
+        with full_precision(modes):
             return torch.einsum("hdabcijk,iat,jby,kcx->hdtyx", modes, *axes) / math.prod(grid)
 
     def _inside(self, table: Tensor) -> Tensor:

@@ -53,11 +53,11 @@ def heatmaps(
     threshold: float = 0.1,
 ) -> Float[Tensor, "B J T H W"]:
     """A Gaussian at each joint, height 1; persons are summed and clipped at 1. float32 or better."""
-    coords = _exact(coords)
+    seen = (scores > threshold)[..., None]
+    coords = torch.where(seen, _exact(coords), 0)  # a joint that was not found may have no numbers
     (x, y), (x0, y0) = _pixels(coords, size), _split(coords)
     drawn = torch.exp((x - x0) ** 2 / (-2 * sigma**2)) * torch.exp((y - y0) ** 2 / (-2 * sigma**2))
-    seen = (scores > threshold)[..., None, None]
-    return (seen * drawn).sum(2).clamp(max=1).transpose(1, 2)
+    return (seen[..., None] * drawn).sum(2).clamp(max=1).transpose(1, 2)
 
 
 def fields(
@@ -84,7 +84,7 @@ def bands(
     threshold: float = 0.1,
 ) -> tuple[Float[Tensor, "B T P S 2"], Float[Tensor, "B T P S H W"]]:
     """Direction of each limb, and how deep each pixel lies in its band; negative is outside, -inf of unseen limbs."""
-    coords = _exact(coords)
+    coords = torch.where((scores >= threshold)[..., None], _exact(coords), 0)
     first, second = [a for a, _ in limbs], [b for _, b in limbs]
     start, limb = coords[..., first, :], coords[..., second, :] - coords[..., first, :]
     squared = limb.square().sum(-1)

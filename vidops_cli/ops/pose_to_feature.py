@@ -51,17 +51,17 @@ class PoseToFeature(nn.Module):
         self.conv = nn.Sequential(conv, nn.BatchNorm2d(channels), nn.ReLU())
 
     def heatmaps(
-        self, coords: Float[Tensor, "B T P J 2"], scores: Float[Tensor, "B T P J"], size: tuple[int, int] = (56, 56)
+        self, coords: Float[Tensor, "B T P J 2"], scores: Float[Tensor, "B2 T2 P2 J2"], size: tuple[int, int] = (56, 56)
     ) -> Float[Tensor, "B J T H W"]:
         """One map for each joint, of all persons."""
-        self._check(coords)
+        self._check(coords, scores)
         return heatmaps(coords, scores, size, sigma=self.heatmap_sigma, threshold=self.threshold)
 
     def fields(
-        self, coords: Float[Tensor, "B T P J 2"], scores: Float[Tensor, "B T P J"], size: tuple[int, int] = (56, 56)
+        self, coords: Float[Tensor, "B T P J 2"], scores: Float[Tensor, "B2 T2 P2 J2"], size: tuple[int, int] = (56, 56)
     ) -> Float[Tensor, "B S2 T H W"]:
         """Two maps for each limb, x and y of its direction, of all persons."""
-        self._check(coords)
+        self._check(coords, scores)
         return fields(coords, scores, self.limbs, size, sigma=self.field_sigma, threshold=self.threshold)
 
     def feature(
@@ -71,11 +71,15 @@ class PoseToFeature(nn.Module):
         return per_frame(self.conv, maps.to(self.conv[0].weight.dtype))
 
     def forward(
-        self, coords: Float[Tensor, "B T P J 2"], scores: Float[Tensor, "B T P J"], size: tuple[int, int] = (56, 56)
+        self, coords: Float[Tensor, "B T P J 2"], scores: Float[Tensor, "B2 T2 P2 J2"], size: tuple[int, int] = (56, 56)
     ) -> Float[Tensor, "B C T H W"]:
         return self.feature(self.heatmaps(coords, scores, size), self.fields(coords, scores, size))
 
-    def _check(self, coords: Tensor) -> None:
+    def _check(self, coords: Tensor, scores: Tensor) -> None:
+        if coords.shape != (*scores.shape, 2):
+            raise ValueError(
+                f"scores {tuple(scores.shape)} take joints {(*scores.shape, 2)}, got {tuple(coords.shape)}"
+            )
         if coords.shape[3] != self.joints:
             raise ValueError(f"PoseToFeature draws {self.joints} joints, got {coords.shape[3]}")
 

@@ -26,9 +26,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vidops_cli.functional import conv3d, l2norm
+from vidops_cli.functional.frames import per_frame
 
 from .checks import at_least, made_for
-from .layers import Conv3d
+from .layers import SafeConv3d
 
 KERNELS = ("basic", "projected", "relational", "both")
 CONTEXTS = ("basic", "relational", "both")
@@ -82,8 +83,8 @@ class RSA(nn.Module):
         self.relational_kernel, self.relational_context = kernel in ("relational", "both"), context != "basic"
         self.padding = tuple(size // 2 for size in window)
 
-        def convolution(inputs: int, outputs: int) -> Conv3d:
-            return Conv3d(inputs, outputs, self.window, padding=self.padding, groups=inputs, bias=False)
+        def convolution(inputs: int, outputs: int) -> SafeConv3d:
+            return SafeConv3d(inputs, outputs, self.window, padding=self.padding, groups=inputs, bias=False)
 
         queries_and_key = (heads + self.relational_kernel) * key_channels
         self.projection = nn.Conv3d(channels, queries_and_key + value_channels, 1, bias=False)
@@ -124,7 +125,7 @@ class RSA(nn.Module):
         made_for("RSA", self.projection.in_channels, x)
         y = contract(self.context(x), self.kernel(x).transpose(1, 2)).flatten(1, 2)
         if self.stride > 1:
-            y = F.avg_pool3d(y, (1, 3, 3), (1, self.stride, self.stride), (0, 1, 1))
+            y = per_frame(lambda images: F.avg_pool2d(images, 3, self.stride, padding=1), y)
         return y.contiguous()
 
     def extra_repr(self) -> str:

@@ -35,9 +35,11 @@ class ScoreAverage(nn.Module):
             nn.init.zeros_(layer.bias)
 
     def scores(
-        self, rgb: Float[Tensor, "B C T H W"], pose: Float[Tensor, "B C2 T2 H2 W2"]
+        self, rgb: Float[Tensor, "B C T H W"], pose: Float[Tensor, "B2 C2 T2 H2 W2"]
     ) -> tuple[Float[Tensor, "B K"], Float[Tensor, "B K"]]:
         """Logarithms of the streams' own probabilities."""
+        if len(rgb) != len(pose):
+            raise ValueError(f"ScoreAverage takes as many clips of pose as of rgb, got {len(pose)} and {len(rgb)}")
         found = []
         for name, fc, x in (("rgb", self.rgb_fc, rgb), ("pose", self.pose_fc, pose)):
             if x.shape[1] != fc.in_features:
@@ -45,7 +47,7 @@ class ScoreAverage(nn.Module):
             found.append(fc(x.mean((3, 4)).transpose(1, 2)).mean(1).log_softmax(-1))
         return found[0], found[1]
 
-    def forward(self, rgb: Float[Tensor, "B C T H W"], pose: Float[Tensor, "B C2 T2 H2 W2"]) -> Float[Tensor, "B K"]:
+    def forward(self, rgb: Float[Tensor, "B C T H W"], pose: Float[Tensor, "B2 C2 T2 H2 W2"]) -> Float[Tensor, "B K"]:
         return torch.logaddexp(*self.scores(rgb, pose)) - math.log(2)
 
     def extra_repr(self) -> str:

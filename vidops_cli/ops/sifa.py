@@ -24,9 +24,10 @@ from torch import Tensor, nn
 
 from vidops_cli.functional import sample
 from vidops_cli.functional.deformable import check_kernel
+from vidops_cli.functional.precision import full_precision
 
 from .checks import made_for
-from .layers import Conv3d
+from .layers import SafeConv3d
 
 OFFSETS = ("motion", "next", "difference", "conv3d", "regular", "colocated")
 
@@ -59,7 +60,7 @@ class SIFA(nn.Module):
         if offsets not in ("regular", "colocated"):
             frames = 3 if offsets == "conv3d" else 1
             taps = 2 * kernel**2
-            self.conv_offset = Conv3d(channels, taps, (frames, 3, 3), padding=(frames // 2, 1, 1), bias=False)
+            self.conv_offset = SafeConv3d(channels, taps, (frames, 3, 3), padding=(frames // 2, 1, 1), bias=False)
             nn.init.zeros_(self.conv_offset.weight)
         self.norm = nn.LayerNorm(channels) if norm else None
         if norm:
@@ -104,7 +105,7 @@ class SIFA(nn.Module):
     def attention(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B C T H W"]:
         """What is added to x: zero at the last frame, before the norm."""
         samples = self.samples(x)
-        with torch.autocast(x.device.type, enabled=False):  # cubic in the features
+        with full_precision(x):  # cubic in the features
             y = self.aggregation(self.correlation(x[:, :, :-1].to(samples.dtype), samples), samples)
         y = F.pad(y, (0, 0, 0, 0, 0, 1))
         return y if self.norm is None else self.norm(y.movedim(1, -1)).movedim(-1, 1)

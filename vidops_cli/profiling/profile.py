@@ -54,6 +54,9 @@ def profile(
         raise ValueError(f"{card.name} needs at least {card.min_frames} frames, got T = {T}", "give --grid TxHxW")
     if card.max_frames and card.max_frames < T:
         raise ValueError(f"{card.name} takes at most {card.max_frames} frames, got T = {T}", "give --grid TxHxW")
+    if not any("H" in told.shape for told in card.inputs) and shape.grid[1:] != card.layer[2:]:
+        H, W = card.layer[2:]
+        raise ValueError(f"{card.name} takes no map, so that no size of one can be given", f"give --grid {T}x{H}x{W}")
     torch.manual_seed(0)
     try:
         op = card.load()(shape.channels, **(options or {})).eval()

@@ -127,14 +127,21 @@ def _names(value: dict[str, Any], lines: Lines, known: Known) -> Iterator[Proble
         able = ", ".join(name for name, other in known.models.items() if other.inflates)
         yield Problem(where(("model", "inflate"), lines), f"{model.name} has no inflated form", f"networks: {able}")
     listed = told.get("ops") if isinstance(told, dict) else None
+    taken: dict[tuple[str, str], str] = {}
     for i, item in enumerate(listed if isinstance(listed, list) else []):
         placed = section(Placed, item)
         if placed:
-            yield from _placed(placed, ("model", "ops", i), network, data, lines, known)
+            yield from _placed(placed, ("model", "ops", i), network, data, lines, known, taken)
 
 
 def _placed(
-    placed: Placed, path: Place, network: Any, data: Data | None, lines: Lines, known: Known
+    placed: Placed,
+    path: Place,
+    network: Any,
+    data: Data | None,
+    lines: Lines,
+    known: Known,
+    taken: dict[tuple[str, str], str],
 ) -> Iterator[Problem]:
     card = known.ops.get(placed.op)
     if card is None:
@@ -154,7 +161,9 @@ def _placed(
             )
     if network is not None:
         try:
-            network.select_for(card, placed.slot, placed.at)
+            slot = placed.slot or card.slot
+            for place in network.select_for(card, placed.slot, placed.at):
+                network.take(taken, slot, place, placed.op)
         except ValueError as error:
             key = "slot" if "slot" in error.args[0].split(" for ")[0] and placed.slot else "at"
             yield Problem(where((*path, key), lines), f"{placed.op}: {error.args[0]}", error.args[1])

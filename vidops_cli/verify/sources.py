@@ -67,7 +67,7 @@ def is_network(case: Case) -> bool:
     """Whole networks stand in groups called `..._net`, or say so themselves."""
     told = case.official
     named = any(name in told for name in NETWORKS) or told.endswith("c2d_sifa_swin.py")
-    return source_of(case) is None and (named or case.group.endswith("_net"))
+    return source_of(case) is None and (named or (bool(told) and case.group.endswith("_net")))
 
 
 def source_of(case: Case) -> Source | None:

@@ -1,0 +1,12 @@
+"""Where half precision would not do."""
+
+import contextlib
+
+import torch
+from torch import Tensor
+
+
+def full_precision(x: Tensor) -> contextlib.AbstractContextManager:
+    """No autocast on the device of x; devices that know none, such as meta, are left alone."""
+    known = torch.amp.is_autocast_available(x.device.type)
+    return torch.autocast(x.device.type, enabled=False) if known else contextlib.nullcontext()
