@@ -8,14 +8,15 @@ from .table import Table
 
 
 def verify_table(rows: list[dict[str, Any]], env: dict[str, Any]) -> Table:
-    """One line for each case, and the total beneath."""
+    """One line for each case; beneath, the total, and what there is to say of single cases."""
     head = ["case", "op", "outputs", "gradients", "training", "result"]
     body = [
         [row["case"], row["op"] or "-", *(_error(row[key]) for key in ("err_out", "err_grad", "err_train")), _told(row)]
         for row in rows
     ]
     states = [row["passed"] for row in rows]
-    notes = [
+    notes = [f"{row['case']}: {said}" for row in rows if row["passed"] is not None and (said := _said(row))]
+    notes += [
         f"{states.count(True)} passed, {states.count(False)} failed, {states.count(None)} networks not yet run; "
         f"tolerance {rows[0]['tol']:.0e}",
         "error: max |a - b| / max(1, max |b|) against the released code; training: outputs and batch statistics",
@@ -29,8 +30,9 @@ def _error(value: float | None) -> str:
 
 
 def _told(row: dict[str, Any]) -> str:
-    left_out = f", {row['left_out']} positions left out" if row["left_out"] else ""
-    if row["passed"] is None:
-        return row["note"]
-    note = f": {row['note']}" if row["note"] else ""
-    return f"{'pass' if row['passed'] else 'FAIL'}{left_out}{note}"
+    return row["note"] if row["passed"] is None else "pass" if row["passed"] else "FAIL"
+
+
+def _said(row: dict[str, Any]) -> str:
+    left_out = f"{row['left_out']} positions left out" if row["left_out"] else ""
+    return "; ".join(part for part in (left_out, row["note"]) if part)

@@ -8,6 +8,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from .cases import Case
+
 Tensors = dict[str, Tensor]
 
 
@@ -52,3 +54,45 @@ def options(arguments: Mapping[str, Any], table: Mapping[str, str | Callable[[An
         entry = table[name]
         found.update(entry(value) if callable(entry) else {entry: value})
     return found
+
+
+def arguments(case: Case) -> dict[str, Any]:
+    """What a case's class or method was given, as far as the metadata tell; ValueError if they hold something else."""
+    told = [case.meta[name] for name in ("args", "ctor") if case.meta.get(name) is not None]
+    if not all(isinstance(given, dict) for given in told):
+        raise ValueError("the metadata tell no constructor arguments")
+    return {name: value for given in told for name, value in given.items()}
+
+
+def nothing(value: Any) -> dict[str, Any]:
+    """An argument that is no option of ours: it changes nothing, or something else tells it."""
+    return {}
+
+
+def exactly(name: str, *known: Any) -> Callable[[Any], dict[str, Any]]:
+    """An argument whose other values make another operator."""
+
+    def check(value: Any) -> dict[str, Any]:
+        if value not in known:
+            raise ValueError(f"{name}={value} is not known")
+        return {}
+
+    return check
+
+
+def only(op: nn.Module, *names: str) -> nn.Module:
+    """The operator with other parts emptied, for a case of these alone."""
+    for name, _ in list(op.named_children()):
+        if name not in names:
+            setattr(op, name, nn.Identity())
+    return op
+
+
+def clips(x: Tensor, frames: int) -> Tensor:
+    """(B T, C, H, W) -> (B, C, T, H, W)"""
+    return x.unflatten(0, (-1, frames)).transpose(1, 2)
+
+
+def frames_of(x: Tensor) -> Tensor:
+    """(B, C, T, H, W) -> (B T, C, H, W)"""
+    return x.transpose(1, 2).flatten(0, 1)

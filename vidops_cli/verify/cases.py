@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 SHIPPED = Path(__file__).parent / "fixtures"
+TOLERANCE = 1e-5  # largest error, over max(1, largest value)
 
 
 @dataclass(frozen=True)

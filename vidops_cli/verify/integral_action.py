@@ -11,11 +11,9 @@ from vidops_cli.ops.integral_action import IntegralAction
 from vidops_cli.ops.pose_maps import Limbs, Skeleton, bands, fields, heatmaps, mean_direction
 from vidops_cli.ops.pose_to_feature import PoseToFeature
 
-from .adapter import Adapted, Tensors, options
-from .cases import Case
-from .tsm import clips, frames_of
+from .adapter import Adapted, Tensors, arguments, clips, frames_of, nothing, options
+from .cases import TOLERANCE, Case
 
-TOLERANCE = 1e-5
 BORDER = 1e-4  # pixels; closer to the border of a limb's band, rounding decides who is inside
 
 AGGREGATOR = {
@@ -23,8 +21,8 @@ AGGREGATOR = {
     "pose_frame_factor": "pose_frame_factor",
     "agg_feat_dim": "features",
     "pose_dim": "pose_channels",
-    "img_dim": lambda _: {},
-    "frame_per_seg": lambda _: {},
+    "img_dim": nothing,
+    "frame_per_seg": nothing,
 }
 KEYS = {
     "aggregator.img_conv.": "rgb_block.",
@@ -56,7 +54,7 @@ def aggregator(case: Case, inputs: Tensors, weights: Tensors) -> Adapted:
 
 
 def pose_to_feature(case: Case, inputs: Tensors, weights: Tensors) -> Adapted:
-    ctor = case.meta["ctor"]
+    ctor = arguments(case)
     skeleton = Skeleton(ctor["joint_num"], limbs_of(ctor))
     op = PoseToFeature(weights["conv.0.weight"].shape[0], skeleton=skeleton)
 

@@ -2,35 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
-
-from torch import nn
 
 from vidops_cli.functional import l2norm
 from vidops_cli.ops.motion_squeeze import MotionSqueeze
 
-from .adapter import Adapted, Tensors, options
+from .adapter import Adapted, Tensors, arguments, clips, exactly, frames_of, nothing, only, options
 from .cases import Case
-from .tsm import clips, frames_of
 
 MARGIN = 1e-5  # below it the two best matches are as good, and rounding chooses
-
-
-def nothing(value: Any) -> dict[str, Any]:
-    """An argument that does not change the operator."""
-    return {}
-
-
-def exactly(name: str, wanted: int) -> Callable[[int], dict[str, Any]]:
-    """An argument whose other values make another operator."""
-
-    def check(value: int) -> dict[str, Any]:
-        if value != wanted:
-            raise ValueError(f"{name} is {wanted} in every network, other values are not known: got {value}")
-        return {}
-
-    return check
 
 
 def radius(patch: int) -> dict[str, Any]:
@@ -61,22 +41,14 @@ REFINEMENT = {
 }
 
 
-def arguments(case: Case) -> dict[str, Any]:
+def told_by(case: Case) -> dict[str, Any]:
     """Constructor arguments; cases of a method tell them beside their notes."""
     told = {name: case.meta[name] for name in OPTIONS if name in case.meta}
-    return told | (case.meta.get("args") or {}) | (case.meta.get("ctor") or {})
-
-
-def only(op: nn.Module, *names: str) -> nn.Module:
-    """The operator with other parts emptied, for a case of these alone."""
-    for name, _ in list(op.named_children()):
-        if name not in names:
-            setattr(op, name, nn.Identity())
-    return op
+    return told | arguments(case)
 
 
 def correlation(case: Case, inputs: Tensors, weights: Tensors) -> Adapted:
-    op = only(MotionSqueeze(inputs["feature1"].shape[1], **options(arguments(case), OPTIONS)))
+    op = only(MotionSqueeze(inputs["feature1"].shape[1], **options(told_by(case), OPTIONS)))
 
     def run(given: Tensors) -> Tensors:
         f1, f2 = (l2norm(given[name]).unsqueeze(2) for name in ("feature1", "feature2"))
@@ -86,7 +58,7 @@ def correlation(case: Case, inputs: Tensors, weights: Tensors) -> Adapted:
 
 
 def displacement(case: Case, inputs: Tensors, weights: Tensors) -> Adapted:
-    told = arguments(case)
+    told = told_by(case)
     channels = inputs["x"].shape[1]
     reduction = weights.get("chnl_reduction.0.weight")
     if reduction is not None:
@@ -112,7 +84,7 @@ def displacement(case: Case, inputs: Tensors, weights: Tensors) -> Adapted:
 
 
 def refinement(case: Case, inputs: Tensors, weights: Tensors) -> Adapted:
-    told = arguments(case)
+    told = told_by(case)
     op = only(MotionSqueeze(inputs["res"].shape[1], **options(told, OPTIONS)), "refine")
 
     def run(given: Tensors) -> Tensors:

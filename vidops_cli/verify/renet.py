@@ -15,7 +15,7 @@ from vidops_cli.ops.scr import SCR, SelfCorrelationEmbedding
 from vidops_cli.ops.scr import self_correlation as correlation_of
 from vidops_cli.ops.se import SE
 
-from .adapter import Adapted, Tensors, options
+from .adapter import Adapted, Tensors, arguments, exactly, nothing, options
 from .cases import Case
 
 SCR_KEYS = {"conv1x1_in.": "reduce.", "conv1.": "shrink.0.", "conv2.": "shrink.1.", "conv1x1_out.": "expand."}
@@ -28,19 +28,19 @@ SCR_OPTIONS = {
     "planes": "planes",
     "kernel_size": lambda value: {"window": pair(value)},
     "padding": lambda value: {"padding": pair(value)},
-    "stride": lambda value: only("stride", value, 1, (1, 1, 1), [1, 1, 1]),
-    "ksize": lambda value: only("ksize", value, 3, [3, 3, 3, 3]),
-    "do_padding": lambda value: only("do_padding", value, False),
-    "bias": lambda value: only("bias", value, False),
+    "stride": exactly("stride", 1, (1, 1, 1), [1, 1, 1]),
+    "ksize": exactly("ksize", 3, [3, 3, 3, 3]),
+    "do_padding": exactly("do_padding", False),
+    "bias": exactly("bias", False),
 }
 CCA_OPTIONS = {"kernel_sizes": "kernels", "planes": "planes"}
 SEPARABLE_OPTIONS = {
     "in_planes": "channels",
     "out_planes": "out_channels",
     "ksize": "kernel",
-    "stride": lambda value: only("stride", value, 1, [1, 1, 1]),
-    "do_padding": lambda value: only("do_padding", value, True),
-    "bias": lambda value: only("bias", value, False),
+    "stride": exactly("stride", 1, [1, 1, 1]),
+    "do_padding": exactly("do_padding", True),
+    "bias": exactly("bias", False),
 }
 HEAD_OPTIONS = {
     "shot": "shots",
@@ -48,7 +48,7 @@ HEAD_OPTIONS = {
     "temperature": "temperature",
     "temperature_attn": "attention_temperature",
     "num_class": "classes",
-    **{name: lambda value: {} for name in ("query", "self_method", "encoder_dim")},  # the episode and the encoder
+    **{name: nothing for name in ("query", "self_method", "encoder_dim")},  # the episode and the encoder
 }
 SE_OPTIONS = {"channel": "channels", "reduction": "reduction"}
 SCE_OPTIONS = {"planes": "planes", "kernel_size": lambda value: {"window": square(value)}}
@@ -57,24 +57,17 @@ LSA_OPTIONS = {
     "out_channels": "out_channels",
     "kernel_size": "window",
     "padding": "padding",
-    "groups": lambda value: {},  # a softmax for each channel is the same in any groups
-    "stride": lambda value: only("stride", value, 1),
-    "bias": lambda value: only("bias", value, False),
+    "groups": nothing,  # a softmax for each channel is the same in any groups
+    "stride": exactly("stride", 1),
+    "bias": exactly("bias", False),
 }
 NON_LOCAL_OPTIONS = {
     "in_channels": "channels",
     "inter_channels": "reduced",
     "sub_sample": "subsample",
     "bn_layer": "norm",
-    "dimension": lambda value: only("dimension", value, 2),
+    "dimension": exactly("dimension", 2),
 }
-
-
-def only(name: str, value: Any, *known: Any) -> dict[str, Any]:
-    """No option of ours: any value but those known is an error."""
-    if value not in known:
-        raise ValueError(f"{name}={value} is not known")
-    return {}
 
 
 def pair(value: Any) -> tuple[int, int]:
@@ -88,9 +81,8 @@ def square(value: Any) -> int:
     return height
 
 
-def arguments(case: Case, table: Mapping[str, Any]) -> dict[str, Any]:
-    told = {**(case.meta.get("ctor") or {}), **(case.meta.get("args") or {})}
-    return options(told, table)
+def chosen(case: Case, table: Mapping[str, Any]) -> dict[str, Any]:
+    return options(arguments(case), table)
 
 
 def image(op: nn.Module) -> Any:
@@ -112,7 +104,7 @@ def window_of(given: dict[str, Any]) -> tuple[int, int]:
 
 
 def self_correlation(case: Case, inputs: Tensors, weights: Tensors) -> Adapted:
-    window = window_of(arguments(case, SCR_OPTIONS))
+    window = window_of(chosen(case, SCR_OPTIONS))
 
     def run(given: Tensors) -> Tensors:
         volume = correlation_of(given["x"].unsqueeze(2), window).squeeze(3)
@@ -123,7 +115,7 @@ def self_correlation(case: Case, inputs: Tensors, weights: Tensors) -> Adapted:
 
 def scr(case: Case, inputs: Tensors, weights: Tensors) -> Adapted:
     """g alone, on a given self-correlation (B, C, H, W, U, V)."""
-    planes = arguments(case, SCR_OPTIONS).get("planes") or [640, 64, 64, 64, 640]
+    planes = chosen(case, SCR_OPTIONS).get("planes") or [640, 64, 64, 64, 640]
     g = SelfCorrelationEmbedding(planes[0], planes[-1], planes[1:-1], inputs["x"].shape[-1])
 
     def run(given: Tensors) -> Tensors:
@@ -134,7 +126,7 @@ def scr(case: Case, inputs: Tensors, weights: Tensors) -> Adapted:
 
 
 def self_correlation_scr(case: Case, inputs: Tensors, weights: Tensors) -> Adapted:
-    given = arguments(case, SCR_OPTIONS)
+    given = chosen(case, SCR_OPTIONS)
     planes = given.pop("planes", [640, 64, 64, 64, 640])
     op = SCR(planes[0], planes=planes[1:-1], window=square(window_of(given)), skip="none")
     return Adapted(op, image(op), prefixed(SCR_KEYS, "1.", "g."))
@@ -150,12 +142,12 @@ def matching_keys(weights: Tensors, official: str, ours: str) -> dict[str, str]:
 
 def cca(case: Case, inputs: Tensors, weights: Tensors) -> Adapted:
     """h alone, on given correlations."""
-    h = Matching4d(**{"planes": (16, 1), "kernels": (3, 3), **arguments(case, CCA_OPTIONS)})
+    h = Matching4d(**{"planes": (16, 1), "kernels": (3, 3), **chosen(case, CCA_OPTIONS)})
     return Adapted(h, lambda given: {"out": h(given["x"])}, matching_keys(weights, "conv.", "conv."))
 
 
 def separable_conv4d(case: Case, inputs: Tensors, weights: Tensors) -> Adapted:
-    given = arguments(case, SEPARABLE_OPTIONS)
+    given = chosen(case, SEPARABLE_OPTIONS)
     conv = SeparableConv4d(given.pop("channels"), given.pop("out_channels"), **given)
     return Adapted(conv, lambda given: {"out": conv(given["x"])}, SEPARABLE_KEYS)
 
@@ -170,7 +162,7 @@ class Head(nn.Module):
 
 
 def head(case: Case, inputs: Tensors, weights: Tensors) -> Adapted:
-    given = arguments(case, HEAD_OPTIONS)
+    given = chosen(case, HEAD_OPTIONS)
     shots, ways, classes = given.pop("shots", 1), given.pop("ways", 5), given.pop("classes", 64)
     channels = inputs["qry"].shape[1]
     op = CCA(channels, reduced=weights["cca_1x1.0.weight"].shape[0], **given)
@@ -188,13 +180,13 @@ def head(case: Case, inputs: Tensors, weights: Tensors) -> Adapted:
 
 
 def se(case: Case, inputs: Tensors, weights: Tensors) -> Adapted:
-    given = arguments(case, SE_OPTIONS)
+    given = chosen(case, SE_OPTIONS)
     op = SE(given.pop("channels"), planes=weights["conv1x1_in.0.weight"].shape[0], **given)
     return Adapted(op, image(op), SE_KEYS)
 
 
 def sce(case: Case, inputs: Tensors, weights: Tensors) -> Adapted:
-    given = arguments(case, SCE_OPTIONS)
+    given = chosen(case, SCE_OPTIONS)
     first, *planes, last = given.pop("planes")
     if first != last:
         raise ValueError(f"a module from {first} to {last} channels is not known")
@@ -216,7 +208,7 @@ class Unpadded(nn.Module):
 
 
 def local_attention(case: Case, inputs: Tensors, weights: Tensors) -> Adapted:
-    given = arguments(case, LSA_OPTIONS)
+    given = chosen(case, LSA_OPTIONS)
     channels, window, padding = given.pop("channels"), given.pop("window"), given.pop("padding", 0)
     if given.pop("out_channels", channels) != channels:
         raise ValueError("other channels out than in are not known")
@@ -231,7 +223,7 @@ def local_attention(case: Case, inputs: Tensors, weights: Tensors) -> Adapted:
 
 
 def non_local(case: Case, inputs: Tensors, weights: Tensors) -> Adapted:
-    given = arguments(case, NON_LOCAL_OPTIONS)
+    given = chosen(case, NON_LOCAL_OPTIONS)
     op = NonLocal(given.pop("channels"), **{"subsample": "g.0.weight" in weights, **given})
     keys = {"g.0.": "g.", "phi.0.": "phi."} if op.subsample else {}
     return Adapted(op, image(op), keys if "W.0.weight" in weights else keys | {"W.": "W.0."})

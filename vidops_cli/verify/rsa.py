@@ -6,7 +6,7 @@ from typing import Any
 
 from vidops_cli.ops.rsa import RSA
 
-from .adapter import Adapted, Tensors, options
+from .adapter import Adapted, Tensors, arguments, options
 from .cases import Case
 
 KINDS = {"V": "basic", "R": "relational", "VplusR": "both"}
@@ -44,7 +44,7 @@ def _kind(weights: Tensors, relational: str, basic: str) -> str:
 
 def layer(case: Case, inputs: Tensors, weights: Tensors) -> Adapted:
     built = {"kernel_type": _kind(weights, "H1.weight", "P1"), "feat_type": _kind(weights, "G.weight", "I")}
-    chosen = options({**RELEASED, **built, **case.meta["ctor"]}, OPTIONS)
+    chosen = options({**RELEASED, **built, **arguments(case)}, OPTIONS)
     # a size of 0 is the one before it; what the values' is makes the output, whatever d_out says
     channels, out = chosen.pop("channels"), chosen.pop("out_channels")
     chosen["value_channels"] = chosen["value_channels"] or out // chosen["heads"]

@@ -13,11 +13,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from .adapter import Adapted, Tensors
-from .cases import Case
+from .cases import TOLERANCE, Case
 from .fill import fill, follows_rule
 from .sources import is_network, source_of
 
-TOLERANCE = 1e-5
 LEFT_OUT = 0.01  # largest share of an output that may be left out of a comparison
 
 

@@ -7,10 +7,8 @@ from typing import Any
 
 from vidops_cli.ops.selfy import SELFY
 
-from .adapter import Adapted, Tensors, options
+from .adapter import Adapted, Tensors, arguments, clips, frames_of, nothing, only, options
 from .cases import Case
-from .motion_squeeze import nothing, only
-from .tsm import clips, frames_of
 
 OPTIONS = {
     "num_segments": nothing,
@@ -38,10 +36,6 @@ KEYS = {
     **{f"stss_extraction.{official}": ours for official, ours in EXTRACTION_KEYS.items()},
     **{f"stss_integration.{official}": ours for official, ours in INTEGRATION_KEYS.items()},
 }
-
-
-def arguments(case: Case) -> dict[str, Any]:
-    return (case.meta.get("args") or {}) | (case.meta.get("ctor") or {})
 
 
 def build(case: Case, table: Mapping[str, Any], **sizes: int) -> SELFY:

@@ -15,7 +15,7 @@ from vidops_cli.ops.global_context import GlobalContext
 from vidops_cli.ops.sifa import SIFA
 from vidops_cli.ops.temporal_conv import TemporalConv
 
-from .adapter import Adapted, Tensors, options
+from .adapter import Adapted, Tensors, arguments, nothing, options
 from .cases import Case
 
 
@@ -61,17 +61,17 @@ def accidents(case: Case) -> dict[str, bool]:
 # --- primitives -------------------------------------------------------------------------------------------------------
 
 PRIMITIVES = {
-    "in_channels": lambda value: {},
-    "times": lambda value: {},
+    "in_channels": nothing,
+    "times": nothing,
     "K": "kernel",
     "dilation": "dilation",
     "group": "groups",
-    "padding": lambda value: {},
+    "padding": nothing,
 }
 
 
 def primitives(case: Case, inputs: Tensors, weights: Tensors) -> Adapted:
-    ctor = case.meta["ctor"]
+    ctor = arguments(case)
     op = SIFA(ctor["in_channels"], offsets="regular", **options(ctor, PRIMITIVES))
     centred = op.dilation * (op.kernel - 1) // 2
     start = centred - ctor.get("padding", centred)  # less padding: a smaller map, and taps that start further inside
@@ -94,14 +94,14 @@ BLOCK = {
     "inplanes": "channels",
     "planes": "width",
     "stride": "stride",
-    "downsample": lambda value: {},  # its weights say it
-    "clip_len": lambda value: {},  # of the idle weight
+    "downsample": nothing,  # its weights say it
+    "clip_len": nothing,  # of the idle weight
 }
 ATTENTION = {"dilation": "dilation", "cor_group": "groups"}
 
 
 def block(case: Case, weights: Tensors, taken: Iterable[str] = ()) -> Bottleneck:
-    rest = {name: value for name, value in case.meta["ctor"].items() if name not in taken}
+    rest = {name: value for name, value in arguments(case).items() if name not in taken}
     given = {"stride": 1, **options(rest, BLOCK)}
     made = Bottleneck(**given)
     if "downsample.0.weight" in weights and isinstance(made.downsample, nn.Identity):
@@ -112,7 +112,7 @@ def block(case: Case, weights: Tensors, taken: Iterable[str] = ()) -> Bottleneck
 
 def bottleneck(case: Case, inputs: Tensors, weights: Tensors) -> Adapted:
     made = block(case, weights, ATTENTION)
-    given = options({name: value for name, value in case.meta["ctor"].items() if name in ATTENTION}, ATTENTION)
+    given = options({name: value for name, value in arguments(case).items() if name in ATTENTION}, ATTENTION)
     kernel = weights["def_cor.weight"].shape[-1]
     made.after_conv2 = op = Released(made.conv2.out_channels, kernel=kernel, **given, **accidents(case))
     seen: list[Tensor] = []
@@ -146,19 +146,19 @@ SWIN = {
     "num_heads": "heads",
     "window_size": "window",
     "shift_size": "shift",
-    "input_resolution": lambda value: {},
-    "clip_len": lambda value: {},
-    "mlp_ratio": lambda value: {},  # its weights say it
-    "qkv_bias": lambda value: {},
-    "qk_scale": lambda value: {},
-    "drop": lambda value: {},  # what is dropped in training only
-    "attn_drop": lambda value: {},
-    "drop_path": lambda value: {},
+    "input_resolution": nothing,
+    "clip_len": nothing,
+    "mlp_ratio": nothing,  # its weights say it
+    "qkv_bias": nothing,
+    "qk_scale": nothing,
+    "drop": nothing,  # what is dropped in training only
+    "attn_drop": nothing,
+    "drop_path": nothing,
 }
 
 
 def swin_block(case: Case, inputs: Tensors, weights: Tensors) -> Adapted:
-    ctor = {"window_size": 7, "shift_size": 0, **case.meta["ctor"]}
+    ctor = {"window_size": 7, "shift_size": 0, **arguments(case)}
     height, width = ctor["input_resolution"]
     if min(height, width) <= ctor["window_size"]:
         ctor |= {"window_size": min(height, width), "shift_size": 0}

@@ -4,27 +4,16 @@ from __future__ import annotations
 
 import re
 
-import torch
 from safetensors import safe_open
 from torch import nn
 
 from vidops_cli.ops.tsm import TemporalShift
 
-from .adapter import Adapted, Tensors
+from .adapter import Adapted, Tensors, clips, frames_of
 from .cases import Case
 
 PADDING = {"zero": "zero", "circulant": "circular"}
 STEP = {"+": "next", "-": "previous"}
-
-
-def clips(x: torch.Tensor, frames: int) -> torch.Tensor:
-    """(B T, C, H, W) -> (B, C, T, H, W)"""
-    return x.unflatten(0, (-1, frames)).transpose(1, 2)
-
-
-def frames_of(x: torch.Tensor) -> torch.Tensor:
-    """(B, C, T, H, W) -> (B T, C, H, W)"""
-    return x.transpose(1, 2).flatten(0, 1)
 
 
 def shift(case: Case, inputs: Tensors, weights: Tensors) -> Adapted:
