@@ -279,7 +279,7 @@ def test_the_table_says_what_failed():
         }
     ]
     table = verify_table(rows, {"device": "cpu", "cpu": "a processor", "torch": "2"})
-    assert table.body == [["a/b", "-", "-", "2.0e-03", "-", "FAIL"]]
+    assert table.body == [["a/b", "-", "-", "2e-03", "-", "FAIL"]]
     assert table.notes[:2] == [
         "a/b: 2 positions left out; grad.input.x is off by 2.0e-03",
         "0 passed, 1 failed, 0 networks not yet run; tolerance 1e-05",

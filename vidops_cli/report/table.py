@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 
+SHORT = 14  # characters up to which a column is not broken
+
+
 @dataclass(frozen=True)
 class Table:
     title: str
@@ -27,7 +30,8 @@ class Table:
             table = RichTable(title=Text(self.title, "bold") if self.title else None, title_justify="left")
             for i, name in enumerate(head):
                 justify = "right" if i and self.numeric else "left"
-                table.add_column(Text(name), justify=justify, overflow="fold", no_wrap=not i)
+                short = max(len(cell) for cell in (name, *(row[i] for row in body))) <= SHORT
+                table.add_column(Text(name), justify=justify, overflow="fold", no_wrap=short or (self.numeric and not i))
             for row in body:
                 table.add_row(*(Text(cell) for cell in row))
             return table

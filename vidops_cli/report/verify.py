@@ -9,7 +9,7 @@ from .table import Table
 
 def verify_table(rows: list[dict[str, Any]], env: dict[str, Any]) -> Table:
     """One line for each case; beneath, the total, and what there is to say of single cases."""
-    head = ["case", "op", "outputs", "gradients", "training", "result"]
+    head = ["case", "op", "output", "grad", "train", "result"]
     body = [
         [row["case"], row["op"] or "-", *(_error(row[key]) for key in ("err_out", "err_grad", "err_train")), _told(row)]
         for row in rows
@@ -19,14 +19,14 @@ def verify_table(rows: list[dict[str, Any]], env: dict[str, Any]) -> Table:
     notes += [
         f"{states.count(True)} passed, {states.count(False)} failed, {states.count(None)} networks not yet run; "
         f"tolerance {rows[0]['tol']:.0e}",
-        "error: max |a - b| / max(1, max |b|) against the released code; training: outputs and batch statistics",
+        "error: max |a - b| / max(1, max |b|) against the released code; train: training-mode outputs, statistics",
         f"float32 on {env['device']} ({env['cpu']}); torch {env['torch']}",
     ]
     return Table("", head, body, notes, numeric=False)
 
 
 def _error(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1e}"
+    return "-" if value is None else f"{value:.0e}"
 
 
 def _told(row: dict[str, Any]) -> str:
