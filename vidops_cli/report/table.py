@@ -7,7 +7,6 @@ import io
 from dataclasses import dataclass, field
 from typing import Any
 
-
 SHORT = 14  # characters up to which a column is not broken
 
 
@@ -31,7 +30,8 @@ class Table:
             for i, name in enumerate(head):
                 justify = "right" if i and self.numeric else "left"
                 short = max(len(cell) for cell in (name, *(row[i] for row in body))) <= SHORT
-                table.add_column(Text(name), justify=justify, overflow="fold", no_wrap=short or (self.numeric and not i))
+                whole = short or (self.numeric and not i)
+                table.add_column(Text(name), justify=justify, overflow="fold", no_wrap=whole)
             for row in body:
                 table.add_row(*(Text(cell) for cell in row))
             return table
