@@ -57,11 +57,12 @@ def test_grid_of_refuses_what_is_no_length(sequence):
 def test_a_row_of_every_operator():
     seen = 0
     for card in OPS.values():
-        frames = card.max_frames or 2
-        row = small(card.name, (frames, 6, 6))
+        maps = any("H" in told.shape for told in card.inputs)
+        grid = (card.max_frames or 2, *((6, 6) if maps else card.layer[2:]))
+        row = small(card.name, grid)
         assert set(row) == KEYS
         assert row["op"] == card.name
-        assert row["shape"] == row["checked_on"] == f"1x16x{frames}x6x6"
+        assert row["shape"] == row["checked_on"] == str(Shape(1, 16, grid))
         assert [row["dtype"], row["device"], row["threads"]] == ["float32", "cpu", torch.get_num_threads()]
         assert row["flops"] == 2 * row["macs"] + row["other_flops"]
         assert row["uncounted"] == []
@@ -70,7 +71,7 @@ def test_a_row_of_every_operator():
         for name in ("fwd", "fwdbwd"):
             assert 0 < row[f"{name}_p10"] <= row[f"{name}_ms"] <= row[f"{name}_p90"]
             assert row[f"{name}_n"] >= 5
-        inputs = 4 * sum(x.numel() for x in card.example(1, 16, (frames, 6, 6)))
+        inputs = 4 * sum(x.numel() for x in card.example(1, 16, grid))
         assert row["peak_fwdbwd_bytes"] >= max(row["peak_fwd_bytes"], inputs)
         assert json.loads(json.dumps(row)) == row
         seen += 1
@@ -81,6 +82,8 @@ def test_frames_that_an_operator_cannot_take():
     for name, grid, told in (("sifa", (1, 6, 6), "at least 2 frames"), ("cca", (3, 6, 6), "at most 1 frames")):
         with pytest.raises(ValueError, match=told):
             small(name, grid)
+    with pytest.raises(ValueError, match="takes no map"):
+        small("pose_to_feature", (2, 6, 6))
 
 
 def test_options_reach_the_operator():

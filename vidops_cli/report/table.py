@@ -7,7 +7,7 @@ import io
 from dataclasses import dataclass, field
 from typing import Any
 
-SHORT = 14  # characters up to which a column is not broken
+SHORT = 16  # characters up to which a column is not broken
 
 
 @dataclass(frozen=True)
