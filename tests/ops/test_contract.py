@@ -343,6 +343,8 @@ def test_bfloat16_autocast(card, options, frames):
         found = with_gradients(op, example(card, frames), op)
     for name, value in found.items():
         assert value.isfinite().all(), name
+    true = make(card, **options)(*example(card, frames))
+    assert (found["output"] - true).norm() <= 0.1 * true.norm()
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
