@@ -35,7 +35,7 @@ class Adapted:
 
     def key(self, official: str) -> str | None:
         """Our key of an official one; None if it has none."""
-        if official.startswith(self.idle) if self.idle else False:
+        if official.startswith(self.idle):
             return None
         fits = [prefix for prefix in self.keys if official.startswith(prefix)]
         longest = max(fits, key=len, default="")
