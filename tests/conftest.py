@@ -1,6 +1,8 @@
 """For all tests: two threads, and memory that our code leaves uninitialised holds NaN instead of lucky zeros."""
 
+import os
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ import vidops_cli
 PACKAGE = str(Path(vidops_cli.__file__).parent)
 
 torch.set_num_threads(1)
+os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="vidops-")  # the ceilings measured by tests stay with them
 
 
 def poisoned(make):

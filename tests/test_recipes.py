@@ -11,7 +11,7 @@ from vidops_cli.recipe import load
 
 ROOT = Path(__file__).parent.parent / "recipes"
 BASES = sorted((ROOT / "base").glob("*.yaml"))
-RECIPES = sorted(path for path in ROOT.rglob("*.yaml") if path.parent != ROOT / "base")
+RECIPES = sorted(path for path in ROOT.rglob("*.yaml") if path.parent.name not in ("base", "profile"))
 
 
 def head(path: Path) -> str:

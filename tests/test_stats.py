@@ -30,3 +30,194 @@ def test_values_are_left_in_their_order():
     values = [3.0, 1.0, 2.0]
     assert stats.quantile(values, 0.5) == 2.0
     assert values == [3.0, 1.0, 2.0]
+
+
+def skewed(rng, size):
+    """Times as they come: a floor, and now and then a long wait."""
+    return 1 + rng.gamma(2, 0.02, size) + (rng.random(size) < 0.3) * rng.exponential(0.3, size)
+
+
+SINGLE = {
+    "lognormal": (lambda rng, n: rng.lognormal(0, 0.5, n), 1.0),
+    "skewed": (lambda rng, n: rng.exponential(1, n), np.log(2)),
+}
+
+
+def pairs(kind, rng, n):
+    """Times of two sides with the true ratio 1.1, in turns AB BA AB ..."""
+    if kind == "drift":  # a random walk that goes on between the two sides of a pair as it does between pairs
+        walk = np.exp(np.cumsum(rng.normal(0, 0.03, 2 * n))).reshape(n, 2)
+        walk[1::2] = walk[1::2, ::-1].copy()
+        a, b = walk.T * rng.lognormal(0, 0.02, (2, n))
+    else:
+        a, b = skewed(rng, (2, n)) if kind == "skewed" else rng.lognormal(0, 0.1, (2, n))
+    return 1.1 * a, b
+
+
+@pytest.mark.parametrize("n", [10, 20, 50])
+@pytest.mark.parametrize("kind", SINGLE)
+def test_bootstrap_covers_the_median(kind, n):
+    draw, median = SINGLE[kind]
+    rng = np.random.default_rng(n)
+    found = [stats.bootstrap(draw(rng, n), resamples=500, seed=seed) for seed in range(500)]
+    assert 0.925 <= np.mean([low <= median <= high for low, high in found]) <= 0.985
+
+
+@pytest.mark.parametrize("n", [6, 10, 20, 50])
+@pytest.mark.parametrize("kind", ["lognormal", "skewed", "drift"])
+def test_paired_ratio_covers_the_truth(kind, n):
+    rng = np.random.default_rng(n)
+    found = [stats.paired_ratio(*pairs(kind, rng, n), resamples=500, seed=seed) for seed in range(500)]
+    assert 0.925 <= np.mean([ratio.low <= 1.1 <= ratio.high for ratio in found]) <= 0.985
+    assert np.median([ratio.value for ratio in found]) == pytest.approx(1.1, rel=0.02)
+    assert all(ratio.low <= ratio.value <= ratio.high and ratio.n == n for ratio in found)
+
+
+def test_bootstrap_of_a_function_is_the_classical_interval_of_a_mean():
+    values = np.random.default_rng(0).normal(5, 2, 40)
+    low, high = stats.bootstrap(values, np.mean, seed=1)
+    margin = stats.t_quantile(0.975, 39) * values.std(ddof=1) / 40**0.5
+    assert low == pytest.approx(values.mean() - margin, abs=0.1 * margin)
+    assert high == pytest.approx(values.mean() + margin, abs=0.1 * margin)
+
+
+def test_bootstrap_repeats_itself_and_narrows_with_a_lower_level():
+    values = SAMPLES[-1]
+    assert stats.bootstrap(values) == stats.bootstrap(values)
+    (low, high), (inner_low, inner_high) = stats.bootstrap(values), stats.bootstrap(values, level=0.5)
+    assert low < inner_low < stats.quantile(values, 0.5) < inner_high < high
+
+
+def test_too_few_values_have_no_interval():
+    assert stats.bootstrap([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
+    with pytest.raises(ValueError, match="5 values"):
+        stats.bootstrap([1.0, 2.0, 3.0, 4.0, 5.0])
+    few = stats.paired_ratio([2.0, 4.0, 6.0], [1.0, 1.0, 1.0])
+    assert few == stats.Ratio(pytest.approx(4.0), None, None, 3)
+    assert stats.paired_ratio([3.0], [2.0]) == stats.Ratio(pytest.approx(1.5), None, None, 1)
+
+
+def test_the_inverse_of_a_ratio():
+    a, b = pairs("skewed", np.random.default_rng(0), 20)
+    ratio, inverse = stats.paired_ratio(a, b), stats.paired_ratio(b, a)
+    assert inverse.value == pytest.approx(1 / ratio.value)
+    assert [inverse.low, inverse.high] == pytest.approx([1 / ratio.high, 1 / ratio.low], rel=1e-3)
+
+
+@pytest.mark.parametrize("values", [[1.0, 0.0], [-1.0, 1.0], [1.0, float("nan")], [float("inf"), 1.0]])
+def test_ratios_and_exponents_refuse_what_has_no_logarithm(values):
+    for call in (stats.paired_ratio, stats.fit_power):
+        with pytest.raises(ValueError, match="positive"):
+            call([1.0, 2.0], values)
+
+
+@pytest.mark.parametrize(
+    "p, df, t",
+    [
+        *((0.975, 1, 12.7062), (0.975, 2, 4.30265), (0.975, 3, 3.18245), (0.975, 9, 2.26216), (0.975, 100, 1.98397)),
+        *((0.95, 4, 2.13185), (0.995, 5, 4.03214), (0.5, 7, 0.0)),
+    ],
+)
+def test_t_quantile_equals_the_printed_tables(p, df, t):
+    assert stats.t_quantile(p, df) == pytest.approx(t, rel=1e-5, abs=1e-12)
+
+
+def test_fit_of_an_exact_power():
+    x = [256, 1024, 4096, 65536]
+    power = stats.fit_power(x, [3e-4 * n**1.5 for n in x])
+    assert [power.exponent, power.low, power.high] == pytest.approx([1.5, 1.5, 1.5])
+    assert power.constant == pytest.approx(3e-4)
+    assert power.n == 4
+
+
+def test_fit_of_two_points_has_no_interval():
+    power = stats.fit_power([10, 1000], [5, 50000])
+    assert (power.low, power.high) == (None, None)
+    assert power.exponent == pytest.approx(2)
+
+
+@pytest.mark.parametrize("x, y", [([7], [1.0]), ([7, 7, 7], [1.0, 2.0, 3.0])])
+def test_fit_refuses_one_size(x, y):
+    with pytest.raises(ValueError, match="two different sizes"):
+        stats.fit_power(x, y)
+
+
+@pytest.mark.parametrize("n", [3, 4, 8])
+def test_fit_covers_the_exponent(n):
+    rng, x = np.random.default_rng(n), 2.0 ** np.arange(n)
+    found = [stats.fit_power(x, x**1.3 * rng.lognormal(0, 0.2, n)) for _ in range(1000)]
+    assert 0.935 <= np.mean([power.low <= 1.3 <= power.high for power in found]) <= 0.965
+
+
+def test_fit_equals_polyfit():
+    x, y = [1.0, 2.0, 5.0, 9.0], [3.0, 3.5, 11.0, 12.0]
+    (slope, _), covariance = np.polyfit(np.log(x), np.log(y), 1, cov=True)
+    power = stats.fit_power(x, y)
+    assert power.exponent == pytest.approx(slope)
+    assert power.high - slope == pytest.approx(4.30265 * covariance[0, 0] ** 0.5, rel=1e-4)
+
+
+def curve(*ratios, spread=None):
+    """Points at 100, 200, 400 ... with an interval of a factor `spread` to both sides."""
+    return [(100 * 2**i, ratio, spread and ratio / spread, spread and ratio * spread) for i, ratio in enumerate(ratios)]
+
+
+def test_crossing_of_two_powers():
+    points = [(x, 50 * x**-0.5, 45 * x**-0.5, 55 * x**-0.5) for x in (256, 1024, 4096, 16384)]
+    found = stats.crossing(points[::-1])
+    assert [found.value, found.low, found.high] == pytest.approx([2500, 2025, 3025])
+    assert found.note == ""
+
+
+@pytest.mark.parametrize(
+    "ratios, value, note",
+    [
+        ((0.9, 0.5), None, "always ahead"),
+        ((0.9,), None, "always ahead"),
+        ((4, 2, 1), None, "never ahead up to 400"),
+        ((0.5, 2), None, "ahead only up to 141.4"),
+        ((2, 0.5, 2, 0.5), 400 * 2**0.5, "crosses more than once"),
+        ((0.5, 2, 0.5), 200 * 2**0.5, "crosses more than once"),
+        ((2, 0.5, 2), None, "crosses more than once"),
+        ((2, 1, 0.5), 200, ""),
+    ],
+)
+def test_notes_of_a_crossing(ratios, value, note):
+    for spread in (None, 1.01):
+        found = stats.crossing(curve(*ratios, spread=spread))
+        assert found.note == note
+        assert found.value == (value and pytest.approx(value))
+        assert (found.low is None) == (spread is None or value is None)
+
+
+def test_bounds_of_a_crossing_may_be_open():
+    assert stats.crossing(curve(1.1, 0.9, spread=1.5)) == stats.Crossover(pytest.approx(139.0, rel=1e-3), None, None)
+    to_the_left = stats.crossing(curve(1.1, 0.5, spread=1.5))
+    assert to_the_left.low is None
+    assert to_the_left.high > to_the_left.value
+    known, once = curve(1.5, 1.2, spread=1.3), (400, 0.6, None, None)  # a slow point, timed once
+    found = stats.crossing([*known, once])
+    assert 200 < found.value < 400
+    assert [found.low, found.high] == [pytest.approx(156.0, rel=1e-3), None]
+
+
+@pytest.mark.parametrize("known", [5, 3])
+def test_bounds_stand_around_the_crossing(known):
+    rng, lows, highs = np.random.default_rng(0), 0, 0
+    for _ in range(300):
+        points = curve(*rng.lognormal(0, 1, 5), spread=1.2)
+        for i in rng.permutation(5)[known:]:
+            points[i] = (*points[i][:2], None, None)
+        found = stats.crossing(points)
+        if found.low is not None:
+            assert found.low <= found.value
+            lows += 1
+        if found.high is not None:
+            assert found.value <= found.high
+            highs += 1
+    assert min(lows, highs) >= 30
+
+
+def test_crossing_refuses_no_points():
+    with pytest.raises(ValueError, match="at least one size"):
+        stats.crossing([])

@@ -182,7 +182,18 @@ def test_the_probe_sees_torch():
 
 def test_libraries_without_torch():
     modules = ["recipe", "record", "stats", "report.table", "report.ablation", "report.profile", "ablation.grid"]
-    modules += ["ablation.store", "ablation.launch", "ops", "models", "data", "data.mini.benchmark", "data.folder"]
+    modules += [
+        "recipe.suite",
+        "profiling.memory",
+        "ops.cost",
+        "ablation.store",
+        "ablation.launch",
+        "ops",
+        "models",
+        "data",
+        "data.mini.benchmark",
+        "data.folder",
+    ]
     source = "import sys, importlib\n"
     source += f"for name in {modules!r}: importlib.import_module('vidops_cli.' + name)\n"
     source += "sys.stdout.write('torch' if 'torch' in sys.modules else 'free')"

@@ -9,9 +9,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from vidops_cli.functional import aggregate, correlate, relative_conv
 from vidops_cli.models import MODELS
 from vidops_cli.ops import OPS
-from vidops_cli.profiling.cost import Cost, count
-from vidops_cli.profiling.executed import executed
-from vidops_cli.profiling.handles import SOFTMAX
+from vidops_cli.ops.cost import SOFTMAX
+from vidops_cli.profiling.cost import Count, count
+from vidops_cli.profiling.counter import count_backward, count_forward, on_meta
+
+
+def executed(function, *inputs):
+    return round(count_forward(function, *inputs, opened=True).cost.flops)
 
 
 class Call(nn.Module):
@@ -28,27 +32,27 @@ class Call(nn.Module):
 def test_convolutions():
     x = torch.randn(2, 6, 9, 10)
     cost = count(nn.Conv2d(6, 8, (3, 5), stride=2, padding=(1, 2), groups=2), x)
-    assert cost == Cost(8 * 3 * 15 + 8, 2 * 8 * 5 * 5 * 3 * 15, 0, ())
+    assert cost == Count(8 * 3 * 15 + 8, 2 * 8 * 5 * 5 * 3 * 15, 0, ())
     assert cost.flops == 2 * cost.macs
     assert count(nn.Conv3d(4, 5, 3, padding=1), torch.randn(1, 4, 3, 6, 7)).macs == 5 * 3 * 6 * 7 * 4 * 27
-    assert count(nn.Conv2d(6, 4, (3, 5), padding="same"), x) == Cost(364, 2 * 4 * 90 * 6 * 15, 0, ())
+    assert count(nn.Conv2d(6, 4, (3, 5), padding="same"), x) == Count(364, 2 * 4 * 90 * 6 * 15, 0, ())
     assert count(nn.Conv2d(6, 6, 3, padding="same", groups=6), x).macs == 2 * 6 * 90 * 9
 
 
 def test_matrix_products():
     x = torch.randn(2, 7, 12)
-    assert count(nn.Linear(12, 5), x) == Cost(65, 2 * 7 * 12 * 5, 0, ())
+    assert count(nn.Linear(12, 5), x) == Count(65, 2 * 7 * 12 * 5, 0, ())
     a, b, c = torch.randn(3, 4, 6), torch.randn(3, 6, 5), torch.randn(3, 4, 5)
     for function in (torch.bmm, torch.matmul, lambda a, b: torch.einsum("bik,bkj->bij", a, b)):
         assert count(Call(function), a, b).macs == 3 * 4 * 5 * 6
-    assert count(Call(torch.baddbmm), c, a, b) == Cost(0, 3 * 4 * 5 * 6, 0, ())
+    assert count(Call(torch.baddbmm), c, a, b) == Count(0, 3 * 4 * 5 * 6, 0, ())
     assert count(Call(torch.mm), a[0], b[0]).macs == 4 * 5 * 6
 
 
 def test_attention():
     q, k, v = torch.randn(2, 3, 10, 8), torch.randn(2, 3, 12, 8), torch.randn(2, 3, 12, 6)
     cost = count(Call(F.scaled_dot_product_attention), q, k, v)
-    assert cost == Cost(0, 6 * 10 * 12 * (8 + 6), SOFTMAX * 6 * 10 * 12, ())
+    assert cost == Count(0, 6 * 10 * 12 * (8 + 6), SOFTMAX * 6 * 10 * 12 + 6 * 10 * 8, ())  # and the scale of q
 
 
 @pytest.mark.parametrize("groups", [1, 2, 8])
@@ -57,8 +61,8 @@ def test_correlation_and_aggregation(groups):
     w = torch.randn(2, groups, 27, 3, 5, 6)
     one = 2 * 8 * 90 * 27
     ours = Call(lambda q, k: correlate(q, k, (3, 3, 3), groups=groups))
-    assert count(ours, q, v) == Cost(0, one, 0, ())
-    assert count(Call(lambda w, v: aggregate(w, v, (3, 3, 3))), w, v) == Cost(0, one, 0, ())
+    assert count(ours, q, v) == (Count(0, 0, one, ()) if groups == 8 else Count(0, one, 0, ()))  # Hadamard: no sum
+    assert count(Call(lambda w, v: aggregate(w, v, (3, 3, 3))), w, v) == Count(0, one, 0, ())
 
 
 def test_the_counter_of_torch_knows_our_primitives():
@@ -89,7 +93,7 @@ def fft(n):
 def test_real_transforms(function, shape, price):
     x = torch.randn(shape)
     cost = count(Call(function), x)
-    assert cost == Cost(0, 0, round(price), ())
+    assert cost == Count(0, 0, round(price), ())
     assert executed(function, x) == pytest.approx(price, abs=1)
 
 
@@ -104,7 +108,7 @@ def test_real_transforms(function, shape, price):
 )
 def test_inverse_real_transforms(function, shape, price):
     x = torch.randn(shape, dtype=torch.complex64)
-    assert count(Call(function), x) == Cost(0, 0, round(price), ())
+    assert count(Call(function), x) == Count(0, 0, round(price), ())
 
 
 def test_complex_transforms_cost_twice_as_much():
@@ -124,10 +128,10 @@ def test_relative_convolution_is_three_real_transforms_and_a_product():
 
 def test_elementwise_operations_are_other():
     x = torch.randn(4, 10)
-    assert count(Call(lambda x: (x * 2 + 1).relu()), x) == Cost(0, 0, 120, ())
-    assert count(Call(lambda x: x.softmax(1)), x) == Cost(0, 0, SOFTMAX * 40, ())
-    assert count(Call(lambda x: x.t().reshape(-1)), x) == Cost(0, 0, 0, ())
-    assert count(nn.BatchNorm1d(10), x) == Cost(20, 0, 80, ())
+    assert count(Call(lambda x: (x * 2 + 1).relu()), x) == Count(0, 0, 120, ())
+    assert count(Call(lambda x: x.softmax(1)), x) == Count(0, 0, SOFTMAX * 40, ())
+    assert count(Call(lambda x: x.t().reshape(-1)), x) == Count(0, 0, 0, ())
+    assert count(nn.BatchNorm1d(10), x) == Count(20, 0, 80, ())
 
 
 @pytest.mark.parametrize("function, name", [(torch.erfinv, "aten::erfinv"), (torch.logdet, "aten::logdet")])
@@ -161,9 +165,9 @@ def test_operators_by_hand():
     n = 3 * 6 * 5
     assert cost("conv2d").macs == 2 * n * 16 * 16 * 9
     assert cost("conv3d").macs == 2 * n * 16 * 16 * 27
-    assert cost("tsm") == Cost(0, 0, 0, ())
+    assert cost("tsm") == Count(0, 0, 0, ())
     assert cost("self_attention").macs == 2 * (n * 4 * 16 * 16 + 2 * n * n * 16)
-    assert cost("lisa").macs == 2 * n * 4 * 16 * 16
+    assert cost("lisa").macs == 2 * n * (4 * 16 * 16 + 8 * 16)  # projections; sums with q for 8 patterns
     pairs = 2 * 2 * 30  # of frames, on the map
     matching = 2 * n * 16 * 64 + pairs * 64 * 15 * 15
     refining = 3 * 49 + 3 * 16 + 16 * 9 + 16 * 32 + 32 * 9 + 32 * 64 + 64 * 9 + 64 * 16
@@ -210,3 +214,123 @@ def test_executed_of_the_fourier_form_grows_more_slowly_than_attention():
 
     assert ratio("self_attention") > 60  # 16 times the positions
     assert 16 < ratio("lisa") < 40
+
+
+# --- the dispatch counter ---------------------------------------------------------------------------------------------
+
+
+def dispatched(function, *inputs):
+    return count_forward(function, *inputs)
+
+
+def test_a_sum_of_products_is_found_by_both_counters():
+    a, b = torch.randn(3, 4, 5), torch.randn(3, 4, 5)
+    for function, macs, other in (
+        (lambda a, b: (a * b).sum(1), 60, 0),
+        (lambda a, b: (a * b).mean(1), 60, 15),
+        (lambda a, b: (a[:, :, None] * b[:, None]).sum(-1), 240, 0),
+        (lambda a, b: (a * a).sum(1), 0, 120),  # a norm
+        (lambda a, b: (a * 2).sum(1), 0, 120),  # a scale
+        (lambda a, b: (a * b).relu().sum(1), 0, 180),
+        (lambda a, b: a * b, 0, 60),  # Hadamard
+    ):
+        counted = dispatched(function, a, b)
+        assert (counted.cost.macs, counted.cost.other_flops) == (macs, other)
+        assert count(Call(function), a, b) == Count(0, macs, other, ())
+
+
+def test_a_product_that_is_gone_is_not_taken_for_another_tensor():
+    """Storages are given back and their addresses taken again."""
+    a, b, c = (torch.randn(2, 100, device="meta") for _ in range(3))
+
+    def function(a, b, c):
+        for _ in range(50):
+            p = a * b
+            del p
+            q = c.clone()
+            q.sum(1)
+        return q
+
+    cost = dispatched(function, a, b, c).cost
+    assert (cost.macs, cost.other_flops) == (0, 50 * 2 * 200)
+
+
+class ToItself(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.attention = nn.MultiheadAttention(8, 2, bias=False, batch_first=True)
+
+    def forward(self, x):
+        return self.attention(x, x, x, need_weights=False)[0]
+
+
+@pytest.mark.parametrize(
+    "module, shapes",
+    [
+        (ToItself(), [(2, 5, 8)]),
+        (nn.TransformerEncoderLayer(8, 2, 16, bias=False, batch_first=True), [(2, 5, 8)]),
+        (nn.Bilinear(3, 4, 5), [(2, 3), (2, 4)]),
+        (nn.Upsample(scale_factor=2, mode="trilinear"), [(1, 2, 3, 4, 5)]),
+        (nn.Upsample(scale_factor=2, mode="bilinear"), [(1, 2, 3, 4)]),
+        (nn.ConvTranspose2d(4, 6, 2, stride=2), [(1, 4, 5, 5)]),
+        (nn.Conv2d(4, 6, 3, padding="same"), [(1, 4, 5, 5)]),
+        (nn.Conv2d(4, 4, 3, groups=4), [(1, 4, 5, 5)]),
+        (nn.GELU(), [(3, 4)]),
+        (nn.LayerNorm(4), [(3, 4)]),
+        (nn.GroupNorm(2, 4), [(3, 4, 5)]),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, nn.Module) else None,
+)
+def test_layers_of_torch_are_counted_alike(module, shapes):
+    """By fvcore with our handles and by the dispatch counter, nothing left out."""
+    module.eval()
+    inputs = [torch.randn(shape) for shape in shapes]
+    ours, theirs = count(module, *inputs), dispatched(module, *inputs)
+    assert ours.uncounted == theirs.uncounted == ()
+    assert ours.flops > 0
+    assert ours.macs == theirs.cost.macs
+    assert ours.other_flops == pytest.approx(theirs.cost.other_flops, rel=0.01)
+
+
+def test_attention_is_whole():
+    """Projections, both products, and the output's projection: none of the counters of torch sees all of them."""
+    macs = 2 * 5 * 8 * 8 * 4 + 2 * 2 * 5 * 5 * 4 * 2
+    assert dispatched(ToItself().eval(), torch.randn(2, 5, 8)).cost.macs == macs
+
+
+@pytest.mark.parametrize("mode, macs", [("bilinear", 4), ("nearest", 0)])
+def test_grid_sample(mode, macs):
+    x, grid = torch.randn(2, 3, 5, 6), torch.rand(2, 7, 4, 2) * 2 - 1
+    sample = Call(lambda x, grid: F.grid_sample(x, grid, mode=mode, align_corners=False))
+    found = count(sample, x, grid)
+    assert found.macs == dispatched(sample, x, grid).cost.macs == macs * 2 * 3 * 28
+    assert found.uncounted == ()
+    volume, places = torch.randn(1, 3, 4, 5, 6), torch.rand(1, 2, 3, 4, 3)
+    assert dispatched(lambda x, g: F.grid_sample(x, g, align_corners=False), volume, places).cost.macs == 8 * 3 * 24
+
+
+def test_backward_costs_twice_its_products():
+    layer, x = nn.Conv2d(8, 8, 3, padding=1, groups=4), torch.randn(2, 8, 5, 5)
+    forward = dispatched(layer, x).cost
+    assert count_backward(layer, list(layer.parameters()), x).cost.macs == 2 * forward.macs
+
+
+def test_ways_out_of_torch_are_named():
+    def through_numpy(x):
+        return torch.from_numpy(x.numpy() + 1)
+
+    def by_address(x):
+        assert x.data_ptr()
+        return x
+
+    x = torch.randn(3)
+    assert dispatched(through_numpy, x).uncounted == ("Tensor.numpy",)
+    assert dispatched(by_address, x).uncounted == ("Tensor.data_ptr",)
+    assert dispatched(lambda x: x + 1, x).uncounted == ()
+
+
+def test_shapes_alone_cost_what_tensors_do():
+    op, inputs = OPS["rsa"].load()(16).eval(), OPS["rsa"].example(1, 16, (3, 6, 5))
+    assert count_forward(op, *inputs, opened=True) == count_forward(
+        *(lambda m, x: (m, *x))(*on_meta(op, inputs)), opened=True
+    )

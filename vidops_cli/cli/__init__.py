@@ -10,8 +10,9 @@ from typing import Annotated
 import typer
 
 from vidops_cli import __version__
+from vidops_cli.profiling.memory import is_out_of_memory
 
-from . import ablate, data, eval, list_, profile, show, train, validate, verify
+from . import ablate, compare, data, eval, list_, profile, show, train, validate, verify
 
 app = typer.Typer(
     name="vidops",
@@ -20,7 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (train, eval, profile, verify, ablate, list_, show, validate):
+for verb in (train, eval, profile, compare, verify, ablate, list_, show, validate):
     app.command(verb.__name__.rpartition(".")[2].rstrip("_"))(verb.command)
 app.add_typer(data.app, name="data")
 
@@ -52,7 +53,7 @@ def main() -> None:
             print(error.format_message())
             sys.exit(2)
         expected = isinstance(error, (ValueError, OSError)) or hasattr(error, "format_message")
-        if not expected and not _is_out_of_memory(error):
+        if not expected and not is_out_of_memory(error):
             raise
         for message, hint in _told(error):
             print(f"error: {message}", file=sys.stderr)
@@ -68,7 +69,7 @@ def _told(error: Exception) -> list[tuple[str, str]]:
     if hasattr(error, "format_message"):  # a command line that Typer cannot read
         context = getattr(error, "ctx", None)
         return [(error.format_message(), f"see `{context.command_path if context else 'vidops'} --help`")]
-    if _is_out_of_memory(error):
+    if is_out_of_memory(error):
         told = (str(error).splitlines() or [""])[0][:160]
         return [(f"out of memory: {told}", "lower the batch, the frames or the size of the map")]
     if isinstance(error, OSError):
@@ -76,8 +77,3 @@ def _told(error: Exception) -> list[tuple[str, str]]:
         return [(what, "check that the place exists, may be written, and is not full")]
     message, *hint = error.args or ("unknown",)
     return [(" ".join(str(message).split()), str(hint[0]) if hint else "see `vidops --help`")]
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    words = ("out of memory", "can't allocate memory", "not enough memory")
-    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(w in str(error) for w in words))

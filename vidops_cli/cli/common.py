@@ -61,8 +61,8 @@ def find_op(name: str) -> Card:
 
 
 def recipe_files(folder: Path) -> list[Path]:
-    """Recipes below a folder, without the bases that they stand on."""
-    return [path for path in sorted(folder.rglob("*.yaml")) if "base" not in path.parts]
+    """Recipes below a folder, without the bases that they stand on and the suites of `vidops profile`."""
+    return [path for path in sorted(folder.rglob("*.yaml")) if not {"base", "profile"} & set(path.parts)]
 
 
 def print_table(table: Table) -> None:

@@ -4,43 +4,104 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .common import Device, console, find_op, print_table
+from .common import Device, Overrides, find_op
+from .output import FORMATS, SUFFIXES, Output
 
-FORMATS = ("table", "json", "csv")
+if TYPE_CHECKING:
+    from vidops_cli.profiling.cases import Case
+
+WHAT, HOW, SHOWN = "What", "How", "Shown"
 
 
 def command(
-    op: Annotated[list[str], typer.Option(help="Operator; repeat it to compare.", show_default=False)],
-    seq: Annotated[int | None, typer.Option(help="Number of positions, as the most square H x W at T = 1.")] = None,
-    grid: Annotated[str | None, typer.Option(help="Input as TxHxW. Default: the operator's paper layer.")] = None,
-    channels: Annotated[int | None, typer.Option(min=1, help="Channels. Default: the operator's paper layer.")] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Clips at a time.")] = 1,
-    dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
+    recipe: Annotated[
+        Path | None, typer.Argument(help="A recipe: its whole network, as a tree.", show_default=False)
+    ] = None,
+    overrides: Overrides = None,
+    op: Annotated[
+        list[str] | None,
+        typer.Option(help="Operator, or package.module:Class of yours. Repeatable.", rich_help_panel=WHAT),
+    ] = None,
+    suite: Annotated[Path | None, typer.Option(help="Layers of a suite file.", rich_help_panel=WHAT)] = None,
+    seq: Annotated[
+        int | None, typer.Option(help="Positions, as the most square H x W at T = 1.", rich_help_panel=WHAT)
+    ] = None,
+    grid: Annotated[
+        str | None, typer.Option(help="Input as TxHxW. Default: the operator's paper layer.", rich_help_panel=WHAT)
+    ] = None,
+    channels: Annotated[
+        int | None, typer.Option(min=1, help="Default: the operator's paper layer.", rich_help_panel=WHAT)
+    ] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Clips at a time.", rich_help_panel=WHAT)] = 1,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Option of the operator, as window=[3,5,5].", rich_help_panel=WHAT)
+    ] = None,
+    input_: Annotated[
+        list[str] | None,
+        typer.Option("--input", help="Shape that a module of yours takes, as 'B C H W'.", rich_help_panel=WHAT),
+    ] = None,
+    sweep: Annotated[
+        list[str] | None,
+        typer.Option(help="seq=256..65536, frames=8,16, channels=..., window=3,5,7.", rich_help_panel=WHAT),
+    ] = None,
+    depth: Annotated[int, typer.Option(min=0, help="Levels of a network's tree.", rich_help_panel=WHAT)] = 2,
+    classes: Annotated[
+        int | None, typer.Option(min=1, help="Classes of a recipe's network without its data.", rich_help_panel=WHAT)
+    ] = None,
+    views: Annotated[
+        str, typer.Option(help="Clips x crops of a video, as 10x3; counts stay per clip.", rich_help_panel=WHAT)
+    ] = "1",
+    baseline: Annotated[
+        str | None,
+        typer.Option(help="Operator to time in turns with; or textbook, or eager (--compile).", rich_help_panel=HOW),
+    ] = None,
+    dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.", rich_help_panel=HOW)] = "float32",
     device: Device = "auto",
-    backward: Annotated[bool, typer.Option(help="Time and measure forward + backward too.")] = True,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads on a CPU. Default: torch's own choice.")] = None,
-    format: Annotated[str, typer.Option(help="table, json or csv.")] = "table",
-    out: Annotated[Path | None, typer.Option(help="Write to this file (json or csv by its ending).")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads on a CPU. Default: torch's own choice.", rich_help_panel=HOW)
+    ] = None,
+    backward: Annotated[
+        bool, typer.Option(help="Time and measure forward + backward too.", rich_help_panel=HOW)
+    ] = True,
+    compile_: Annotated[bool, typer.Option("--compile", help="Time the compiled form.", rich_help_panel=HOW)] = False,
+    channels_last: Annotated[
+        bool, typer.Option("--channels-last", help="Inputs in channels-last memory.", rich_help_panel=HOW)
+    ] = False,
+    isolate: Annotated[
+        bool, typer.Option("--isolate", help="Each row in a process of its own.", rich_help_panel=HOW)
+    ] = False,
+    row_budget: Annotated[
+        float, typer.Option(min=0.0, help="Seconds of a pass from which it is timed once.", rich_help_panel=HOW)
+    ] = 30.0,
+    format: Annotated[str, typer.Option(help=", ".join(FORMATS) + ".", rich_help_panel=SHOWN)] = "table",
+    full: Annotated[bool, typer.Option("--full", help="More columns in the table.", rich_help_panel=SHOWN)] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(help=f"Write to a file ending in {', '.join(SUFFIXES)}.", rich_help_panel=SHOWN),
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw the sweep, or the roofline: .png or .svg.", rich_help_panel=SHOWN)
+    ] = None,
 ) -> None:
     """Measure operators: multiply-adds, FLOPs, peak memory, latency.
 
-    Each form is first checked against its textbook form, output and gradients;
-    no time is given if they differ.
+    Each form is first checked against the published algorithm in float64, output
+    and gradients; no time is given if they differ.
 
-    Example: vidops profile --op lisa --op self_attention --seq 4096
+    Example: vidops profile --op lisa --baseline self_attention --seq 4096
     """
-    if seq is not None and grid is not None:
-        raise ValueError("--seq and --grid both say the input's size", "give one of them")
-    if format not in FORMATS:
-        raise ValueError(f"unknown format {format!r}", f"one of {', '.join(FORMATS)}")
-    if out is not None and out.suffix not in (".json", ".csv"):
-        raise ValueError(f"--out takes a .json or .csv file, got {out}", "as in --out lisa.json")
-    cards = [find_op(name) for name in op]
-    size = None if grid is None else _parse_grid(grid)
+    output = Output(format, out, plot, full)
+    if [bool(recipe), bool(op), bool(suite)].count(True) != 1:
+        raise ValueError(
+            "profile takes one of --op, --suite and a recipe", "as in --op rsa; see `vidops profile --help`"
+        )
+    size = None if grid is None else _grid(grid)
+    if seq is not None and (size or not op):
+        raise ValueError("--seq and --grid, a suite or a recipe all say a size", "give one of them")
 
     import os
 
@@ -48,50 +109,132 @@ def command(
     import torch
 
     from vidops_cli.engine.setup import pick_device
-    from vidops_cli.profiling.profile import DTYPES, Shape, grid_of, profile
-    from vidops_cli.record import environment
+    from vidops_cli.profiling.profile import DTYPES, Settings, refuse_frames
+
+    from . import measuring
 
     if dtype not in DTYPES:
         raise ValueError(f"unknown dtype {dtype!r}", f"one of {', '.join(DTYPES)}")
-    if seq is not None:
-        size = grid_of(seq)
     if threads:
         torch.set_num_threads(threads)
     where = pick_device(device)
-    rows = []
-    with console(stderr=True).status("measuring") as status:
-        for card in cards:
-            shape = Shape(batch, channels or card.layer[0], size or card.layer[1:])
-            status.update(f"measuring {card.name} on {shape}")
-            rows.append(profile(card, shape, dtype=dtype, device=where, backward=backward))
-    _show(rows, environment(str(where)), format, out)
+    if recipe:
+        measuring.network(
+            recipe, overrides, where, output, depth=depth, grid=size, classes=classes, views=_views(views)
+        )
+        return
+    settings = Settings(
+        device=where,
+        dtype=dtype,
+        backward=backward,
+        compiled=compile_,
+        channels_last=channels_last,
+        baseline=_baseline(baseline),
+        limit=row_budget,
+        views=_views(views),
+    )
+    cases = _layers(suite) if suite else _operators(op or [], settings, channels, batch, size, seq, set_, input_)
+    if not (suite or sweep):
+        for case in cases:
+            refuse_frames(case)  # before anything is measured
+    swept, axes = _sweeps(cases, sweep or [])
+    measuring.operators(swept, settings, output, isolate=isolate, axes=axes, lenient=bool(suite or sweep))
 
 
-def _parse_grid(text: str) -> tuple[int, int, int]:
+def _operators(
+    names: list[str],
+    settings: Any,
+    channels: int | None,
+    batch: int,
+    grid: tuple[int, int, int] | None,
+    seq: int | None,
+    given: list[str] | None,
+    inputs: list[str] | None,
+) -> list[Case]:
+    from vidops_cli.ops import OPS
+    from vidops_cli.profiling.cases import Case, Shape, grid_of
+
+    if settings.baseline in OPS:  # measured too, and first
+        names = list(dict.fromkeys((settings.baseline, *names)))
+    if seq is not None:
+        grid = grid_of(seq)
+    found = []
+    for name in names:
+        card = _card(name, inputs)
+        shape = Shape(batch, channels or card.layer[0], grid or card.layer[1:])
+        found.append(Case(card, shape, _options(card, given or [])))
+    return found
+
+
+def _card(name: str, inputs: list[str] | None) -> Any:
+    if ":" in name:
+        from vidops_cli.profiling.foreign import foreign
+
+        return foreign(name, inputs=inputs)
+    if inputs:
+        raise ValueError(f"--input is of modules of yours, {name} is ours", "leave it out")
+    return find_op(name)
+
+
+def _options(card: Any, given: list[str]) -> dict[str, Any]:
+    """`name=value` as a recipe would write it, checked against the card."""
+    from vidops_cli.profiling.cases import find_option
+    from vidops_cli.recipe.reading import parse_override
+
+    options = {}
+    for text in given:
+        if "=" not in text:
+            raise ValueError(f"--set takes NAME=VALUE, got {text!r}", "as in --set heads=4")
+        name, options[name] = parse_override(text)
+        if problem := find_option(card, name).problem(options[name]):
+            raise ValueError(f"{card.name}: {name}: {problem}", f"see `vidops show {card.name}`")
+    return options
+
+
+def _layers(path: Path) -> list[Case]:
+    from vidops_cli.ops import OPS
+    from vidops_cli.profiling.cases import Case, Shape
+    from vidops_cli.recipe.suite import load_suite
+
+    from .common import known
+
+    return [
+        Case(
+            OPS[layer.op], Shape(layer.batch, layer.channels, tuple(layer.grid)), dict(layer.options), layer=layer.name
+        )
+        for layer in load_suite(path, known()).layers
+    ]
+
+
+def _sweeps(cases: list[Case], sweeps: list[str]) -> tuple[list[Case], list[str]]:
+    """The cases at every value of every sweep, one sweep after the other; the axes."""
+    from vidops_cli.profiling.cases import sweep
+    from vidops_cli.profiling.scaling import parse_sweep
+
+    if not sweeps:
+        return cases, []
+    options = [name for case in cases for name in case.card.options]
+    told = [parse_sweep(text, options) for text in sweeps]
+    return [case for axis, values in told for case in sweep(cases, axis, values)], [axis for axis, _ in told]
+
+
+def _baseline(name: str | None) -> str | None:
+    from vidops_cli.profiling.profile import OWN_BASELINES
+
+    return name if name is None or name in OWN_BASELINES else find_op(name).name
+
+
+def _grid(text: str) -> tuple[int, int, int]:
     if not re.fullmatch(r"[1-9]\d*x[1-9]\d*x[1-9]\d*", text):
         raise ValueError(f"--grid takes TxHxW, got {text!r}", "as in --grid 8x28x28")
     T, H, W = (int(part) for part in text.split("x"))
     return T, H, W
 
 
-def _show(rows: list[dict[str, Any]], env: dict[str, Any], format: str, out: Path | None) -> None:
-    import json
-
-    from vidops_cli.record import SCHEMA, command_line, write_text
-    from vidops_cli.report.profile import profile_table
-    from vidops_cli.report.table import to_csv
-
-    forms = {
-        "json": lambda: (
-            json.dumps({"schema": SCHEMA, "env": {**env, "command": command_line()}, "rows": rows}, indent=1) + "\n"
-        ),
-        "csv": lambda: to_csv(rows),
-    }
-    if out is not None:
-        write_text(out, forms[out.suffix[1:]]())
-    if format == "table":
-        print_table(profile_table(rows, env))
-    else:
-        typer.echo(forms[format](), nl=False)
-    if any(row["passed"] is False for row in rows):
-        raise typer.Exit(1)
+def _views(text: str) -> int:
+    if not re.fullmatch(r"[1-9]\d*(x[1-9]\d*)?", text):
+        raise ValueError(f"--views takes a number, or clips x crops, got {text!r}", "as in --views 10x3")
+    count = 1
+    for part in text.split("x"):
+        count *= int(part)
+    return count

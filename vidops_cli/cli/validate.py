@@ -7,19 +7,26 @@ from typing import Annotated
 
 import typer
 
-from .common import console, load_recipe
+from .common import console, known, load_recipe
 
 
-def command(recipes: Annotated[list[Path], typer.Argument(help="Recipes (YAML).", show_default=False)]) -> None:
-    """Check recipes, all their rows and options, and report every problem at once. Imports no torch.
+def command(
+    recipes: Annotated[list[Path], typer.Argument(help="Recipes and suites (YAML).", show_default=False)],
+) -> None:
+    """Check recipes and suites, all their rows and options, and report every problem at once. Imports no torch.
 
     Example: vidops validate recipes/*.yaml
     """
     from vidops_cli.recipe import Problem, RecipeError
+    from vidops_cli.recipe.suite import is_suite, load_suite
 
     problems: list[Problem] = []
     for path in recipes:
         try:
+            if is_suite(path):
+                layers = len(load_suite(path, known()).layers)
+                console().print(f"{path}: valid, a suite of {layers} layers", soft_wrap=True)
+                continue
             told = load_recipe(path)
         except RecipeError as error:
             problems += error.problems

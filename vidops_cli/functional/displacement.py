@@ -20,8 +20,8 @@ def soft_argmax(
         raise ValueError(f"a {height} x {width} window has {height * width} offsets, got {volume.shape[1]}")
     if volume.dtype != torch.float64:
         volume = volume.float()  # a small temperature magnifies rounding
-    y = torch.arange(height, device=volume.device, dtype=volume.dtype) - height // 2
-    x = torch.arange(width, device=volume.device, dtype=volume.dtype) - width // 2
+    y = torch.arange(-(height // 2), height - height // 2, device=volume.device, dtype=volume.dtype)
+    x = torch.arange(-(width // 2), width - width // 2, device=volume.device, dtype=volume.dtype)
     x, y = x.repeat(height), y.repeat_interleave(width)
     confidence, best = volume.max(dim=1, keepdim=True)
     scores = volume.movedim(1, -1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -61,7 +62,7 @@ class Option:
 
 @dataclass(frozen=True)
 class Input:
-    """One tensor that an operator takes: its shape in letters (B, C, T, H, W) and numbers, and what its values are."""
+    """One tensor that an operator takes: its shape in numbers and letters (B C T H W, the card's own), its values."""
 
     name: str
     shape: str  # as in "B C T H W", or "5 C 1 H W"
@@ -87,6 +88,9 @@ class Card:
     min_frames: int = 1
     max_frames: int | None = None
     inputs: tuple[Input, ...] = (Input("x", "B C T H W"),)
+    # sizes in `inputs` that follow from those of B, C, T, H, W and from the options
+    letters: dict[str, Callable[[Mapping[str, int], Mapping[str, Any]], int]] = field(default_factory=dict)
+    draws: bool = False  # its inputs hold no map: the operator's attribute `size`, (H, W), says how large the output is
     compiles: bool = True  # torch.compile makes one graph of it
 
     def load(self) -> type:
@@ -97,15 +101,31 @@ class Card:
     def defaults(self) -> dict[str, object]:
         return {name: option.default for name, option in self.options.items()}
 
-    def example(self, batch: int, channels: int, grid: tuple[int, int, int], generator: Any = None) -> list[Any]:
+    def shapes(
+        self, batch: int, channels: int, grid: tuple[int, int, int], options: Mapping[str, Any] | None = None
+    ) -> list[tuple[int, ...]]:
+        """Shapes of the inputs, in the order that forward takes them. Options that are not given are the defaults."""
+        sizes = dict(zip("BCTHW", (batch, channels, *grid), strict=True))
+        sizes |= {letter: size(sizes, self.defaults | dict(options or {})) for letter, size in self.letters.items()}
+        return [
+            tuple(sizes[part] if part in sizes else int(part) for part in told.shape.split()) for told in self.inputs
+        ]
+
+    def example(
+        self,
+        batch: int,
+        channels: int,
+        grid: tuple[int, int, int],
+        generator: Any = None,
+        *,
+        options: Mapping[str, Any] | None = None,
+    ) -> list[Any]:
         """Random inputs on the CPU, in the order that forward takes them; imports torch."""
         import torch
 
-        T, H, W = grid
-        sizes = {"B": batch, "C": channels, "T": T, "H": H, "W": W}
+        H, W = grid[1:]
         made = []
-        for wanted in self.inputs:
-            shape = [sizes[part] if part in sizes else int(part) for part in wanted.shape.split()]
+        for wanted, shape in zip(self.inputs, self.shapes(batch, channels, grid, options), strict=True):
             if wanted.values == "feature":
                 made.append(torch.randn(shape, generator=generator))
             else:

@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from . import cost
 from .checks import at_least, made_for, odd
 from .layers import SafeConv3d, conv_bn_relu
 
@@ -86,6 +87,16 @@ class Matching4d(nn.Module):
         there = self.conv(x)
         return there + self.conv(x.permute(0, 1, 4, 5, 2, 3)).permute(0, 1, 4, 5, 2, 3)
 
+    def cost(self, pairs: int) -> cost.Cost:
+        """One way over so many pairs of positions."""
+        total = cost.Cost()
+        for i, layer in enumerate(self.conv[::2]):
+            total += cost.each(pairs * layer.first[0].in_channels if i else 0)  # ReLU between layers
+            total += cost.conv_bn_relu(layer.first[0].weight.shape, pairs)
+            for conv in (layer.second[0], *layer.project[:1]):
+                total += cost.conv_bn(conv.weight.shape, pairs)
+        return total
+
 
 class CCA(nn.Module):
     """Support (S, C, 1, H, W), query (B, C, 1, H, W) -> class scores (B, S / shots). Map sizes may differ."""
@@ -116,7 +127,12 @@ class CCA(nn.Module):
         self, support: Float[Tensor, "S C 1 Hs Ws"], query: Float[Tensor, "B C 1 Hq Wq"]
     ) -> Float[Tensor, "B S Hs Ws Hq Wq"]:
         """C: cosines of each position of each support image with each position of each query image."""
-        s, q = (F.normalize(wide(self.reduction(centred(x))), dim=1, eps=1e-8) for x in (support, query))
+        return self._cosines(centred(support), centred(query))
+
+    def _cosines(
+        self, support: Float[Tensor, "S C Hs Ws"], query: Float[Tensor, "B C Hq Wq"]
+    ) -> Float[Tensor, "B S Hs Ws Hq Wq"]:
+        s, q = (F.normalize(wide(self.reduction(x)), dim=1, eps=1e-8) for x in (support, query))
         return torch.einsum("scij,bckl->bsijkl", s, q).to(query.dtype)
 
     def refine(self, correlation: Float[Tensor, "B S Hs Ws Hq Wq"]) -> Float[Tensor, "B S Hs Ws Hq Wq"]:
@@ -136,9 +152,10 @@ class CCA(nn.Module):
         self, support: Float[Tensor, "S C 1 Hs Ws"], query: Float[Tensor, "B C 1 Hq Wq"], *, shots: int = 1
     ) -> tuple[Float[Tensor, "B K C"], Float[Tensor, "B K C"]]:
         """s and q of each query and class, averaged over shots; K = S / shots."""
-        on_support, on_query = self.attention(self.refine(self.cross_correlation(support, query)))
-        s = torch.einsum("bsij,scij->bsc", on_support, wide(centred(support))) / math.prod(support.shape[-2:])
-        q = torch.einsum("bsij,bcij->bsc", on_query, wide(centred(query))) / math.prod(query.shape[-2:])
+        support, query = centred(support), centred(query)
+        on_support, on_query = self.attention(self.refine(self._cosines(support, query)))
+        s = torch.einsum("bsij,scij->bsc", on_support, wide(support)) / math.prod(support.shape[-2:])
+        q = torch.einsum("bsij,bcij->bsc", on_query, wide(query)) / math.prod(query.shape[-2:])
         return s.unflatten(1, (shots, -1)).mean(1), q.unflatten(1, (shots, -1)).mean(1)
 
     def forward(
@@ -155,6 +172,19 @@ class CCA(nn.Module):
         s, q = self.embeddings(support, query, shots=shots)
         cosine = (F.normalize(wide(s), dim=-1, eps=1e-8) * F.normalize(wide(q), dim=-1, eps=1e-8)).sum(-1)
         return (cosine / self.temperature).to(query.dtype)
+
+    def cost(self, support: tuple[int, ...], query: tuple[int, ...], *, shots: int = 1) -> cost.Cost:
+        (S, C, _, *size_s), (B, _, _, *size_q) = support, query
+        s, q, classes = math.prod(size_s), math.prod(size_q), S // shots
+        maps, pairs, reduced = S * s + B * q, B * S * s * q, self.reduction[0].out_channels
+        total = cost.each(2 * maps * C)  # F - mean F
+        total += cost.conv_bn_relu(self.reduction[0].weight.shape, maps) + cost.l2norm(maps * reduced, maps)
+        total += cost.correlation(pairs, reduced) + 2 * self.matching.cost(pairs) + cost.each(pairs)
+        # mean, difference, square, sum, scale, gamma, softmax and the sum over the other side, both ways
+        total += 2 * cost.each(pairs, 7 + cost.SOFTMAX) + cost.each(3 * B * S * (s + q))
+        total += cost.correlation(B * S * C, s) + cost.correlation(B * S * C, q) + cost.each(4 * B * S * C)
+        total += 2 * cost.l2norm(B * classes * C, B * classes)
+        return total + cost.correlation(B * classes, C) + cost.each(B * classes)
 
     def extra_repr(self) -> str:
         return f"attention_temperature={self.attention_temperature}, temperature={self.temperature}"

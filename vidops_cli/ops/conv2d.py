@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from vidops_cli.functional.frames import per_frame
 
 from .checks import at_least, made_for, odd
+from .cost import Cost, products
 
 
 class Conv2d(nn.Conv2d):
@@ -27,3 +28,8 @@ class Conv2d(nn.Conv2d):
     def forward(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B C2 T H2 W2"]:
         made_for("Conv2d", self.in_channels, x)
         return per_frame(lambda frames: F.conv2d(frames, self.weight, self.bias, self.stride, self.padding), x)
+
+    def cost(self, x: tuple[int, ...]) -> Cost:
+        B, C, T, H, W = x
+        (kernel, _), (stride, _) = self.kernel_size, self.stride
+        return products(B * self.out_channels * T * -(-H // stride) * -(-W // stride), C * kernel**2)

@@ -3,12 +3,14 @@
 y[n] = sum over d in L x K x K of W[d] x[n + d]
 """
 
+import math
 from collections.abc import Sequence
 
 from jaxtyping import Float
 from torch import Tensor
 
 from .checks import at_least, made_for, odd
+from .cost import Cost, products
 from .layers import SafeConv3d
 
 
@@ -37,3 +39,9 @@ class Conv3d(SafeConv3d):
     def forward(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B C2 T H2 W2"]:
         made_for("Conv3d", self.in_channels, x)
         return super().forward(x)
+
+    def cost(self, x: tuple[int, ...]) -> Cost:
+        B, C, T, H, W = x
+        stride = self.stride[-1]
+        outputs = B * self.out_channels * T * -(-H // stride) * -(-W // stride)
+        return products(outputs, C * math.prod(self.kernel_size))

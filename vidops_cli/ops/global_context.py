@@ -7,10 +7,13 @@ The mean over the whole clip, put through a bottleneck of two layers, is added t
 Deviations: none (SIFA/model/c2d_sifa_resnet.py, GBottleneck); it is added, where squeeze-and-excitation multiplies.
 """
 
+import math
+
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from .checks import at_least, made_for
+from .cost import Cost, each, products
 
 
 class GlobalContext(nn.Module):
@@ -30,6 +33,12 @@ class GlobalContext(nn.Module):
     def forward(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B C T H W"]:
         made_for("GlobalContext", self.fc1.in_features, x)
         return x + self.context(x)[:, :, None, None, None]
+
+    def cost(self, x: tuple[int, ...]) -> Cost:
+        B, C, *_ = x
+        hidden = self.fc1.out_features
+        mean_and_sum = each(2 * math.prod(x))
+        return mean_and_sum + products(B * hidden, C) + each(B * hidden) + products(B * C, hidden)
 
     def extra_repr(self) -> str:
         return f"ratio={self.ratio}"

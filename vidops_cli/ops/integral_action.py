@@ -16,10 +16,13 @@ over five frames; the released module holds it in any case, ours from a factor o
 
 from __future__ import annotations
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from . import cost
 from .checks import at_least, odd
 
 GATES = ("pose", "appearance", "both", "none")
@@ -104,6 +107,19 @@ class IntegralAction(nn.Module):
         self, rgb: Float[Tensor, "B C T H W"], pose: Float[Tensor, "B2 C2 T2 H2 W2"]
     ) -> Float[Tensor, "B F T 1 1"]:
         return self.integrate(*self.vectors(rgb, pose))
+
+    def cost(self, rgb: tuple[int, ...], pose: tuple[int, ...]) -> cost.Cost:
+        frames = rgb[0] * rgb[2]
+        total = cost.each(math.prod(rgb) + math.prod(pose))  # means
+        if self.pose_frame_factor > 1:
+            total += cost.conv_bn_relu(self.pose_fusion[0].weight.shape, frames)
+        for block in (self.rgb_block, self.pose_block):
+            total += cost.conv_bn_relu(block[0].weight.shape, frames)
+        if self.source == "none":
+            return total + cost.each(frames * self.rgb_block[0].out_channels)
+        out, *terms = self.gate_conv.weight.shape
+        total += 2 * cost.each(frames * out, cost.LAYER_NORM) + cost.products(frames * out, math.prod(terms))
+        return total + cost.each(frames * out, 5)  # sigmoid, 1 - g, two products, their sum
 
     def extra_repr(self) -> str:
         return f"gate={self.source}, pose_frame_factor={self.pose_frame_factor}"

@@ -22,10 +22,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vidops_cli.functional import l2norm, relative_conv
+from vidops_cli.functional.fourier import fast_length
 from vidops_cli.functional.precision import full_precision
 from vidops_cli.functional.relative import fit_table, table_shape
 
 from .checks import at_least, made_for
+from .cost import ACTIVATION, SOFTMAX, Cost, each, fitting, products, real_fft
+from .cost import l2norm as l2norm_cost
 
 MODES = 4  # frequencies kept on each axis by rpe="fourier"
 
@@ -159,6 +162,41 @@ class LiSA(nn.Module):
         g = self.code(s / q.shape[2] ** 0.5)
         y = sum(g[:, :, d, None] * relative_conv(v, R[:, d, None], padding=self.padding) for d in range(self.patterns))
         return self.proj(y.flatten(1, 2).movedim(1, -1).to(qkv.dtype)).movedim(-1, 1)
+
+    def cost(self, x: tuple[int, ...]) -> Cost:
+        B, C, *grid = x
+        D, values = self.patterns, math.prod(x)
+        codes = B * self.heads * D * math.prod(grid)
+        lengths = tuple(size if self.padding == "circular" else fast_length(2 * size - 1) for size in grid)
+        spectra = B * C * math.prod(lengths[:2]) * (lengths[2] // 2 + 1)
+        tables = next(self.parameters(recurse=False)).shape[0]
+        convolution = real_fft(lengths, 2 * B * C + tables) + each(spectra, 6)  # there, back, and the table's
+        phi = {"identity": Cost(), "softmax": each(codes, SOFTMAX), "gelu": each(codes, ACTIVATION)}
+        code = each(codes) + (l2norm_cost(codes, codes / D) if self.phi == "l2" else phi[self.phi])
+        return (
+            products(values, 4 * C)
+            + 2 * (D * convolution + self._table_cost(grid))
+            + products(D * values)  # with the query
+            + code
+            + each(D * values, 2)  # weighed, and added to y
+        )
+
+    def _table_cost(self, grid: Sequence[int]) -> Cost:
+        """Of making P, or R, for a grid."""
+        sizes = table_shape(grid)
+        maps = math.prod(next(self.parameters(recurse=False)).shape[:2])
+        t, th, thw = (math.prod(sizes[:axes]) for axes in (1, 2, 3))  # entries over one axis, two, all
+        if self.rpe == "dense":
+            found = fitting(self.P.shape, grid)
+        elif self.rpe == "separable":
+            axes = zip((self.P_t, self.P_h, self.P_w), grid, strict=True)
+            fitted = [fitting((*table.shape[:2], 1, 1, table.shape[2]), (1, 1, size)) for table, size in axes]
+            found = sum(fitted, each(maps * (th + thw)))
+        else:
+            phases = each(MODES * sum(3 * size + 1 for size in sizes))
+            sums = [(t, 8 * MODES**3), (th, 4 * MODES**2), (thw, 2 * MODES)]  # one axis after the other
+            found = sum((products(maps * n, terms) for n, terms in sums), phases + each(maps * thw))
+        return found if self.window is None else found + each(t + th + thw + maps * thw)
 
     def extra_repr(self) -> str:
         options = f"heads={self.heads}, patterns={self.patterns}, phi={self.phi}, rpe={self.rpe}"

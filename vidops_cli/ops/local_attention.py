@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from vidops_cli.functional import aggregate, correlate
 from vidops_cli.functional.frames import per_frame
 
+from . import cost
 from .checks import made_for, odd
 
 
@@ -69,6 +70,17 @@ class LocalSelfAttention(nn.Module):
         if self.attends:
             v = aggregate(self.attention(x), v, (1, self.window, self.window))
         return per_frame(self.output, v)
+
+    def cost(self, x: tuple[int, ...]) -> cost.Cost:
+        B, C, T, H, W = x
+        n, N, M = B * T * H * W, self.window**2, self.heads or C
+        total = 2 * cost.products(n * C, C) + cost.each(n * C, 2 * cost.BATCH_NORM + 1)  # v, W
+        if self.attends:
+            weights = n * M * N
+            total += 2 * cost.products(n * C, C)  # q, k
+            total += 2 * cost.correlation(weights, C // M) + cost.each(weights, 1 + cost.SOFTMAX)  # q k + q r
+            total += cost.correlation(n * C, N)
+        return total
 
     def extra_repr(self) -> str:
         return f"window={self.window}, heads={self.heads}, attention={self.attends}"

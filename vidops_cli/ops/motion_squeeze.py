@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from vidops_cli.functional import correlate, l2norm, soft_argmax
 from vidops_cli.functional.frames import per_frame
 
+from . import cost
 from .checks import at_least, made_for
 from .layers import conv_bn_relu
 
@@ -112,6 +113,19 @@ class MotionSqueeze(nn.Module):
         displacement, confidence = self.displacement(x)
         motion = displacement if self.reading == "correlation" else displacement / self.max_displacement
         return self.refinement(x, motion, confidence)
+
+    def cost(self, x: tuple[int, ...]) -> cost.Cost:
+        B, C, T, H, W = x
+        frames, pairs = B * T * H * W, self.directions * B * (T - 1) * H * W
+        offsets, reduced = self.size**2, self.reduction[0].out_channels
+        total = cost.conv_bn_relu(self.reduction[0].weight.shape, frames) + cost.l2norm(frames * reduced, frames)
+        best = self.confidence or self.sigma is not None
+        total += cost.correlation(pairs * offsets, reduced) + cost.each(pairs * offsets, 1 + best)
+        if self.reading != "correlation":
+            total += cost.soft_argmax(pairs, offsets, gaussian=self.sigma is not None) + cost.each(2 * pairs)
+        for layer in self.refine:
+            total += cost.conv_bn_relu(layer[0].weight.shape, frames)
+        return total + cost.each(frames * C)
 
     def extra_repr(self) -> str:
         return (

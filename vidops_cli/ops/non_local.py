@@ -10,6 +10,8 @@ all frames. RENet (arXiv 2108.09666), whose released code is followed, uses it o
 `space_time=False` (each frame alone) is the same. `subsample` is the paper's trick of 2x2 max pooling in phi and g.
 """
 
+import math
+
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -17,6 +19,7 @@ from torch import Tensor, nn
 from vidops_cli.functional.frames import per_frame
 
 from .checks import at_least, made_for
+from .cost import BATCH_NORM, SOFTMAX, Cost, each, products
 
 
 def halved(x: Float[Tensor, "N C H W"]) -> Float[Tensor, "N C H2 W2"]:
@@ -66,6 +69,17 @@ class NonLocal(nn.Module):
         else:
             y = per_frame(lambda images: self.attend(images.unsqueeze(2)).squeeze(2), x)
         return x + per_frame(self.W, y)
+
+    def cost(self, x: tuple[int, ...]) -> Cost:
+        B, C, T, H, W = x
+        width, queries = self.theta.out_channels, B * T * H * W
+        area = min(2, H) * min(2, W) if self.subsample else 1
+        frame = (H // min(2, H)) * (W // min(2, W)) if self.subsample else H * W  # positions that are attended
+        pairs = queries * frame * (T if self.space_time else 1)
+        pooling = each(2 * B * width * T * frame, area if self.subsample else 0)
+        attention = products(pairs, 2 * width) + each(pairs, SOFTMAX)
+        norm_and_sum = each(math.prod(x), (BATCH_NORM if len(self.W) > 1 else 0) + 1)
+        return products(queries * C, 4 * width) + pooling + attention + norm_and_sum
 
     def extra_repr(self) -> str:
         return f"subsample={self.subsample}, space_time={self.space_time}"

@@ -93,8 +93,9 @@ def bands(
     unit = limb / length[..., None]
 
     (x, y), (x0, y0), (ux, uy) = _pixels(coords, size), _split(start), _split(unit)
-    along = ux * (x - x0) + uy * (y - y0)
-    across = uy * (x - x0) - ux * (y - y0)
+    x, y = x - x0, y - y0
+    along = ux * x + uy * y
+    across = uy * x - ux * y
     depth = torch.minimum(torch.minimum(along, length[..., None, None] - along), sigma - across.abs())
     return unit, depth.masked_fill(~seen[..., None, None], -torch.inf)
 

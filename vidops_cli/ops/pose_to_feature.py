@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from vidops_cli.functional.frames import per_frame
 
+from . import cost
 from .pose_maps import SKELETONS, Skeleton, fields, heatmaps
 
 
@@ -24,7 +25,10 @@ class PoseToFeature(nn.Module):
     """Joints (B, T, P, J, 2) and their scores (B, T, P, J) of P persons -> (B, channels, T, H, W).
 
     Joints are (x, y) in pixels of the map. A person that is not there scores 0. `skeleton` is a name or a Skeleton.
+    `size` is (H, W); where it is not told, the attribute `size`.
     """
+
+    size = (56, 56)  # a quarter of the paper's images
 
     def __init__(
         self,
@@ -51,18 +55,24 @@ class PoseToFeature(nn.Module):
         self.conv = nn.Sequential(conv, nn.BatchNorm2d(channels), nn.ReLU())
 
     def heatmaps(
-        self, coords: Float[Tensor, "B T P J 2"], scores: Float[Tensor, "B2 T2 P2 J2"], size: tuple[int, int] = (56, 56)
+        self,
+        coords: Float[Tensor, "B T P J 2"],
+        scores: Float[Tensor, "B2 T2 P2 J2"],
+        size: tuple[int, int] | None = None,
     ) -> Float[Tensor, "B J T H W"]:
         """One map for each joint, of all persons."""
         self._check(coords, scores)
-        return heatmaps(coords, scores, size, sigma=self.heatmap_sigma, threshold=self.threshold)
+        return heatmaps(coords, scores, size or self.size, sigma=self.heatmap_sigma, threshold=self.threshold)
 
     def fields(
-        self, coords: Float[Tensor, "B T P J 2"], scores: Float[Tensor, "B2 T2 P2 J2"], size: tuple[int, int] = (56, 56)
+        self,
+        coords: Float[Tensor, "B T P J 2"],
+        scores: Float[Tensor, "B2 T2 P2 J2"],
+        size: tuple[int, int] | None = None,
     ) -> Float[Tensor, "B S2 T H W"]:
         """Two maps for each limb, x and y of its direction, of all persons."""
         self._check(coords, scores)
-        return fields(coords, scores, self.limbs, size, sigma=self.field_sigma, threshold=self.threshold)
+        return fields(coords, scores, self.limbs, size or self.size, sigma=self.field_sigma, threshold=self.threshold)
 
     def feature(
         self, heatmaps: Float[Tensor, "B J T H W"], fields: Float[Tensor, "B S2 T H W"]
@@ -71,9 +81,22 @@ class PoseToFeature(nn.Module):
         return per_frame(self.conv, maps.to(self.conv[0].weight.dtype))
 
     def forward(
-        self, coords: Float[Tensor, "B T P J 2"], scores: Float[Tensor, "B2 T2 P2 J2"], size: tuple[int, int] = (56, 56)
+        self,
+        coords: Float[Tensor, "B T P J 2"],
+        scores: Float[Tensor, "B2 T2 P2 J2"],
+        size: tuple[int, int] | None = None,
     ) -> Float[Tensor, "B C T H W"]:
         return self.feature(self.heatmaps(coords, scores, size), self.fields(coords, scores, size))
+
+    def cost(self, coords: tuple[int, ...], scores: tuple[int, ...], size: tuple[int, int] | None = None) -> cost.Cost:
+        B, T, P, J, _ = coords
+        H, W = size or self.size
+        joints, limbs, pixels = B * T * J, B * T * len(self.limbs), H * W
+        # exp of a squared distance on each axis, their product, the sum over persons, the clip at 1
+        total = cost.each(joints * P, 4 * (H + W) + 2 * pixels) + cost.each(joints * pixels)
+        # direction and length; along and across; depth in the band; persons in it and their x and y, the mean
+        total += cost.each(limbs * P, 9 + 3 * (H + W) + (2 + 5 + 3) * pixels) + cost.each(2 * limbs * pixels)
+        return total + cost.conv_bn_relu(self.conv[0].weight.shape, B * T * pixels)
 
     def _check(self, coords: Tensor, scores: Tensor) -> None:
         if coords.shape != (*scores.shape, 2):

@@ -18,6 +18,7 @@ epsilon 1e-6 is inside the root of the norm; a stride is a 3 x 3 average of the 
 has the key's channels, so that it takes no other number for the values; ours has the values'.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -28,6 +29,7 @@ from torch import Tensor, nn
 from vidops_cli.functional import conv3d, l2norm
 from vidops_cli.functional.frames import per_frame
 
+from . import cost
 from .checks import at_least, made_for
 from .layers import SafeConv3d
 
@@ -127,6 +129,27 @@ class RSA(nn.Module):
         if self.stride > 1:
             y = per_frame(lambda images: F.avg_pool2d(images, 3, self.stride, padding=1), y)
         return y.contiguous()
+
+    def cost(self, x: tuple[int, ...]) -> cost.Cost:
+        B, C, T, H, W = x
+        n, h, c, u, d = B * T * H * W, self.heads, self.key_channels, self.value_channels, self.latent
+        offsets = math.prod(self.window)
+        total = cost.products(n * self.projection.out_channels, C)
+        total += cost.l2norm(n * h * c, n * h) + cost.l2norm(n * u, n)
+        if self.relational_kernel:
+            total += cost.l2norm(n * c, n) + cost.products(n * c * d, offsets)
+            total += cost.products(n * h * d, c) + cost.each(n * c * d if self.P1 is not None else 0)
+        elif self.P1 is not None:
+            total += cost.correlation(n * h * d, c)
+        total += cost.products(n * u * d, offsets)
+        if self.relational_context:
+            total += cost.products(n * u * u, offsets) + cost.products(n * u * d, u)
+            total += cost.each(n * u * u if self.I is not None else 0)
+        total += cost.products(n * u * h, d)
+        if self.stride > 1:
+            averages = B * T * ((H - 1) // self.stride + 1) * ((W - 1) // self.stride + 1) * u * h
+            total += cost.each(averages, 3 * 3)
+        return total
 
     def extra_repr(self) -> str:
         sizes = f"key_channels={self.key_channels}, value_channels={self.value_channels}, latent={self.latent}"

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from vidops_cli.functional import correlate, l2norm
 from vidops_cli.functional.frames import per_frame
 
+from . import cost
 from .checks import at_least, made_for, odd
 from .layers import conv_bn_relu
 
@@ -49,6 +50,14 @@ class SCE(nn.Module):
         z = per_frame(self.conv_in, x)
         context = torch.cat([z, self.self_similarity(z).to(z.dtype)], dim=1)
         return per_frame(lambda image: self.conv_out(self.embed(image)), context)
+
+    def cost(self, x: tuple[int, ...]) -> cost.Cost:
+        B, _, T, H, W = x
+        n, N = B * T * H * W, self.window**2
+        total = cost.conv_bn_relu(self.conv_in[0].weight.shape, n)
+        total += cost.correlation(n * N, self.conv_in[0].out_channels) + cost.l2norm(n * N, n)
+        total += cost.conv_bn_relu(self.embed[0].weight.shape, n)
+        return total + cost.conv_bn(self.conv_out[0].weight.shape, n)
 
     def extra_repr(self) -> str:
         return f"window={self.window}"

@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from . import cost
 from .checks import at_least
 
 
@@ -49,6 +50,14 @@ class ScoreAverage(nn.Module):
 
     def forward(self, rgb: Float[Tensor, "B C T H W"], pose: Float[Tensor, "B2 C2 T2 H2 W2"]) -> Float[Tensor, "B K"]:
         return torch.logaddexp(*self.scores(rgb, pose)) - math.log(2)
+
+    def cost(self, rgb: tuple[int, ...], pose: tuple[int, ...]) -> cost.Cost:
+        total = cost.Cost()
+        for fc, (B, C, T, H, W) in ((self.rgb_fc, rgb), (self.pose_fc, pose)):
+            scores = B * fc.out_features
+            total += cost.each(B * C * T * H * W) + cost.products(T * scores, C)
+            total += cost.each(T * scores) + cost.each(scores, cost.SOFTMAX)
+        return total + cost.each(3 * scores)
 
     def extra_repr(self) -> str:
         return f"classes={self.rgb_fc.out_features}"

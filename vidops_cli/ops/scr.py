@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from vidops_cli.functional import correlate
 
+from . import cost
 from .checks import made_for, odd
 from .layers import conv_bn_relu
 
@@ -87,6 +88,16 @@ class SCR(nn.Module):
         if self.skip == "none":
             return y
         return y + (x.relu() if self.skip == "relu" else x)
+
+    def cost(self, x: tuple[int, ...]) -> cost.Cost:
+        B, C, T, H, W = x
+        n, window = B * T * H * W, self.window
+        total = cost.each(n * C) + cost.l2norm(n * C, n) + cost.each(n * C * window**2)  # products that nothing sums
+        for layer in (self.g.reduce, *self.g.shrink):
+            total += cost.conv_bn_relu(layer[0].weight.shape, n * window**2)
+            window -= 2  # by the next
+        total += cost.conv_bn(self.g.expand[0].weight.shape, n)
+        return total + cost.each(n * C, {"relu": 2, "identity": 1, "none": 0}[self.skip])
 
     def extra_repr(self) -> str:
         return f"window={self.window}, skip={self.skip}"

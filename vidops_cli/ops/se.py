@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from vidops_cli.functional.frames import per_frame
 
+from . import cost
 from .checks import at_least, made_for
 from .layers import conv_bn_relu
 
@@ -48,6 +49,17 @@ class SE(nn.Module):
         made_for("SE", self.channels, x)
         z = per_frame(self.conv_in, x)
         return per_frame(self.conv_out, self.gate(z) * z)
+
+    def cost(self, x: tuple[int, ...]) -> cost.Cost:
+        B, _, T, H, W = x
+        images, n = B * T, B * T * H * W
+        hidden, width = self.excitation[0].weight.shape
+        total = cost.each(2 * n * width)  # the mean, s z
+        total += 2 * cost.products(images * width, hidden) + cost.each(images * (hidden + width))
+        if self.planes is not None:
+            total += cost.conv_bn_relu(self.conv_in[0].weight.shape, n)
+            total += cost.conv_bn_relu(self.conv_out[0].weight.shape, n)
+        return total
 
     def extra_repr(self) -> str:
         return f"planes={self.planes}, reduction={self.reduction}"

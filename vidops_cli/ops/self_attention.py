@@ -10,6 +10,7 @@ Deviations: none; by default no position term is added. The rows of the multipli
 sum of 1, so that R, which starts near 1, can also take away. On other grids than `grid` the table is interpolated.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 from vidops_cli.functional.relative import fit_table, pair_matrix, table_shape
 
 from .checks import made_for
+from .cost import SOFTMAX, Cost, each, fitting, products
 
 
 class SelfAttention(nn.Module):
@@ -62,6 +64,14 @@ class SelfAttention(nn.Module):
         else:
             y = F.scaled_dot_product_attention(q, k, v, attn_mask=R)
         return self.proj(y.transpose(1, 2).flatten(2)).transpose(1, 2).unflatten(2, grid)
+
+    def cost(self, x: tuple[int, ...]) -> Cost:
+        B, C, *grid = x
+        N, scaling = math.prod(grid), each(math.prod(x))
+        pairs = B * self.heads * N * N
+        attention = products(B * N * N, 2 * C) + scaling + each(pairs, SOFTMAX)
+        position = Cost() if self.rpe == "none" else fitting(self.R.shape, grid) + each(pairs)
+        return products(B * N * C, 4 * C) + attention + position
 
     def extra_repr(self) -> str:
         return f"heads={self.heads}, rpe={self.rpe}"

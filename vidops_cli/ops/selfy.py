@@ -17,6 +17,7 @@ as in MotionSqueeze without the Gaussian; "mlp" is four pointwise layers over th
 (integration) over the features of all offsets at each position.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -26,6 +27,7 @@ from torch import Tensor, nn
 from vidops_cli.functional import correlate, l2norm, soft_argmax
 from vidops_cli.functional.frames import per_frame
 
+from . import cost
 from .checks import at_least, made_for
 from .layers import conv_bn_relu
 
@@ -143,6 +145,26 @@ class SELFY(nn.Module):
         stss = stss if self.extracting == "soft_argmax" else stss.to(x.dtype)  # a small temperature magnifies rounding
         features = self.extract(stss).to(x.dtype)
         return torch.relu(x + self.integrate(features, x.shape[-2:]))
+
+    def cost(self, x: tuple[int, ...]) -> cost.Cost:
+        B, C, T, H, W = x
+        positions = B * T * -(-H // 2) * -(-W // 2)
+        offsets, similarities = len(self.offsets), math.prod(self.window)
+        maps, hidden = positions * offsets, self.downsample[0].out_channels
+        total = cost.conv_bn_relu(self.downsample[0].weight.shape, positions)
+        total += cost.l2norm(positions * hidden, positions) + cost.correlation(maps * similarities, hidden)
+        if self.extracting == "soft_argmax":
+            total += cost.soft_argmax(maps, similarities, gaussian=False) + cost.each(maps * (similarities + 2))
+        size = self.window[0]
+        for layer, (stride, padding) in zip(self.extraction, EXTRACTION, strict=False):
+            size = (size + 2 * padding - 3) // stride + 1 if self.extracting == "conv" else 1
+            total += cost.conv_bn_relu(layer[0].weight.shape, maps * size**2)
+        for layer in self.integration:
+            total += cost.conv_bn_relu(layer[0].weight.shape, maps)
+        for layer in self.fuse if self.integrating == "mlp" else [self.fuse]:
+            total += cost.conv_bn_relu(layer[0].weight.shape, positions)
+        total += cost.products(positions * C, self.upsample.in_channels)
+        return total + cost.each(B * C * T * H * W, cost.BATCH_NORM + 2)
 
     def extra_repr(self) -> str:
         return (

@@ -17,6 +17,8 @@ Offsets that the released code lacks are those of the paper's table, read at fra
 W * (f_t+1 - f_t), "conv3d" over three frames; "colocated" has the position itself for its only tap.
 """
 
+import math
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -26,6 +28,7 @@ from vidops_cli.functional import sample
 from vidops_cli.functional.deformable import check_kernel
 from vidops_cli.functional.precision import full_precision
 
+from . import cost
 from .checks import made_for
 from .layers import SafeConv3d
 
@@ -117,6 +120,19 @@ class SIFA(nn.Module):
                 f"SIFA reads the next frame: it needs at least 2, got {x.shape[2]}", "give a clip with T >= 2"
             )
         return x + self.attention(x)
+
+    def cost(self, x: tuple[int, ...]) -> cost.Cost:
+        B, C, T, H, W = x
+        positions, pairs, taps = B * T * H * W, B * (T - 1) * H * W, self.kernel**2
+        scores = pairs * taps * self.groups
+        total = cost.correlation(scores, C // self.groups) + cost.each(scores) + cost.correlation(pairs * C, taps)
+        if self.offsets not in ("regular", "colocated"):
+            prepared = {"motion": 4 if self.modulation == "released" else 3, "difference": 1}
+            read = positions if self.offsets == "conv3d" else pairs
+            total += cost.each(pairs * C, prepared.get(self.offsets, 0))
+            total += cost.products(read * 2 * taps, math.prod(self.conv_offset.weight.shape[1:]))
+            total += cost.bilinear(pairs * taps * C, pairs * taps)
+        return total + cost.each(positions * C, 1 if self.norm is None else 1 + cost.LAYER_NORM)
 
     def extra_repr(self) -> str:
         return f"offsets={self.offsets}, kernel={self.kernel}, dilation={self.dilation}, groups={self.groups}"

@@ -14,6 +14,7 @@ Deviations: written from the paper's equation, no released code at hand. The sca
 and the start (U_K and U_V near a delta at the centre: plain attention) are ours.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -24,6 +25,7 @@ from torch import Tensor, nn
 from vidops_cli.functional import conv3d
 
 from .checks import at_least, made_for
+from .cost import SOFTMAX, Cost, each, products
 
 
 class StructSA(nn.Module):
@@ -75,6 +77,14 @@ class StructSA(nn.Module):
         y = F.scaled_dot_product_attention(q, self.structures(k, self.U_K), self.structures(v, self.U_V))
         y = y.transpose(1, 2).flatten(2)  # B N C
         return self.proj(y).transpose(1, 2).unflatten(2, x.shape[2:])
+
+    def cost(self, x: tuple[int, ...]) -> Cost:
+        """With the kernels taken to K and V, as above: no map of N x N windows is formed."""
+        B, C, *grid = x
+        N, keys = math.prod(grid), self.patterns * math.prod(grid)
+        structures = products(2 * B * C * keys, math.prod(self.window))
+        attention = products(B * N * keys, 2 * C) + each(B * C * N) + each(B * self.heads * N * keys, SOFTMAX)
+        return products(B * N * C, 4 * C) + structures + attention
 
     def extra_repr(self) -> str:
         return f"heads={self.heads}, patterns={self.patterns}, window={self.window}"

@@ -8,10 +8,13 @@ Deviations: the residual form is that of SIFA's shifted Swin blocks (SIFA/model/
 zero when weights of an image network are taken over; R(2+1)D's plain one, with a usual start, is residual=False.
 """
 
+import math
+
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from .checks import made_for, odd
+from .cost import Cost, each, products
 
 
 class TemporalConv(nn.Module):
@@ -31,6 +34,10 @@ class TemporalConv(nn.Module):
         made_for("TemporalConv", self.conv.in_channels, x)
         y = self.conv(x.flatten(3)).unflatten(3, x.shape[3:])
         return x + y if self.residual else y
+
+    def cost(self, x: tuple[int, ...]) -> Cost:
+        values = math.prod(x)
+        return products(values, x[1] * self.conv.kernel_size[0]) + each(values if self.residual else 0)
 
     def extra_repr(self) -> str:
         return f"residual={self.residual}"

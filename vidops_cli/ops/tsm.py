@@ -17,6 +17,7 @@ from vidops_cli.functional import temporal_shift
 from vidops_cli.functional.shift import check_shift
 
 from .checks import made_for
+from .cost import Cost
 
 
 class TemporalShift(nn.Module):
@@ -35,6 +36,9 @@ class TemporalShift(nn.Module):
     def forward(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B C T H W"]:
         made_for("TemporalShift", self.channels, x)
         return temporal_shift(x, self.fold, first=self.first, padding=self.padding)
+
+    def cost(self, x: tuple[int, ...]) -> Cost:
+        return Cost()
 
     def extra_repr(self) -> str:
         return f"fold={self.fold}, first={self.first}, padding={self.padding}"

@@ -1,26 +1,29 @@
-"""Operations of a module, counted by fvcore, with handles for all that it does not see.
+"""What a module costs, counted in up to three ways that know nothing of each other.
 
-`macs` are multiply-adds of convolution, linear, matmul, attention, correlation and aggregation (what papers print);
-`other_flops` is all else, a real FFT as 2.5 N log2 N; `flops` = 2 macs + other_flops. An operation that no handle knows
-is named in `uncounted`, never taken as zero. Our primitives count as their published algorithm does; `flops_executed`
-counts what the form that ran really does.
+An operator's own formula says it (`op.cost`). fvcore counts a trace of the operator with our handles. A dispatch
+counter that knows aten alone counts the published algorithm written in plain aten. An operation that a counter has no
+price for is named in `uncounted`, never taken as zero. `flops_executed` is counted on the form that runs.
 """
 
 from __future__ import annotations
 
-import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from itertools import combinations
+from typing import Any
 
 import torch
-from fvcore.nn import FlopCountAnalysis
-from torch import nn
+from torch import Tensor, nn
 
+from .counter import count_backward, count_forward, on_meta
 from .handles import HANDLES
+from .traced import traced
 
 
 @dataclass(frozen=True)
-class Cost:
-    """Operations of one forward pass. Counts, not thousands or millions."""
+class Count:
+    """Operations of one forward pass, as fvcore counts them. Counts, not thousands or millions."""
 
     params: int
     macs: int
@@ -32,20 +35,73 @@ class Cost:
         return 2 * self.macs + self.other_flops
 
 
-def count(module: nn.Module, *inputs: torch.Tensor) -> Cost:
+def count(module: nn.Module, *inputs: Tensor) -> Count:
     """Operations of `module(*inputs)` in evaluation mode."""
-    training = module.training
-    module.eval()
-    try:
-        with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")  # torch.jit.trace, on which fvcore stands, is deprecated
-            analysis = (
-                FlopCountAnalysis(module, inputs).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
-            )
-            analysis.tracer_warnings("none").set_op_handle(**HANDLES)
-            found = analysis.by_operator()
-            uncounted = analysis.unsupported_ops()
-    finally:
-        module.train(training)
+    found = traced(module, inputs, HANDLES)
+    by_operator = found.by_operator()
     params = sum(p.numel() for p in module.parameters())
-    return Cost(params, round(found["macs"]), round(found["other"]), tuple(sorted(uncounted)))
+    uncounted = tuple(sorted(found.unsupported_ops()))
+    return Count(params, round(by_operator["macs"]), round(by_operator["other"]), uncounted)
+
+
+def costs(op: nn.Module, inputs: list[Tensor], published: Callable | None, itemsize: int) -> dict[str, Any]:
+    """The counts of a profile row, of one forward pass and of the backward pass alone.
+
+    `published`: the published algorithm as a function of (op, *inputs). None: a module that is not ours, which has no
+    formula; the dispatch counter sees all of it and gives its numbers. `itemsize`: bytes of a number, for the bytes
+    that any form has to move: inputs and parameters read once, the output written once.
+    """
+    shapes_op, shapes = _countable(op, inputs)
+    parameters = list(shapes_op.parameters())
+    form = partial(published, shapes_op) if published else shapes_op
+    aten, back = count_forward(form, *shapes), count_backward(form, parameters, *shapes)
+    executed = count_forward(shapes_op, *shapes, opened=True)
+    fvcore = _fvcore(shapes_op, shapes) or _fvcore(op, inputs)
+    uncounted = set(aten.uncounted)
+    told = op.cost(*(tuple(x.shape) for x in inputs)) if published else aten.cost
+    if published and fvcore:
+        uncounted |= set(fvcore.uncounted)
+    complete = [told, aten.cost] + ([fvcore] if fvcore and not fvcore.uncounted else [])
+    moved = sum(x.numel() for x in (*inputs, *op.parameters())) + executed.outputs
+    return {
+        "params": sum(p.numel() for p in op.parameters()),
+        "macs": round(told.macs),
+        "other_flops": round(told.other_flops),
+        "flops": round(told.flops),
+        "flops_executed": round(executed.cost.flops),
+        "macs_bwd": round(back.cost.macs),
+        "flops_bwd": round(back.cost.flops),
+        "bytes_min": moved * itemsize,
+        "macs_fvcore": fvcore.macs if fvcore else None,
+        "flops_fvcore": fvcore.flops if fvcore else None,
+        "macs_aten": round(aten.cost.macs),
+        "flops_aten": round(aten.cost.flops),
+        "cost_gap": max(gap(a, b) for a, b in combinations(complete, 2)) if fvcore and len(complete) == 3 else None,
+        "cost_from": "formula" if published else "aten",
+        "uncounted": sorted(uncounted),
+    }
+
+
+def gap(a: Any, b: Any) -> float:
+    """Largest relative difference of two counts, in macs and in other operations."""
+    pairs = [(a.macs, b.macs), (a.other_flops, b.other_flops)]
+    return max(abs(x - y) / max(x, y) if x != y else 0.0 for x, y in pairs)
+
+
+def _countable(op: nn.Module, inputs: list[Tensor]) -> tuple[nn.Module, list[Tensor]]:
+    """Shapes alone where the module runs on them; else the tensors themselves, as where it reads a value."""
+    meta, shapes = on_meta(op, inputs)
+    try:
+        with torch.no_grad():
+            meta(*shapes)
+    except Exception:  # a user's module may raise anything
+        return op, inputs
+    return meta, shapes
+
+
+def _fvcore(op: nn.Module, inputs: list[Tensor]) -> Count | None:
+    """fvcore's count; None where it cannot trace: convolutions of shapes alone, too little memory, a user's module."""
+    try:
+        return count(op, *inputs)
+    except Exception:
+        return None

@@ -14,6 +14,10 @@ import torch
 from fvcore.nn import FlopCountAnalysis
 from torch import nn
 
+from vidops_cli.ops.cost import ACTIVATION, BATCH_NORM, LAYER_NORM, SOFTMAX, bilinear
+
+from .counter import attention, sampled
+
 
 def _shape(value: Any) -> list[int]:
     return value.type().sizes() or []
@@ -29,6 +33,11 @@ def _is_complex(value: Any) -> bool:
     return kind.kind() == "TensorType" and kind.scalarType() in ("ComplexFloat", "ComplexDouble", "ComplexHalf")
 
 
+def _is_index(value: Any) -> bool:
+    kind = value.type()
+    return kind.kind() == "TensorType" and kind.scalarType() in ("Bool", "Int", "Long")
+
+
 def _tensors(values: list[Any]) -> list[Any]:
     return [value for value in values if value.type().kind() == "TensorType"]
 
@@ -36,7 +45,7 @@ def _tensors(values: list[Any]) -> list[Any]:
 def _per_output(each: int, each_complex: int | None = None) -> Callable:
     def handle(inputs: list[Any], outputs: list[Any]) -> Counter:
         price = each_complex if each_complex is not None and _is_complex(outputs[0]) else each
-        return Counter(other=price * _numel(outputs[0]))
+        return Counter() if _is_index(outputs[0]) else Counter(other=price * _numel(outputs[0]))
 
     return handle
 
@@ -50,13 +59,19 @@ def _extreme(inputs: list[Any], outputs: list[Any]) -> Counter:
     return Counter(other=max(_numel(inputs[0]), _numel(outputs[0])))
 
 
+def _norm(inputs: list[Any], outputs: list[Any]) -> Counter:
+    """Squares, their sums, and a root of each."""
+    return Counter(other=2 * _numel(inputs[0]) + _numel(outputs[0]))
+
+
 def _free(inputs: list[Any], outputs: list[Any]) -> Counter:
     return Counter()
 
 
 def _pool(inputs: list[Any], outputs: list[Any]) -> Counter:
-    kernel = inputs[1].toIValue() or [1]
-    return Counter(other=_numel(outputs[0]) * math.prod(kernel if len(kernel) > 1 else kernel * 2))
+    before, after = (_shape(value)[2:] for value in (inputs[0], outputs[0]))
+    kernel = _ints(inputs[1]) or [a // b for a, b in zip(before, after, strict=True)]  # a computed one tiles the map
+    return Counter(other=_numel(outputs[0]) * math.prod(kernel if len(kernel) > 1 else kernel * len(after)))
 
 
 def _macs(handle: Callable) -> Callable:
@@ -69,6 +84,46 @@ def _macs(handle: Callable) -> Callable:
     return ours
 
 
+def _is_mask(value: Any) -> bool:
+    return value.type().kind() == "TensorType" and value.type().scalarType() == "Bool"
+
+
+def _is_product_to_sum(node: Any) -> bool:
+    """a * b of two different maps, read by one sum or mean: a correlation."""
+    if node.kind() not in ("aten::mul", "aten::mul_") or any(map(_is_mask, node.inputs())):
+        return False
+    (a, b), users = list(node.inputs())[:2], node.output().uses()
+    maps = _numel(a) > 1 and _numel(b) > 1 and a.debugName() != b.debugName() and not _is_complex(node.output())
+    return maps and len(users) == 1 and users[0].user.kind() in ("aten::sum", "aten::mean")
+
+
+def _mul(inputs: list[Any], outputs: list[Any]) -> Counter:
+    if any(map(_is_mask, inputs)) or _is_index(outputs[0]):
+        return Counter()
+    if _is_product_to_sum(outputs[0].node()):
+        return Counter(macs=_numel(outputs[0]))
+    return Counter(other=(6 if _is_complex(outputs[0]) else 1) * _numel(outputs[0]))
+
+
+def _sum(inputs: list[Any], outputs: list[Any]) -> Counter:
+    return Counter(other=0 if _is_product_to_sum(inputs[0].node()) else _numel(inputs[0]))
+
+
+def _mean(inputs: list[Any], outputs: list[Any]) -> Counter:
+    return Counter(other=_numel(outputs[0] if _is_product_to_sum(inputs[0].node()) else inputs[0]))
+
+
+def _grid_sampler(inputs: list[Any], outputs: list[Any]) -> Counter:
+    cost = sampled(_shape(outputs[0]), inputs[2].toIValue())
+    return Counter(macs=cost.macs, other=cost.other_flops)
+
+
+def _bilinear(inputs: list[Any], outputs: list[Any]) -> Counter:
+    """nn.Bilinear: every product of two features with a weight."""
+    x, weight = _shape(inputs[0]), _shape(inputs[2])
+    return Counter(macs=math.prod(x[:-1]) * math.prod(weight))
+
+
 def _baddbmm(inputs: list[Any], outputs: list[Any]) -> Counter:
     return Counter(macs=_numel(outputs[0]) * _shape(inputs[1])[-1])
 
@@ -77,10 +132,29 @@ def _same_conv(inputs: list[Any], outputs: list[Any]) -> Counter:
     return Counter(macs=_numel(outputs[0]) * math.prod(_shape(inputs[1])[1:]))
 
 
+def _einsum(inputs: list[Any], outputs: list[Any]) -> Counter:
+    """Operands joined from left to right; a pair whose product is not summed makes no multiply-adds."""
+    left, arrow, result = inputs[0].toIValue().replace(" ", "").partition("->")
+    terms, shapes = left.split(","), [_shape(operand) for operand in inputs[1].node().inputs()]
+    if "." in left or not arrow:
+        return _macs(_FVCORE["aten::einsum"])(inputs, outputs)
+    pairs = (pair for term, shape in zip(terms, shapes, strict=True) for pair in zip(term, shape, strict=True))
+    sizes = dict(sorted(pairs))  # the larger of two, where one is broadcast
+    cost, joined = Counter(), set(terms[0])
+    for last, term in enumerate(terms[1:], start=2):
+        letters = joined | set(term)
+        joined = letters & set(result).union(*terms[last:])
+        summed = any(sizes[letter] > 1 for letter in letters - joined)
+        cost["macs" if summed else "other"] += math.prod(sizes[letter] for letter in letters)
+    return cost
+
+
 def _sdpa(inputs: list[Any], outputs: list[Any]) -> Counter:
+    """An additive mask is one operation for each pair."""
     q, k, v = (_shape(value) for value in inputs[:3])
-    batch, pairs = math.prod(q[:-2]), q[-2] * k[-2]
-    return Counter(macs=batch * pairs * (q[-1] + v[-1]), other=SOFTMAX * batch * pairs)
+    cost, pairs = attention(q, k, v, scaled=inputs[6].toIValue() != 1), math.prod(q[:-1]) * k[-2]
+    mask = 0 if inputs[3].node().mustBeNone() or inputs[3].type().scalarType() == "Bool" else pairs
+    return Counter(macs=cost.macs, other=cost.other_flops + mask)
 
 
 def _fft(inputs: list[Any], outputs: list[Any]) -> Counter:
@@ -107,18 +181,22 @@ def _ints(value: Any) -> list[int] | None:
 
 
 def _correlate(inputs: list[Any], outputs: list[Any]) -> Counter:
-    return Counter(macs=_numel(inputs[0]) * _shape(outputs[0])[2])
+    terms = _shape(inputs[0])[1] // _shape(outputs[0])[1]
+    return Counter(macs=_numel(outputs[0]) * terms) if terms > 1 else Counter(other=_numel(outputs[0]))
 
 
 def _aggregate(inputs: list[Any], outputs: list[Any]) -> Counter:
-    return Counter(macs=_numel(inputs[1]) * _shape(inputs[0])[2])
+    terms = _shape(inputs[0])[2]
+    return Counter(macs=_numel(inputs[1]) * terms) if terms > 1 else Counter(other=_numel(inputs[1]))
 
 
 def _sample(inputs: list[Any], outputs: list[Any]) -> Counter:
-    return Counter(macs=4 * _numel(outputs[0]))  # four corners
+    """Each place has a row and a column; offsets that are made as zeros leave whole pixels, which are copied."""
+    if inputs[1].node().kind() == "aten::new_zeros":
+        return Counter()
+    cost = bilinear(_numel(outputs[0]), _numel(inputs[1]) // 2)
+    return Counter(macs=cost.macs, other=cost.other_flops)
 
-
-SOFTMAX = 5  # maximum, difference, exponential, sum, division
 
 _FREE = [
     "Int",
@@ -238,7 +316,6 @@ _ELEMENTWISE = [
     "leaky_relu",
     "leaky_relu_",
     "log",
-    "logaddexp",
     "maximum",
     "minimum",
     "neg",
@@ -261,17 +338,19 @@ _ELEMENTWISE = [
     "tanh",
 ]
 
+_FVCORE = FlopCountAnalysis(nn.Identity(), torch.zeros(1))._op_handles
 HANDLES: dict[str, Callable] = {
     **{f"aten::{name}": _free for name in _FREE},
     **{f"aten::{name}": _per_output(1, 2) for name in _ELEMENTWISE},
-    **{f"aten::{name}": _per_output(1, 6) for name in ("mul", "mul_", "div", "div_")},
-    **{f"aten::{name}": _per_output(4) for name in ("gelu", "silu", "silu_", "softplus", "hardswish")},
-    **{f"aten::{name}": _per_input(1) for name in ("sum", "mean", "amax", "amin", "argmax", "argmin", "prod")},
-    **{f"aten::{name}": _per_input(2) for name in ("norm", "linalg_vector_norm", "frobenius_norm")},
+    **{f"aten::{name}": _per_output(1, 6) for name in ("div", "div_")},
+    **{f"aten::{name}": _per_output(ACTIVATION) for name in ("gelu", "silu", "silu_", "softplus", "hardswish")},
+    **{f"aten::{name}": _per_input(1) for name in ("amax", "amin", "argmax", "argmin", "prod")},
+    **{f"aten::{name}": _norm for name in ("norm", "linalg_vector_norm", "frobenius_norm")},
+    "aten::logaddexp": _per_output(2),
     **{f"aten::{name}": _per_input(3) for name in ("var", "std")},
     **{f"aten::{name}": _per_output(SOFTMAX) for name in ("softmax", "log_softmax", "_softmax")},
-    **{f"aten::{name}": _per_output(2) for name in ("batch_norm",)},  # a scale and a shift in evaluation
-    **{f"aten::{name}": _per_output(5) for name in ("layer_norm", "group_norm", "instance_norm")},
+    **{f"aten::{name}": _per_output(BATCH_NORM) for name in ("batch_norm",)},
+    **{f"aten::{name}": _per_output(LAYER_NORM) for name in ("layer_norm", "group_norm", "instance_norm")},
     **{f"aten::{name}": _pool for name in ("max_pool2d", "max_pool3d", "avg_pool2d", "avg_pool3d")},
     **{
         f"aten::{name}": _per_input(1) for name in ("adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool2d")
@@ -283,7 +362,13 @@ HANDLES: dict[str, Callable] = {
     "aten::max": _extreme,
     "aten::min": _extreme,
     "aten::upsample_nearest2d": _free,
-    "aten::grid_sampler": _per_output(7),
+    "aten::mul": _mul,
+    "aten::mul_": _mul,
+    "aten::sum": _sum,
+    "aten::mean": _mean,
+    "aten::bilinear": _bilinear,
+    **{f"aten::{name}": _grid_sampler for name in ("grid_sampler", "grid_sampler_2d", "grid_sampler_3d")},
+    "aten::einsum": _einsum,
     "aten::baddbmm": _baddbmm,
     "aten::_convolution_mode": _same_conv,
     "aten::scaled_dot_product_attention": _sdpa,
@@ -295,5 +380,5 @@ HANDLES: dict[str, Callable] = {
     "vidops::aggregate": _aggregate,
     "vidops::sample": _sample,
 }
-for _name in ("addmm", "bmm", "_convolution", "einsum", "matmul", "mm", "linear"):
-    HANDLES[f"aten::{_name}"] = _macs(FlopCountAnalysis(nn.Identity(), torch.zeros(1))._op_handles[f"aten::{_name}"])
+for _name in ("addmm", "bmm", "_convolution", "matmul", "mm", "linear"):
+    HANDLES[f"aten::{_name}"] = _macs(_FVCORE[f"aten::{_name}"])

@@ -2,172 +2,255 @@
 
 from __future__ import annotations
 
-import copy
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from vidops_cli.ops import Card
-from vidops_cli.textbook import textbook
+from vidops_cli.ops import OPS, Card
+from vidops_cli.textbook import published, textbook
 
-from .cost import count
-from .executed import executed
-from .latency import Latency, measure
-from .memory import peak_bytes
+from .cases import Case
+from .check import check
+from .cost import costs
+from .foreign import ForeignCard
+from .latency import Comparison, Latency, compare, measure
+from .memory import is_out_of_memory, limited, peak, saved_bytes
+from .roofline import Ceilings
+from .roofline import bound as lower_bound
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-TOLERANCE = {"float32": 1e-5, "bfloat16": 5e-2, "float16": 1e-2}
-ROUNDING = 4  # an error may be this many times what the textbook form itself rounds
-REFERENCE_POSITIONS = {"mixer": 1024}  # a map that the textbook form can be computed on; mixers form N x N matrices
+OWN_BASELINES = ("textbook", "eager")  # other forms of the operator itself
 
 
 @dataclass(frozen=True)
-class Shape:
-    """Input of an operator: (batch, channels, T, H, W)."""
+class Settings:
+    """How an operator is measured. `baseline`: an operator, or textbook or eager, timed in turns with it.
 
-    batch: int
-    channels: int
-    grid: tuple[int, int, int]
-
-    def __str__(self) -> str:
-        return f"{self.batch}x{self.channels}x" + "x".join(map(str, self.grid))
-
-
-def profile(
-    card: Card,
-    shape: Shape,
-    *,
-    options: dict[str, Any] | None = None,
-    dtype: str = "float32",
-    device: torch.device,
-    backward: bool = True,
-) -> dict[str, Any]:
-    """A profile row: operations, peak memory, latency, and whether the form that was timed equals its textbook form.
-
-    ValueError if the operator refuses the shape. An operator that disagrees with its textbook form gets no timing.
+    `limit`: seconds of a single pass from which on it is timed once; `budget`: seconds of timing on each side.
     """
-    T = shape.grid[0]
+
+    device: torch.device
+    dtype: str = "float32"
+    backward: bool = True
+    compiled: bool = False
+    channels_last: bool = False
+    baseline: str | None = None
+    limit: float = 30.0
+    budget: float = 1.0
+    views: int = 1
+    ceilings: Ceilings | None = None
+
+
+def profile(case: Case, settings: Settings) -> dict[str, Any]:
+    """A profile row: operations, peak memory, latency, and whether the form that was timed equals its reference.
+
+    ValueError if the operator refuses the shape or the options. A form that differs from its reference is a row of
+    status red, with no times; one that needs more memory than there is, a row of status oom.
+    """
+    row = blank(case, settings)
+    try:
+        with limited(settings.device):
+            _fill(row, case, settings)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        row.update(status="oom", error=" ".join(str(error).split())[:160] or "out of memory")
+    return row
+
+
+def blank(case: Case, settings: Settings) -> dict[str, Any]:
+    """A row that says what is to be measured, every number of it still unknown."""
+    T, H, W = case.shape.grid
+    row: dict[str, Any] = {
+        "op": case.card.name,
+        "options": " ".join(f"{name}={_word(value)}" for name, value in case.options.items()),
+        "layer": case.layer,
+        "shape": str(case.shape),
+        "positions": T * H * W,
+        "axis": case.axis,
+        "at": case.at,
+        "batch": case.shape.batch,
+        "dtype": settings.dtype,
+        "device": str(settings.device),
+        "threads": torch.get_num_threads() if settings.device.type == "cpu" else None,
+        "form": "compiled" if settings.compiled else "eager",
+        "channels_last": settings.channels_last,
+        "status": "error",
+        "error": None,
+        "views": settings.views,
+        "baseline": settings.baseline,
+        "uncounted": [],
+        "fwd_flags": [],
+        "fwdbwd_flags": [],
+    }
+    times = [f"{which}_{key}" for which in ("fwd", "fwdbwd") for key in TIMES]
+    return row | dict.fromkeys((*COUNTS, *CHECKS, *times, *RATES, *MEMORY, *BOUNDS))
+
+
+COUNTS = ("params", "macs", "other_flops", "flops", "flops_executed", "macs_bwd", "flops_bwd", "bytes_min")
+COUNTS += ("macs_fvcore", "flops_fvcore", "macs_aten", "flops_aten", "cost_gap", "cost_from")
+CHECKS = ("checked", "checked_how", "passed")
+TIMES = ("ms", "p10", "p90", "p99", "n", "speedup", "speedup_low", "speedup_high", "verdict", "pairs")
+RATES = ("clips_per_s", "train_clips_per_s")
+MEMORY = ("peak_fwd_bytes", "peak_fwdbwd_bytes", "saved_bytes", "reserved_fwd_bytes", "reserved_fwdbwd_bytes")
+BOUNDS = ("intensity", "bound_ms", "bound_share", "bound_by")
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
+def _fill(row: dict[str, Any], case: Case, settings: Settings) -> None:
+    op, inputs = build(case)
+    form = published(case.card.name) if _is_ours(case.card) else None
+    row.update(costs(op, inputs, form, DTYPES[settings.dtype].itemsize))
+    op, inputs = _placed(op, settings), [_placed(x, settings) for x in inputs]
+    timed = _compiled(op) if settings.compiled else op
+    found = check(case.card, op, timed, inputs)
+    error = found.error if math.isfinite(found.error) else None
+    row.update(checked=error, checked_how=found.how, passed=found.passed)
+    if not found.passed:
+        row.update(status="red", error="differs from its reference")
+        return
+    other = _baseline(case, op, inputs, settings)
+    for which, make in (("fwd", forward), ("fwdbwd", forward_backward)):
+        if which == "fwd" or settings.backward:
+            call = make(timed, op, inputs)
+            against = make(*other) if other else None
+            row.update(_times(which, call, against, settings))
+            most = peak(call, settings.device, warm=True)
+            row[f"peak_{which}_bytes"], row[f"reserved_{which}_bytes"] = most.allocated, most.reserved
+    row["clips_per_s"] = 1e3 * case.shape.batch / row["fwd_ms"]
+    if settings.backward:
+        row["train_clips_per_s"] = 1e3 * case.shape.batch / row["fwdbwd_ms"]
+        row["saved_bytes"] = saved_bytes(lambda: timed(*_leaves(inputs)), [*inputs, *op.parameters(), *op.buffers()])
+    if settings.ceilings:
+        bound = lower_bound(row["flops_executed"], row["bytes_min"], settings.ceilings)
+        row.update(
+            intensity=bound.intensity, bound_ms=bound.ms, bound_by=bound.by, bound_share=bound.ms / row["fwd_ms"]
+        )
+    row["status"] = "ok"
+
+
+def refuse_frames(case: Case) -> None:
+    """ValueError if the operator takes no clips of that many frames."""
+    card, T = case.card, case.shape.grid[0]
     if card.min_frames > T:
         raise ValueError(f"{card.name} needs at least {card.min_frames} frames, got T = {T}", "give --grid TxHxW")
     if card.max_frames and card.max_frames < T:
         raise ValueError(f"{card.name} takes at most {card.max_frames} frames, got T = {T}", "give --grid TxHxW")
-    if not any("H" in told.shape for told in card.inputs) and shape.grid[1:] != card.layer[2:]:
-        H, W = card.layer[2:]
-        raise ValueError(f"{card.name} takes no map, so that no size of one can be given", f"give --grid {T}x{H}x{W}")
+
+
+def build(case: Case) -> tuple[nn.Module, list[Tensor]]:
+    """The operator in evaluation mode, its weights from seed 0, and random inputs; ValueError if it refuses them."""
+    refuse_frames(case)
+    card, shape = case.card, case.shape
     torch.manual_seed(0)
     try:
-        op = card.load()(shape.channels, **(options or {})).eval()
+        op = card.load()(shape.channels, **case.options).eval()
     except ValueError as error:
-        raise ValueError(f"{card.name}: {error.args[0]}", "give other --channels") from None
-    inputs = card.example(shape.batch, shape.channels, shape.grid)
-    cost = count(op, *inputs)
-    row: dict[str, Any] = {
-        "op": card.name,
-        "shape": str(shape),
-        "dtype": dtype,
-        "device": str(device),
-        "threads": torch.get_num_threads() if device.type == "cpu" else None,
-        "params": cost.params,
-        "macs": cost.macs,
-        "other_flops": cost.other_flops,
-        "flops": cost.flops,
-        "flops_executed": executed(op, *inputs),
-        "uncounted": list(cost.uncounted),
-    }
-    op, inputs = op.to(device, DTYPES[dtype]), [x.to(device, DTYPES[dtype]) for x in inputs]
-    row["checked"], row["checked_on"], row["passed"] = _check(card, op, inputs, shape, TOLERANCE[dtype])
-    empty = {"ms": None, "p10": None, "p90": None, "n": None}
-    for name, call in (("fwd", _forward(op, inputs)), ("fwdbwd", _forward_backward(op, inputs))):
-        wanted = (name == "fwd" or backward) and row["passed"]
-        told = _latency(measure(call, device)) if wanted else empty
-        row.update({f"{name}_{key}": value for key, value in told.items()})
-        row[f"peak_{name}_bytes"] = peak_bytes(call, device) if wanted else None
-    return row
+        raise ValueError(f"{card.name}: {error.args[0]}", *(error.args[1:] or ("give other --channels",))) from None
+    _make_generic(op)
+    if card.draws:
+        op.size = shape.grid[1:]
+    inputs = card.example(shape.batch, shape.channels, shape.grid, options=case.options)
+    if isinstance(card, ForeignCard):
+        card.check(op, inputs)
+    return op, inputs
 
 
-def _latency(found: Latency) -> dict[str, float]:
-    return {"ms": found.median, "p10": found.p10, "p90": found.p90, "n": found.n}
+@torch.no_grad()
+def _make_generic(op: nn.Module) -> None:
+    """Move parameters that start at zero or one: they would hide what they multiply, and put ReLUs on their kink."""
+    for parameter in op.parameters():
+        if parameter.is_floating_point() and (parameter == parameter.flatten()[0]).all():
+            parameter.add_(torch.randn_like(parameter), alpha=0.1 / parameter[0].numel() ** 0.5)
 
 
-def _forward(op: nn.Module, inputs: list[torch.Tensor]):
-    def call():
+def _is_ours(card: Card) -> bool:
+    return OPS.get(card.name) is card
+
+
+def _placed(what: Any, settings: Settings) -> Any:
+    """A module or a tensor on the device, in the dtype and memory format that are measured."""
+    if isinstance(what, Tensor) and not what.is_floating_point():
+        return what.to(settings.device)
+    what = what.to(settings.device, DTYPES[settings.dtype])
+    if settings.channels_last and isinstance(what, Tensor) and what.dim() in (4, 5):
+        return what.contiguous(memory_format=(torch.channels_last, torch.channels_last_3d)[what.dim() - 4])
+    return what
+
+
+def _compiled(op: nn.Module) -> Callable[..., Tensor]:
+    return torch.compile(op, dynamic=False)
+
+
+def _baseline(
+    case: Case, op: nn.Module, inputs: list[Tensor], settings: Settings
+) -> tuple[Callable[..., Tensor], nn.Module, list[Tensor]] | None:
+    """Form, module and inputs that the operator is timed against; ValueError if the baseline is itself wrong."""
+    name = settings.baseline
+    if name is None or name == case.card.name or (name == "eager" and not settings.compiled):
+        return None
+    if name == "eager":
+        return op, op, inputs
+    if name == "textbook":
+        return (partial(textbook(case.card.name), op), op, inputs) if _is_ours(case.card) else None
+    its, its_inputs = build(Case(OPS[name], case.shape))
+    its, its_inputs = _placed(its, settings), [_placed(x, settings) for x in its_inputs]
+    if not check(OPS[name], its, its, its_inputs).passed:
+        raise ValueError(f"the baseline {name} differs from its reference on {case.shape}", "take another --baseline")
+    return its, its, its_inputs
+
+
+def forward(timed: Callable[..., Tensor], op: nn.Module, inputs: list[Tensor]) -> Callable[[], Tensor]:
+    def call() -> Tensor:
         with torch.no_grad():
-            return op(*inputs)
+            return timed(*inputs)
 
     return call
 
 
-def _forward_backward(op: nn.Module, inputs: list[torch.Tensor]):
+def forward_backward(timed: Callable[..., Tensor], op: nn.Module, inputs: list[Tensor]) -> Callable[[], tuple]:
     """Forward, and backward to the inputs and all parameters; the gradients made are given back with the call."""
-    leaves = [x.detach().requires_grad_() for x in inputs]
-    wanted = [*leaves, *op.parameters()]
+    leaves = _leaves(inputs)
+    wanted = [x for x in (*leaves, *op.parameters()) if x.requires_grad]
 
-    def call():
-        y = op(*leaves)
+    def call() -> tuple:
+        y = timed(*leaves)
         return torch.autograd.grad(y, wanted, torch.ones_like(y), allow_unused=True)
 
     return call
 
 
-def _check(
-    card: Card, op: nn.Module, inputs: list[torch.Tensor], shape: Shape, tolerance: float
-) -> tuple[float, str, bool]:
-    """Largest error of output and gradients, the shape it was taken on, and whether each is small enough.
-
-    An error is max |a - b| / max(1, max |b|), b the textbook form in float64: up to the tolerance, or to a few times
-    what the textbook form itself rounds in this dtype, as where large terms cancel to a gradient of zero, and never ten
-    tolerances. Of a map with more than REFERENCE_POSITIONS a corner is compared.
-    """
-    T, H, W = shape.grid
-    while REFERENCE_POSITIONS.get(card.slot, 8 * 56 * 56) < T * H * W and max(H, W) > 1:
-        H, W = -(-H // 2), -(-W // 2)
-    if shape.grid != (T, H, W):
-        shape = Shape(shape.batch, shape.channels, (T, H, W))
-        inputs = [
-            x[..., :H, :W] if told.shape.endswith("H W") else x for x, told in zip(inputs, card.inputs, strict=True)
-        ]
-    exact = copy.deepcopy(op).double()
-    published = textbook(card.name)
-    true = _results(lambda *parts: published(exact, *parts), exact, [x.double() for x in inputs])
-
-    def errors(found: list[torch.Tensor]) -> torch.Tensor:
-        return torch.stack([(a - b).abs().max() / b.abs().max().clamp(min=1) for a, b in zip(found, true, strict=True)])
-
-    ours = errors(_results(op, op, inputs))
-    rounding = errors(_results(lambda *parts: published(op, *parts), op, inputs))
-    allowed = (ROUNDING * rounding).clamp(tolerance, 10 * tolerance)
-    return ours.max().item(), str(shape), bool((ours <= allowed).all())
+def _leaves(inputs: list[Tensor]) -> list[Tensor]:
+    return [x.detach().requires_grad_(x.is_floating_point()) for x in inputs]
 
 
-def _results(form: Callable[..., torch.Tensor], op: nn.Module, inputs: list[torch.Tensor]) -> list[torch.Tensor]:
-    """Output, and gradients of a fixed weighted sum of it to the inputs and all parameters."""
-    leaves = [x.detach().clone().requires_grad_() for x in inputs]
-    y = form(*leaves)
-    weights = torch.linspace(-1, 1, y.numel(), device=y.device).view(y.shape).to(y.dtype)
-    grads = torch.autograd.grad(y, [*leaves, *op.parameters()], weights, allow_unused=True)
-    return [y, *(torch.zeros(1, device=y.device) if grad is None else grad for grad in grads)]
-
-
-def grid_of(sequence: int) -> tuple[int, int, int]:
-    """The most square 1 x H x W grid of `sequence` positions with H <= W <= 2H; ValueError with the nearest if none."""
-    if sequence < 1:
-        raise ValueError(f"a sequence has at least 1 position, got {sequence}", "as in --seq 4096")
-
-    def split(n: int) -> tuple[int, int] | None:
-        height = int(n**0.5)
-        while height and n % height:
-            height -= 1
-        return (height, n // height) if height and n // height <= 2 * height else None
-
-    found = split(sequence)
-    if found:
-        return (1, *found)
-    below = next((n for n in range(sequence - 1, 0, -1) if split(n)), None)
-    above = next(n for n in range(sequence + 1, 3 * sequence + 3) if split(n))
-    near = " and ".join(str(n) for n in (below, above) if n)
-    raise ValueError(
-        f"{sequence} positions make no grid with H <= W <= 2H", f"the nearest that do: {near}; or give --grid TxHxW"
-    )
+def _times(which: str, call: Callable, against: Callable | None, settings: Settings) -> dict[str, Any]:
+    keep = {"budget": settings.budget, "limit": settings.limit}
+    pair: Comparison | None = None
+    if against is None:
+        time: Latency = measure(call, settings.device, **keep)
+    else:
+        pair = compare(call, against, settings.device, **keep)
+        time = pair.a
+    found = {
+        "ms": time.median,
+        "p10": time.p10,
+        "p90": time.p90,
+        "p99": time.p99,
+        "n": time.n,
+        "flags": list(time.flags),
+    }
+    if pair:
+        found |= {"speedup": pair.speedup, "speedup_low": pair.low, "speedup_high": pair.high}
+        found |= {"verdict": pair.verdict, "pairs": pair.pairs}
+    return {f"{which}_{key}": value for key, value in found.items()}

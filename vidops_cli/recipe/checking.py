@@ -32,7 +32,7 @@ def check(value: dict[str, Any], lines: Lines, known: Known) -> tuple[Recipe | N
     try:
         recipe = Recipe.model_validate(value)
     except ValidationError as error:
-        problems += _explain_all(error, lines)
+        problems += explain(error, lines)
     problems += _names(value, lines, known)
     return (None if problems else recipe), problems
 
@@ -54,30 +54,31 @@ def where(path: Place, lines: Lines) -> str:
 _UNION_TAGS = ("str", "list[str]")  # pydantic names the member of a union as if it were a key
 
 
-def _explain_all(error: ValidationError, lines: Lines) -> Iterator[Problem]:
+def explain(error: ValidationError, lines: Lines, schema: type[BaseModel] = Recipe) -> Iterator[Problem]:
+    """What pydantic found, each place once, in the words of the file."""
     grouped: dict[Place, list[Any]] = {}
     for item in error.errors():
         path = tuple(part for part in item["loc"] if part not in _UNION_TAGS)
         grouped.setdefault(path, []).append(item)
     for path, items in grouped.items():
-        yield _explain(path, items, lines)
+        yield _explain(path, items, lines, schema)
 
 
-def _explain(path: Place, items: list[Any], lines: Lines) -> Problem:
+def _explain(path: Place, items: list[Any], lines: Lines, schema: type[BaseModel]) -> Problem:
     dotted, above = ".".join(map(str, path)), ".".join(map(str, path[:-1]))
     kind = items[0]["type"]
     if kind == "extra_forbidden":
-        hint = nearest(str(path[-1]), _keys_at(path[:-1]), "keys here")
+        hint = nearest(str(path[-1]), _keys_at(path[:-1], schema), "keys here")
         return Problem(where(path, lines), f"unknown key {dotted!r}", hint)
     if kind == "missing":
         return Problem(where(path[:-1], lines), f"{dotted!r} is missing", f"add {path[-1]}: under {above or 'the top'}")
     wanted = " or ".join(dict.fromkeys(item["msg"].replace("Input should be ", "") for item in items))
     got = f"{dotted}: expected {wanted}, got {items[0]['input']!r}"
-    return Problem(where(path, lines), got, "`vidops show recipe` lists keys and types")
+    hint = "`vidops show recipe` lists keys and types" if schema is Recipe else "see recipes/profile/layers.yaml"
+    return Problem(where(path, lines), got, hint)
 
 
-def _keys_at(path: Place) -> list[str]:
-    schema: Any = Recipe
+def _keys_at(path: Place, schema: Any) -> list[str]:
     for part in path:
         if isinstance(part, int):
             continue
@@ -148,17 +149,12 @@ def _placed(
         hint = nearest(placed.op, known.ops, "operators")
         yield Problem(where((*path, "op"), lines), f"unknown operator {placed.op!r}", hint)
         return
-    for option, value in placed.options.items():
-        line = where((*path, "options", option), lines)
-        if option not in card.options:
-            hint = nearest(option, card.options, f"options of {placed.op}") if card.options else "it has no options"
-            yield Problem(line, f"{placed.op} has no option {option!r}", hint)
-        elif reason := card.options[option].problem(value):
-            yield Problem(line, f"{placed.op}.{option}: {reason}", card.options[option].help)
-        elif option == "stride" and value != 1:
-            yield Problem(
-                line, f"{placed.op}.stride: a slot keeps the size of the map, got {value}", "leave stride out"
-            )
+    yield from option_problems(placed.op, card, placed.options, path, lines)
+    stride = placed.options.get("stride", 1)
+    if "stride" in card.options and stride != 1 and card.options["stride"].problem(stride) is None:
+        line = where((*path, "options", "stride"), lines)
+        told = f"{placed.op}.stride: a slot keeps the size of the map, got {stride}"
+        yield Problem(line, told, "leave stride out")
     if network is not None:
         try:
             slot = placed.slot or card.slot
@@ -173,3 +169,14 @@ def _placed(
     if data and card.max_frames and data.num_frames > card.max_frames:
         message = f"{placed.op} takes {card.max_frames} frames at most, data.num_frames is {data.num_frames}"
         yield Problem(where(("data", "num_frames"), lines), message, "lower data.num_frames")
+
+
+def option_problems(op: str, card: Any, options: Mapping[str, Any], path: Place, lines: Lines) -> Iterator[Problem]:
+    """What an operator's card says against options that stand below `path`."""
+    for option, value in options.items():
+        line = where((*path, "options", option), lines)
+        if option not in card.options:
+            hint = nearest(option, card.options, f"options of {op}") if card.options else "it has no options"
+            yield Problem(line, f"{op} has no option {option!r}", hint)
+        elif reason := card.options[option].problem(value):
+            yield Problem(line, f"{op}.{option}: {reason}", card.options[option].help)

@@ -80,22 +80,23 @@ def _construct(loader: _Loader, node: yaml.Node, path: Place, name: str, lines: 
     return loader.construct_object(node)
 
 
-def _read_file(path: Path) -> tuple[dict[str, Any], Lines]:
+def read_file(
+    path: Path, kind: str = "recipe", example: str = "recipes/quickstart.yaml"
+) -> tuple[dict[str, Any], Lines]:
+    """Keys and values of a YAML file, and the line of each. ValueError if it is none."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise ValueError(f"no such recipe: {path}", _nearest_file(path)) from None
+        raise ValueError(f"no such {kind}: {path}", _nearest_file(path)) from None
     except IsADirectoryError:
-        raise ValueError(f"{path} is a folder, not a recipe", "name a .yaml file in it") from None
+        raise ValueError(f"{path} is a folder, not a {kind}", "name a .yaml file in it") from None
     except UnicodeDecodeError:
-        raise ValueError(f"{path} is not a text file", "a recipe is YAML in UTF-8") from None
+        raise ValueError(f"{path} is not a text file", f"a {kind} is YAML in UTF-8") from None
     value, lines = _read_yaml(text, str(path))
     if value is None:
-        raise ValueError(f"{path} is empty", "start from recipes/quickstart.yaml")
+        raise ValueError(f"{path} is empty", f"start from {example}")
     if not isinstance(value, dict):
-        raise ValueError(
-            f"{path} holds {type(value).__name__}, not keys and values", "start from recipes/quickstart.yaml"
-        )
+        raise ValueError(f"{path} holds {type(value).__name__}, not keys and values", f"start from {example}")
     return value, lines
 
 
@@ -108,7 +109,7 @@ def _nearest_file(path: Path) -> str:
 
 def with_base(path: Path, above: tuple[Path, ...] = ()) -> tuple[dict[str, Any], Lines]:
     """A recipe merged over its base, and that over its own."""
-    value, lines = _read_file(path)
+    value, lines = read_file(path)
     base = value.pop("base", None)
     if base is None:
         return value, lines

@@ -155,6 +155,8 @@ class Recipe(Section):
     """what the table is to show"""
     paper: str = ""
     """the paper it comes from"""
+    convention: Literal["macs", "flops", "motionsqueeze"] | None = None
+    """how its paper counts what it prints as FLOPs: multiply-adds, 2 of them + all else, or MotionSqueeze's mixture"""
     scale: Literal["full", "mini"] = "full"
     """mini: smaller than the paper's data or schedule"""
     data: Data
@@ -165,7 +167,7 @@ class Recipe(Section):
 
     def identity(self) -> dict[str, Any]:
         """What decides a run's result: no title, no folder, no number of workers."""
-        told = self.model_dump(mode="json", exclude={"title", "claim", "paper", "ablation"})
+        told = self.model_dump(mode="json", exclude={"title", "claim", "paper", "convention", "ablation"})
         for key in ("root", "workers"):
             told["data"].pop(key)
         told["train"].pop("save_every")

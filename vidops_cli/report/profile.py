@@ -1,39 +1,350 @@
-"""Profile rows -> a table."""
+"""Profile rows -> tables: operators, scaling, the tree of a whole model."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
-from .table import Table, number, size
+from .table import INDENT, Table, digits, number, size
+
+Row = dict[str, Any]
+Cell = Callable[[Row], str]
+Column = tuple[str, Cell]  # its head, and its cell of a row
+
+WAYS = {"fwd": "fwd", "fwdbwd": "fwd+bwd"}
+QUANTITIES = {
+    "fwd_ms": "fwd ms",
+    "fwdbwd_ms": "fwd+bwd ms",
+    "peak_fwd_bytes": "fwd peak",
+    "peak_fwdbwd_bytes": "fwd+bwd peak",
+}
+EMPTY = ("", "-")
+COUNTS_AGREE = 0.01  # relative gap of the three counts up to which they are said to agree
+FLAGS = {
+    "noisy": "the runs spread widely",
+    "unstable": "never warm within the budget",
+    "launch-bound": "the host takes as long to start the call as the device to compute it",
+}
 
 
-def profile_table(rows: list[dict[str, Any]], env: dict[str, Any]) -> Table:
-    """One line for each operator; a red row (it differs from its textbook form) shows no time."""
-    backward = any(row["fwdbwd_ms"] is not None for row in rows)
-    head = ["op", "shape", "params", "MACs", "other", "FLOPs", "fwd peak", "fwd ms", "p10", "p90"]
-    head += ["fwd+bwd peak", "fwd+bwd ms", "p10", "p90"] if backward else []
-    head += ["checked", "uncounted"]
-    body = []
-    for row in rows:
-        line = [row["op"], row["shape"], *(number(row[key]) for key in ("params", "macs", "other_flops", "flops"))]
-        for which in ("fwd", "fwdbwd") if backward else ("fwd",):
-            line += [size(row[f"peak_{which}_bytes"]), *(_time(row[f"{which}_{key}"]) for key in ("ms", "p10", "p90"))]
-        body.append([*line, _checked(row), " ".join(row["uncounted"]) or "nothing"])
-    threads = f", {rows[0]['threads']} threads" if rows and rows[0]["threads"] else ""
-    notes = [
-        "FLOPs = 2 MACs + other, one forward pass of the published algorithm; peak: memory above input and parameters",
-        "checked: largest error of output and gradients against the textbook form, over max(1, its largest value)",
-        f"{rows[0]['dtype']} on {env['device']}{threads} ({env['cpu']}); torch {env['torch']}; ms: median of all runs",
+def profile_table(rows: list[Row], env: dict[str, Any], *, full: bool = False) -> Table:
+    """One line for each row, then what the words mean; a column in which no row has anything is left out.
+
+    A red row (it differs from its reference) shows no time. `full` adds p99, the other counts and what the bound is
+    made of.
+    """
+    names, shared = _names(rows)
+    columns = [*names, *shared, *_costs(full), *_times("fwd", rows, full), *_times("fwdbwd", rows, full), *_remarks()]
+    table = _table(columns, rows, [], keys=len(names))
+    return replace(table, notes=_notes(rows, env, table.head))
+
+
+def _table(columns: list[Column], rows: list[Row], notes: list[str], *, keys: int, turns: bool = True) -> Table:
+    """Cells of the rows, without the columns in which no row has anything."""
+    lines = [[cell(row) for _, cell in columns] for row in rows]
+    keep = [i for i in range(len(columns)) if i < keys or any(line[i] not in EMPTY for line in lines)]
+    return Table(
+        "", [columns[i][0] for i in keep], [[line[i] for i in keep] for line in lines], notes, keys=keys, turns=turns
+    )
+
+
+# --- columns ----------------------------------------------------------------------------------------------------------
+
+
+def _names(rows: list[Row]) -> tuple[list[Column], list[Column]]:
+    """Columns that tell rows apart; options and shape where all rows share them (a note says what else they share)."""
+    setting = {
+        "options": _text("options"),
+        "shape": _text("shape"),
+        "dtype": _text("dtype"),
+        "device": _text("device"),
+        "threads": _text("threads"),
+        "form": _text("form"),
+        "layout": lambda row: "channels last" if row.get("channels_last") else "",
+        "views": _text("views"),
+    }
+    several = {key for key, cell in setting.items() if len({cell(row) for row in rows}) > 1}
+    names = [("op", _text("op")), *(column for column in setting.items() if column[0] in several)]
+    return names, [(key, setting[key]) for key in ("options", "shape") if key not in several]
+
+
+def _costs(full: bool) -> list[Column]:
+    columns = [
+        ("checked", _checked),
+        ("params", _number("params")),
+        ("MACs", _number("macs")),
+        ("other", _number("other_flops")),
+        ("FLOPs", _number("flops")),
+        ("MACs x views", _views("macs")),
+        ("FLOPs x views", _views("flops")),
+        ("bwd MACs", _number("macs_bwd")),
+        ("bwd FLOPs", _number("flops_bwd")),
     ]
-    return Table("", head, body, notes)
+    more = [
+        ("counted by", _text("cost_from")),
+        ("fvcore MACs", _number("macs_fvcore")),
+        ("fvcore FLOPs", _number("flops_fvcore")),
+        ("aten MACs", _number("macs_aten")),
+        ("aten FLOPs", _number("flops_aten")),
+        ("gap of counts", _share("cost_gap")),
+        ("FLOPs executed", _number("flops_executed")),
+        ("least bytes", _size("bytes_min")),
+        ("FLOPs/byte", _digits("intensity")),
+    ]
+    return columns + (more if full else [])
 
 
-def _time(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3g}" if value < 100 else f"{value:.0f}"
+def _times(which: str, rows: list[Row], full: bool) -> list[Column]:
+    way = WAYS[which]
+    baselines = {row["baseline"] for row in rows if row.get("baseline")}
+    columns = [
+        (f"{way} ms (p10-p90)", _time(which)),
+        (f"{way} speed-up", _speedup(which, baselines)),
+        (f"{way} peak", _size(f"peak_{which}_bytes")),
+    ]
+    more = [
+        (f"{way} p99 ms", _timed(_digits(f"{which}_p99"))),
+        (f"{way} runs", _timed(_text(f"{which}_n"))),
+        (f"{way} pairs", _timed(_text(f"{which}_pairs"))),
+        (f"{way} reserved", _size(f"reserved_{which}_bytes")),
+    ]
+    if which == "fwd":
+        columns += [("clips/s", _timed(_digits("clips_per_s"))), ("bound", _timed(_bound))]
+        more += [("bound ms", _timed(_digits("bound_ms")))]
+    else:
+        columns += [("saved", _size("saved_bytes"))]
+        more += [("fwd+bwd clips/s", _timed(_digits("train_clips_per_s")))]
+    return columns + (more if full else [])
 
 
-def _checked(row: dict[str, Any]) -> str:
-    told = f"{row['checked']:.0e}"
-    if row["checked_on"] != row["shape"]:
-        told += f" at {row['checked_on']}"
-    return told if row["passed"] else f"FAILED {told}"
+def _remarks() -> list[Column]:
+    return [("flags", _timed(_flags)), ("uncounted", _uncounted)]
+
+
+# --- cells ------------------------------------------------------------------------------------------------------------
+
+
+def _text(key: str) -> Cell:
+    return lambda row: "" if row.get(key) is None else str(row[key])
+
+
+def _number(key: str) -> Cell:
+    return lambda row: number(row.get(key))
+
+
+def _size(key: str) -> Cell:
+    return lambda row: size(row.get(key))
+
+
+def _digits(key: str) -> Cell:
+    return lambda row: digits(row.get(key))
+
+
+def _share(key: str) -> Cell:
+    return lambda row: "-" if row.get(key) is None else f"{100 * row[key]:.2g} %"
+
+
+def _views(key: str) -> Cell:
+    return lambda row: "-" if row.get(key) is None or (row.get("views") or 1) < 2 else number(row[key] * row["views"])
+
+
+def _timed(cell: Cell) -> Cell:
+    """A red row shows nothing that was timed."""
+    return lambda row: "-" if row.get("passed") is False else cell(row)
+
+
+def _checked(row: Row) -> str:
+    if row.get("checked") is None:
+        return "FAILED" if row.get("passed") is False else "-"
+    told = f"{row['checked']:.0e}" + (f", {row['checked_how']}" if row.get("checked_how") else "")
+    return f"FAILED {told}" if row.get("passed") is False else told
+
+
+def _time(which: str) -> Cell:
+    """Median and spread; in place of the first time that is missing, why it is."""
+
+    def cell(row: Row) -> str:
+        middle = row.get(f"{which}_ms")
+        if middle is None:
+            first = which == "fwd" or row.get("fwd_ms") is not None
+            return {"oom": "out of memory", "error": "error"}.get(row.get("status"), "-") if first else "-"
+        if "once" in (row.get(f"{which}_flags") or []):
+            return f"{digits(middle)} (once)"
+        spread = [row.get(f"{which}_{key}") for key in ("p10", "p90")]
+        return digits(middle) + ("" if None in spread else f" ({digits(spread[0])}-{digits(spread[1])})")
+
+    return _timed(cell)
+
+
+def _speedup(which: str, baselines: set[str]) -> Cell:
+    def cell(row: Row) -> str:
+        ratio, low, high = (row.get(f"{which}_speedup{end}") for end in ("", "_low", "_high"))
+        if ratio is None:
+            return "baseline" if row["op"] in baselines and not row.get("baseline") else "-"
+        told = digits(ratio) + ("" if low is None else f" [{digits(low)}, {digits(high)}]")
+        told += f" {row[f'{which}_verdict']}" if row.get(f"{which}_verdict") else ""
+        return told + (f" (to {row['baseline']})" if len(baselines) > 1 else "")
+
+    return _timed(cell)
+
+
+def _uncounted(row: Row) -> str:
+    return " ".join(row.get("uncounted") or [])
+
+
+def _bound(row: Row) -> str:
+    share = _share("bound_share")(row)
+    return share if share == "-" or not row.get("bound_by") else f"{share} {row['bound_by']}"
+
+
+def _flags(row: Row) -> str:
+    """Flags of both passes; a pass is named where it alone has the flag."""
+    found = {which: [flag for flag in row.get(f"{which}_flags") or [] if flag != "once"] for which in WAYS}
+    both = [flag for flag in found["fwd"] if flag in found["fwdbwd"] or row.get("fwdbwd_ms") is None]
+    alone = [f"{flag} ({WAYS[which]})" for which, flags in found.items() for flag in flags if flag not in both]
+    return ", ".join(both + alone)
+
+
+# --- notes ------------------------------------------------------------------------------------------------------------
+
+
+def _notes(rows: list[Row], env: dict[str, Any], head: list[str]) -> list[str]:
+    if not rows:
+        return ["nothing was measured"]
+    shown = " ".join(head)
+    notes = [_failed(row) for row in rows if row.get("error")]
+    backward = "; bwd: the backward pass alone" if "bwd MACs" in head else ""
+    notes += [f"MACs: multiply-adds of the published algorithm; FLOPs = 2 MACs + other{backward}"]
+    notes += [_counts(rows)]
+    notes += [f"convention of the paper: {said}" for said in _distinct(rows, "convention")]
+    views = _distinct(rows, "views")
+    if views not in ([], ["1"]):
+        notes += [f"x views: times the {' or '.join(views)} views that are taken of a video"]
+    if "checked" in head:
+        notes += [
+            "checked: largest error of output and gradients to the reference in float64, over max(1, the largest value)"
+        ]
+    if "peak" in shown:
+        unseen = "; not counted: scratch that libraries take from the system themselves" if _on_cpu(rows) else ""
+        saved = "; saved: what forward keeps for backward" if "saved" in head else ""
+        notes += [f"peak: memory allocated at once, above inputs and parameters{saved}{unseen}"]
+    if "ms" in shown:
+        notes += ["ms: median of all runs, none left out" + ("; once: a single run" if _once(rows) else "")]
+    if "speed-up" in shown:
+        names = ", ".join(_distinct(rows, "baseline"))
+        notes += [
+            f"speed-up: time of {names} over that of the row, run in turns, with the 95 % bootstrap interval; "
+            "faster, slower: it excludes 1"
+        ]
+    if "bound" in head:
+        cached = (
+            "; over 100 %: data stayed in a cache" if any((row.get("bound_share") or 0) > 1 for row in rows) else ""
+        )
+        notes += [
+            f"bound: least time for these FLOPs and bytes on this machine, as a share of the forward time{cached}"
+        ]
+    found = {flag for row in rows for which in WAYS for flag in row.get(f"{which}_flags") or []}
+    notes += (
+        ["; ".join(f"{flag}: {told}" for flag, told in FLAGS.items() if flag in found)] if found & set(FLAGS) else []
+    )
+    return [*notes, _place(rows, env)]
+
+
+def _failed(row: Row) -> str:
+    return f"{row['op']} at {row['shape']}: {' '.join(str(row['error']).split())}"
+
+
+def _counts(rows: list[Row]) -> str:
+    """What was counted, and how far the independent counts lie apart."""
+    uncounted = any(row.get("uncounted") for row in rows)
+    told = "uncounted: operations that are in no number" if uncounted else "no operation is left uncounted"
+    gaps = {row["op"]: row["cost_gap"] for row in rows if row.get("cost_gap") is not None}
+    if not gaps:
+        return told
+    wide = ", ".join(f"{op} {100 * gap:.2g} %" for op, gap in gaps.items() if gap > COUNTS_AGREE)
+    most = max(gaps.values())
+    how = f"differ: {wide}" if wide else "are equal" if most == 0 else f"agree within {100 * most:.2g} %"
+    alone = [op for op in _distinct(rows, "op") if op not in gaps]
+    return f"{told}; formula, fvcore and dispatcher {how}" + (f" (not compared: {', '.join(alone)})" if alone else "")
+
+
+def _place(rows: list[Row], env: dict[str, Any]) -> str:
+    """Where and how all of this ran."""
+    kinds = [*_distinct(rows, "dtype"), *(form for form in _distinct(rows, "form") if form != "eager")]
+    if any(row.get("channels_last") for row in rows):
+        kinds.append("channels last")
+    threads = "/".join(_distinct(rows, "threads"))
+    place = env.get("gpu") or env.get("cpu")
+    told = f"{', '.join(kinds)} on {env.get('device')}" + (f" ({place})" if place else "")
+    told += f", {threads} threads" if threads else ""
+    return f"{told}; torch {env.get('torch')}" + (f"; commit {env['commit']}" if env.get("commit") else "")
+
+
+def _distinct(rows: Iterable[Row], key: str) -> list[str]:
+    return list(dict.fromkeys(str(row[key]) for row in rows if row.get(key) is not None))
+
+
+def _on_cpu(rows: list[Row]) -> bool:
+    return any(device.startswith("cpu") for device in _distinct(rows, "device"))
+
+
+def _once(rows: list[Row]) -> bool:
+    return any("once" in (row.get(f"{which}_flags") or []) for row in rows for which in WAYS)
+
+
+# --- scaling ----------------------------------------------------------------------------------------------------------
+
+
+def scaling_table(entries: list[Row]) -> Table:
+    """Fitted exponents, crossovers between two operators, and the largest sizes that fit."""
+    head = ["op", "axis", "quantity", "value", "95 % interval", "remark"]
+    body = []
+    for entry in entries:
+        what = QUANTITIES.get(entry.get("what"), entry.get("what") or "")
+        if "exponent" in entry:
+            line = [entry["op"], what, f"exponent {entry['exponent']:.2f}", f"{entry['n']} sizes"]
+        elif "crossover" in entry:
+            at = entry["crossover"]
+            told = "no crossover" if at is None else f"crossover {digits(at)}"
+            line = [f"{entry['op']}, {entry['against']}", what, told, entry.get("note") or ""]
+        else:
+            told = "none fits" if entry.get("largest") is None else f"fits up to {entry['largest']}"
+            refused = entry.get("refused")
+            line = [entry["op"], "memory", told, "" if refused is None else f"out of memory at {refused}"]
+        op, what, value, remark = line
+        body.append([op, entry["axis"], what, value, _interval(entry), remark])
+    notes = ["exponent: slope of log(quantity) over log(axis); crossover: where two operators cost the same"]
+    return Table("", head, body, notes, turns=False)
+
+
+def _interval(entry: Row) -> str:
+    low, high = entry.get("low"), entry.get("high")
+    if low is None or high is None:
+        return "-"
+    told = (lambda value: f"{value:.2f}") if "exponent" in entry else digits
+    return f"[{told(low)}, {told(high)}]"
+
+
+# --- whole models -----------------------------------------------------------------------------------------------------
+
+
+def tree_table(rows: list[Row]) -> Table:
+    """Modules of a model, indented below the one that holds them: parameters, operations, memory, time."""
+    columns = [
+        ("module", lambda row: INDENT * row["depth"] + (row["name"] or "model")),
+        ("kind", _text("kind")),
+        ("calls", lambda row: "" if row.get("calls") in (None, 1) else str(row["calls"])),
+        ("params", _number("params")),
+        ("MACs", _number("macs")),
+        ("other", _number("other_flops")),
+        ("fwd peak", _size("peak_bytes")),
+        ("fwd ms", _digits("ms")),
+        ("share", lambda row: "-" if row.get("share") is None else f"{100 * row['share']:.1f} %"),
+        ("uncounted", _uncounted),
+    ]
+    notes = [
+        "each row holds those below it; other: FLOPs that are no multiply-adds; share: of the model's time",
+        "fwd peak: memory above what was there when the module began",
+    ]
+    return _table(columns, rows, notes, keys=1, turns=False)

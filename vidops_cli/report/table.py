@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.table import Table as RichTable
 
 SHORT = 16  # characters up to which a column is not broken
+WIDEST = 28  # characters at which a cell of a numeric table is broken
+INDENT = "  "  # one step inwards, at the left of a cell
+_STEP, _GUARD = "\0", "\1"  # stand for what tabulate would strip or escape
 
 
 @dataclass(frozen=True)
@@ -17,40 +24,91 @@ class Table:
     body: list[list[str]]
     notes: list[str] = field(default_factory=list)
     numeric: bool = True  # columns after the first are right-aligned
+    keys: int = 1  # first columns that name a row
+    turns: bool = True  # may be turned on its side
 
     def rich(self, width: int = 160) -> Any:
-        """A rich renderable; a table wider than `width` is turned on its side."""
-        from rich.console import Console, Group
-        from rich.measure import Measurement
+        """A rich renderable; a table wider than `width` is turned on its side or, if that is too wide, cut into parts.
+
+        Each part repeats the columns that name a row.
+        """
+        from rich.console import Group
+        from rich.text import Text
+
+        parts = [self._grid(self.head, self.body)]
+        if self.numeric and _width(parts[0]) > width:
+            turned = [list(column) for column in zip(self.head, *self.body, strict=True)]
+            parts = [self._grid(turned[0], turned[1:])]
+            if not self.turns or _width(parts[0]) > width:
+                parts = [self._columns(chosen) for chosen in self._cut(width)]
+        title = [Text(self.title, "bold")] if self.title else []
+        return Group(*title, *parts, *(Text(note, style="dim") for note in self.notes))
+
+    def _grid(self, head: list[str], body: list[list[str]]) -> RichTable:
         from rich.table import Table as RichTable
         from rich.text import Text
 
-        def build(head: list[str], body: list[list[str]]) -> RichTable:
-            table = RichTable(title=Text(self.title, "bold") if self.title else None, title_justify="left")
-            for i, name in enumerate(head):
-                justify = "right" if i and self.numeric else "left"
-                short = max(len(cell) for cell in (name, *(row[i] for row in body))) <= SHORT
-                whole = short or (self.numeric and not i)
-                table.add_column(Text(name), justify=justify, overflow="fold", no_wrap=whole)
-            for row in body:
-                table.add_row(*(Text(cell) for cell in row))
-            return table
+        table = RichTable()
+        for i, name in enumerate(head):
+            justify = "right" if i and self.numeric else "left"
+            short = max(len(cell) for cell in (name, *(row[i] for row in body))) <= SHORT
+            whole = short or (self.numeric and not i)
+            widest = WIDEST if self.numeric and not whole else None
+            table.add_column(Text(name), justify=justify, overflow="fold", no_wrap=whole, max_width=widest)
+        for row in body:
+            table.add_row(*(Text(cell) for cell in row))
+        return table
 
-        table = build(self.head, self.body)
-        console = Console(width=10**4)
-        if self.numeric and Measurement.get(console, console.options, table).maximum > width:
-            turned = [list(column) for column in zip(self.head, *self.body, strict=True)]
-            table = build(turned[0], turned[1:])
-        return Group(table, *(Text(note, style="dim") for note in self.notes))
+    def _columns(self, chosen: list[int]) -> RichTable:
+        return self._grid([self.head[i] for i in chosen], [[row[i] for i in chosen] for row in self.body])
+
+    def _cut(self, width: int) -> list[list[int]]:
+        """Columns of each part: those that name a row, then as many others as fit, at least one."""
+        keys = list(range(self.keys))
+        parts: list[list[int]] = [[*keys]]
+        for i in range(self.keys, len(self.head)):
+            if len(parts[-1]) > len(keys) and _width(self._columns([*parts[-1], i])) > width:
+                parts.append([*keys])
+            parts[-1].append(i)
+        return parts
 
     def markdown(self) -> str:
-        from tabulate import tabulate
-
-        safe = [[cell.replace("|", "\\|") for cell in row] for row in self.body]
-        align = ["left"] + ["right" if self.numeric else "left"] * (len(self.head) - 1)
-        text = tabulate(safe, self.head, tablefmt="pipe", colalign=align, disable_numparse=True)
+        safe = [[_indented(cell.replace("|", "\\|"), "&nbsp;&nbsp;") for cell in row] for row in self.body]
+        text = self._tabulate(self.head, safe, "pipe")
         notes = "".join(f"- {note}\n" for note in self.notes)
         return (f"# {self.title}\n\n" if self.title else "") + text + "\n" + (f"\n{notes}" if notes else "")
+
+    def latex(self) -> str:
+        """A booktabs tabular to be \\input into a table; title and notes stand above it as comments."""
+        safe = [[_guarded(_indented(cell, _STEP)) for cell in row] for row in self.body]
+        text = self._tabulate(self.head, safe, "latex_booktabs").replace(_STEP, r"\quad{}").replace(_GUARD, "{}")
+        said = [self.title, *self.notes, r"needs \usepackage{booktabs}"]
+        return "".join(f"% {' '.join(line.split())}\n" for line in said if line) + text + "\n"
+
+    def _tabulate(self, head: list[str], body: list[list[str]], form: str) -> str:
+        from tabulate import tabulate
+
+        align = ["left"] + ["right" if self.numeric else "left"] * (len(head) - 1)
+        return tabulate(body, head, tablefmt=form, colalign=align, disable_numparse=True)
+
+
+def _width(table: RichTable) -> int:
+    """Characters that a table takes where nothing limits it."""
+    from rich.console import Console
+    from rich.measure import Measurement
+
+    console = Console(width=10**4)
+    return Measurement.get(console, console.options, table).maximum
+
+
+def _indented(cell: str, step: str) -> str:
+    inner = cell.lstrip(" ")
+    return step * ((len(cell) - len(inner)) // len(INDENT)) + inner
+
+
+def _guarded(cell: str) -> str:
+    """LaTeX reads a [ or * at the start of a line as an option of the line before."""
+    return _GUARD + cell if cell.startswith(("[", "*")) else cell
 
 
 def to_csv(rows: list[dict[str, Any]]) -> str:
@@ -66,13 +124,25 @@ def to_csv(rows: list[dict[str, Any]]) -> str:
     return text.getvalue()
 
 
+def digits(value: float | None) -> str:
+    """At least three significant digits: 0.0120, 1.50, 20.0, 1045; a power of ten only below a thousandth."""
+    if value is None:
+        return "-"
+    if value == 0:
+        return "0"
+    if not 1e-3 <= abs(value) < 999.5:
+        return f"{value:.0f}" if abs(value) > 1 else f"{value:.2e}"
+    rounded = float(f"{value:.2e}")  # 9.996 -> 10.0: the place of the last digit is that after rounding
+    return f"{rounded:.{2 - math.floor(math.log10(abs(rounded)))}f}"
+
+
 def number(value: float | None) -> str:
-    """1234567 -> 1.23 M; short and with its power of ten."""
+    """1234567 -> 1.23 M: three digits and the letter of a power of ten."""
     if value is None:
         return "-"
     for power, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= power:
-            return f"{value / power:.3g} {letter}"
+        if abs(value) >= 0.9995 * power:
+            return f"{digits(value / power)} {letter}"
     return f"{value:.3g}"
 
 
@@ -82,5 +152,5 @@ def size(value: float | None) -> str:
         return "-"
     for power, unit in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
         if abs(value) >= power:
-            return f"{value / power:.2f} {unit}"
+            return f"{digits(value / power)} {unit}"
     return f"{value:.0f} B"

@@ -1,4 +1,4 @@
-"""CCA: 4-D convolutions as 2-D ones over either side, one pair of images after the other for the attention."""
+"""CCA: 4-D convolutions as 2-D ones over either side, positions of an image in one axis."""
 
 import torch
 import torch.nn.functional as F
@@ -29,17 +29,20 @@ def convolved(layers, x):
         x = torch.relu(swapped(over_last(layer.first, swapped(x))))
         x = over_last(layer.second, x)
         if len(layer.project):
-            x = torch.einsum("ncuvhw,dc->nduvhw", x, layer.project[0].weight.flatten(1))
-            x = bn(layer.project[1], x.reshape(*x.shape[:2], -1)).reshape(x.shape)
+            y = F.conv2d(x.flatten(4).flatten(2, 3), layer.project[0].weight)
+            x = bn(layer.project[1], y).reshape(len(x), -1, *x.shape[2:])
     return x
 
 
+def unit(x, dim):
+    return x / torch.sqrt((x * x).sum(dim, keepdim=True)).clamp(min=1e-8)
+
+
 def attention(pairs, gamma):
-    """(own positions, other positions) -> own positions"""
-    n = len(pairs)
-    mean = pairs.sum(0) / n
-    variance = ((pairs - mean) ** 2).sum(0) / max(1, n - 1)
-    return torch.softmax((pairs - mean) / torch.sqrt(variance + 1e-5) / gamma, dim=0).sum(1)
+    """(..., own positions, other positions) -> (..., own positions)"""
+    centred = pairs - pairs.mean(-2, keepdim=True)
+    variance = (centred**2).sum(-2, keepdim=True) / max(1, pairs.shape[-2] - 1)
+    return torch.softmax(centred / torch.sqrt(variance + 1e-5) / gamma, dim=-2).sum(-1)
 
 
 def forward(op, support, query, shots=1):
@@ -48,19 +51,15 @@ def forward(op, support, query, shots=1):
         x = x - x.mean(1, keepdim=True)
         f = torch.relu(bn(op.reduction[1], F.conv2d(x, op.reduction[0].weight)))
         maps.append(x.flatten(2))
-        features.append((f / torch.sqrt((f * f).sum(1, keepdim=True)).clamp(min=1e-8)).flatten(2))
+        features.append(unit(f, 1).flatten(2))
     (S, B), (size_s, size_q) = (len(support), len(query)), (support.shape[-2:], query.shape[-2:])
-    pairs = features[0].transpose(1, 2).unsqueeze(0) @ features[1].unsqueeze(1)  # B, S, xs, xq
+    pairs = torch.einsum("scx,bcy->bsxy", *features)
     x = pairs.reshape(B * S, 1, *size_s, *size_q)
     x = convolved(op.matching.conv, x) + swapped(convolved(op.matching.conv, swapped(x)))
-    x = x.reshape(B, S, *pairs.shape[2:])
-    scores = torch.zeros(B, S // shots, dtype=support.dtype, device=support.device)
-    for b in range(B):
-        for label in range(S // shots):
-            same = range(label, S, S // shots)
-            s = sum(maps[0][i] @ attention(x[b, i], op.attention_temperature) for i in same)
-            q = sum(maps[1][b] @ attention(x[b, i].T, op.attention_temperature) for i in same)
-            s, q = s / maps[0].shape[-1] / shots, q / maps[1].shape[-1] / shots
-            lengths = torch.sqrt((s * s).sum()).clamp(min=1e-8) * torch.sqrt((q * q).sum()).clamp(min=1e-8)
-            scores[b, label] = (s * q).sum() / lengths / op.temperature
-    return scores
+    x = x.reshape(pairs.shape)
+    s = torch.einsum("bsx,scx->bsc", attention(x, op.attention_temperature), maps[0])
+    q = torch.einsum("bsx,bcx->bsc", attention(x.transpose(2, 3), op.attention_temperature), maps[1])
+    s, q = (
+        (side / m.shape[-1]).reshape(B, shots, S // shots, -1).mean(1) for side, m in zip((s, q), maps, strict=True)
+    )
+    return (unit(s, -1) * unit(q, -1)).sum(-1) / op.temperature

@@ -1,63 +1,37 @@
-"""IntegralAction, frame by frame on vectors, with every product written as an einsum."""
+"""IntegralAction on vectors of frames: what a convolution over time reads is unfolded, and multiplied as a matrix."""
 
 import torch
+import torch.nn.functional as F
+
+
+def over_time(layer, x, step=1):
+    """(B, T, C) -> (B T', F): every step-th frame, with those around it; zeros beyond the ends."""
+    frames = layer.weight.shape[2]
+    near = F.pad(x, (0, 0, frames // 2, frames // 2)).unfold(1, frames, step)  # B, T', C, frames
+    return F.linear(near.flatten(2).flatten(0, 1), layer.weight.flatten(1), layer.bias)
 
 
 def batch_norm(norm, x):
-    """(N, C), running statistics in evaluation"""
-    if norm.training:
-        mean, variance = x.mean(0), x.var(0, unbiased=False)
-    else:
-        mean, variance = norm.running_mean, norm.running_var
-    return (x - mean) / torch.sqrt(variance + norm.eps) * norm.weight + norm.bias
+    return F.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias, norm.training, eps=norm.eps)
+
+
+def block(layers, x, step=1):
+    return torch.relu(batch_norm(layers[1], over_time(layers[0], x, step)))
 
 
 def layer_norm(norm, x):
-    centred = x - x.mean(-1, keepdim=True)
-    return centred / torch.sqrt((centred**2).mean(-1, keepdim=True) + norm.eps) * norm.weight + norm.bias
-
-
-def block(layer, x, frames):
-    """(B T, C) -> (B T, F), each frame with those around it."""
-    x = x.reshape(-1, frames, x.shape[1])
-    y = layer.bias.expand(*x.shape[:2], -1)
-    for i in range(layer.weight.shape[2]):
-        shift = i - layer.weight.shape[2] // 2
-        near = torch.zeros_like(x)
-        kept = slice(max(0, shift), max(0, frames + min(0, shift)))
-        near[:, max(0, -shift) : max(0, frames - max(0, shift))] = x[:, kept]
-        y = y + torch.einsum("btc,fc->btf", near, layer.weight[:, :, i])
-    return y.reshape(-1, y.shape[2])
-
-
-def fused(op, pose):
-    """(B, T', C) -> (B, T, C): each frame of the clip reads five frames of the pose around its own."""
-    conv, norm, _ = op.pose_fusion
-    B, frames, C = pose.shape
-    f, found = op.pose_frame_factor, []
-    for t in range((frames - 1) // f + 1):
-        y = conv.bias.expand(B, -1)
-        for i in range(5):
-            at = f * t + i - 2
-            if 0 <= at < frames:
-                y = y + torch.einsum("bc,oc->bo", pose[:, at], conv.weight[:, :, i])
-        found.append(y)
-    y = torch.stack(found, dim=1)
-    return torch.relu(batch_norm(norm, y.reshape(-1, C))).reshape(B, -1, C)
+    return F.layer_norm(x, x.shape[1:], norm.weight, norm.bias, norm.eps)
 
 
 def forward(op, rgb, pose):
-    B, _, T, H, W = rgb.shape
-    rgb = torch.einsum("bcthw->btc", rgb) / (H * W)
-    pose = torch.einsum("bcthw->btc", pose) / (pose.shape[3] * pose.shape[4])
+    B, _, T, _, _ = rgb.shape
+    rgb, pose = (x.mean((3, 4)).transpose(1, 2) for x in (rgb, pose))
     if op.pose_frame_factor > 1:
-        pose = fused(op, pose)
-    rgb, pose = rgb.reshape(B * T, -1), pose.reshape(B * T, -1)
-    a = torch.relu(batch_norm(op.rgb_block[1], block(op.rgb_block[0], rgb, T)))
-    p = torch.relu(batch_norm(op.pose_block[1], block(op.pose_block[0], pose, T)))
+        pose = block(op.pose_fusion, pose, op.pose_frame_factor).reshape(B, T, -1)
+    a, p = block(op.rgb_block, rgb), block(op.pose_block, pose)
     if op.source != "none":
         a, p = layer_norm(op.rgb_norm, a), layer_norm(op.pose_norm, p)
-        seen = {"pose": pose, "appearance": rgb, "both": torch.cat([rgb, pose], dim=1)}[op.source]
-        g = 1 / (1 + torch.exp(-block(op.gate_conv, seen, T)))
-        a, p = a - g * a, g * p
-    return (a + p).reshape(B, T, -1).permute(0, 2, 1)[..., None, None]
+        seen = {"pose": pose, "appearance": rgb, "both": torch.cat([rgb, pose], dim=2)}[op.source]
+        g = torch.sigmoid(over_time(op.gate_conv, seen))
+        a, p = (1 - g) * a, g * p
+    return (a + p).reshape(B, T, -1).transpose(1, 2)[..., None, None]

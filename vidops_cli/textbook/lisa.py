@@ -1,4 +1,7 @@
-"""LiSA with the N x N matrices of relative weights formed (it is a reconstruction: no code was published)."""
+"""LiSA with the N x N matrices of relative weights formed (it is a reconstruction: no code was published).
+
+`published` is the form whose operations count: the same sums as products of spectra.
+"""
 
 import torch
 import torch.nn.functional as F
@@ -23,23 +26,78 @@ def wrapped(table, grid):
     return table[..., t[:, None, None], h[None, :, None], w[None, None, :]]
 
 
-def forward(op, x):
-    B, C, T, H, W = x.shape
-    grid = (T, H, W)
-    q, k, v = (
-        part.reshape(B, -1, op.heads, C // op.heads).transpose(1, 2)
-        for part in op.qkv(x.reshape(B, C, -1).transpose(1, 2)).chunk(3, dim=-1)
-    )  # B, heads, N, c
-    P, R = op.tables(grid)
-    if op.padding == "circular":
-        P, R = wrapped(P, grid), wrapped(R, grid)
-    P, R = dense(P, grid), dense(R, grid)
-    s = (torch.einsum("hdnm,bhnm->bhnd", P, q @ k.transpose(-1, -2))) / (C // op.heads) ** 0.5
+def projected(op, x):
+    """q, k, v: (B, heads, N, c) each."""
+    B, C = x.shape[:2]
+    tokens = x.flatten(2).transpose(1, 2).contiguous()
+    return [part.reshape(B, -1, op.heads, C // op.heads).transpose(1, 2) for part in op.qkv(tokens).chunk(3, dim=-1)]
+
+
+def tables(op, grid):
+    """P and R: (heads or 1, D, 2T-1, 2H-1, 2W-1)."""
+    return [wrapped(table, grid) if op.padding == "circular" else table for table in op.tables(grid)]
+
+
+def code(op, s):
+    """phi of (..., D), unscaled."""
+    s = s / (op.qkv.in_features // op.heads) ** 0.5
     if op.phi == "softmax":
-        s = torch.softmax(s, dim=-1)
-    elif op.phi == "l2":
-        s = s / torch.sqrt((s * s).sum(-1, keepdim=True) + 1e-6)
-    elif op.phi == "gelu":
-        s = F.gelu(s)
-    y = torch.einsum("bhnd,hdnm,bhmc->bhnc", s, R, v)
-    return op.proj(y.transpose(1, 2).reshape(B, -1, C)).transpose(1, 2).reshape(B, C, T, H, W)
+        return torch.softmax(s, dim=-1)
+    if op.phi == "l2":
+        return s / torch.sqrt((s * s).sum(-1, keepdim=True) + 1e-6)
+    return F.gelu(s) if op.phi == "gelu" else s
+
+
+def forward(op, x):
+    grid = tuple(x.shape[2:])
+    q, k, v = projected(op, x)
+    P, R = (dense(table, grid) for table in tables(op, grid))
+    s = torch.einsum("hdnm,bhnm->bhnd", P, q @ k.transpose(-1, -2))
+    y = torch.einsum("bhnd,hdnm,bhmc->bhnc", code(op, s), R, v)
+    return op.proj(y.transpose(1, 2).flatten(2)).transpose(1, 2).reshape(x.shape)
+
+
+def fast(n):
+    """The smallest product of 2, 3 and 5 from n on."""
+    return min(a for i in range(20) for j in range(13) for k in range(9) if (a := 2**i * 3**j * 5**k) >= n)
+
+
+def spectral(maps, table, op):
+    """sum over m of table[m - n] maps[m]: (B, heads, c, T, H, W) and (heads or 1, 1, 2T-1, 2H-1, 2W-1)."""
+    grid, kernel = maps.shape[-3:], table.flip(-3, -2, -1)  # entry o is for the offset m - n = size - 1 - o
+    lengths, first = [fast(2 * size - 1) for size in grid], [size - 1 for size in grid]
+    if op.padding == "circular":
+        kernel = kernel[..., grid[0] - 1 :, grid[1] - 1 :, grid[2] - 1 :]
+        lengths, first = list(grid), [0, 0, 0]
+    spectrum = torch.fft.rfftn(maps, lengths, dim=(-3, -2, -1)) * torch.fft.rfftn(kernel, lengths, dim=(-3, -2, -1))
+    y = torch.fft.irfftn(spectrum, lengths, dim=(-3, -2, -1))
+    for dim, start, size in zip((-3, -2, -1), first, grid, strict=True):
+        y = y.narrow(dim, start, size)
+    return y
+
+
+def published(op, x):
+    grid = tuple(x.shape[2:])
+    q, k, v = (part.transpose(2, 3).unflatten(3, grid) for part in projected(op, x))  # B, heads, c, T, H, W
+    P, R = tables(op, grid)
+    s = torch.stack([(q * spectral(k, P[:, d, None], op)).sum(2) for d in range(op.patterns)], dim=-1)
+    weights, y = code(op, s), 0
+    for d in range(op.patterns):
+        y = y + weights[:, :, None, ..., d] * spectral(v, R[:, d, None], op)
+    return op.proj(y.flatten(3).flatten(1, 2).transpose(1, 2).contiguous()).transpose(1, 2).reshape(x.shape)
+
+
+def at(op, x, positions):
+    """(B, C, P): the output at flat positions (t H + h) W + w, one row of each pattern's matrix after another."""
+    T, H, W = x.shape[2:]
+    q, k, v = projected(op, x)
+    P, R = tables(op, (T, H, W))
+    rows = []
+    for n in positions.tolist():
+        t, h, w = T - 1 - n // (H * W), H - 1 - n // W % H, W - 1 - n % W  # entries of the first position, m = 0
+        to_keys, to_values = (table[..., t : t + T, h : h + H, w : w + W].flatten(2) for table in (P, R))
+        correlation = torch.einsum("bhc,bhmc->bhm", q[:, :, n], k)
+        weights = code(op, torch.einsum("hdm,bhm->bhd", to_keys, correlation))
+        weights = torch.einsum("bhd,hdm->bhm", weights, to_values)
+        rows.append(torch.einsum("bhm,bhmc->bhc", weights, v).flatten(1))
+    return op.proj(torch.stack(rows, dim=1)).transpose(1, 2)

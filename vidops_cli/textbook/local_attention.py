@@ -1,11 +1,12 @@
-"""Local self-attention: keys and values are unfolded, the relative terms are added to the keys."""
+"""Local self-attention: keys and values are unfolded; q r, the relative term, stands beside q k."""
 
 import torch
 import torch.nn.functional as F
 
 
 def unfolded(x, window):
-    return F.unfold(x, window, padding=window // 2).reshape(*x.shape[:2], window, window, *x.shape[2:])
+    """(n, C, H, W) -> (n, C, N, H, W), N = window^2"""
+    return F.unfold(x, window, padding=window // 2).reshape(*x.shape[:2], -1, *x.shape[2:])
 
 
 def forward(op, x):
@@ -13,12 +14,15 @@ def forward(op, x):
     images = x.transpose(1, 2).reshape(B * T, C, H, W)
     v = F.conv2d(images, op.value.weight)
     if op.attends:
-        q, k = F.conv2d(images, op.query.weight), unfolded(F.conv2d(images, op.key.weight), op.window)
-        rows, columns = k.chunk(2, dim=1)
-        k = torch.cat([rows + op.rel_h[:, :, None, None, None], columns + op.rel_w[:, None, :, None, None]], dim=1)
-        heads = op.heads or C
-        q, k = q.reshape(B * T, heads, -1, H, W), k.reshape(B * T, heads, C // heads, -1, H, W)
-        w = torch.softmax(torch.einsum("nmchw,nmcdhw->nmdhw", q, k), dim=2)
-        v = unfolded(v, op.window).reshape(B * T, heads, C // heads, -1, H, W)
-        v = torch.einsum("nmdhw,nmcdhw->nmchw", w, v).reshape(B * T, C, H, W)
+        q, k = F.conv2d(images, op.query.weight), F.conv2d(images, op.key.weight)
+        heads = (op.heads or C, -1)
+        q, k, v = q.unflatten(1, heads), *(unfolded(part, op.window).unflatten(1, heads) for part in (k, v))
+        rows, columns = op.rel_h.repeat_interleave(op.window, 1), op.rel_w.repeat(1, op.window)
+        r = torch.cat([rows, columns]).unflatten(0, heads)
+        scores = torch.einsum("nmchw,nmcdhw->nmdhw", q, k) + torch.einsum("nmchw,mcd->nmdhw", q, r)
+        v = torch.einsum("nmdhw,nmcdhw->nmchw", torch.softmax(scores, dim=2), v).flatten(1, 2)
     return op.output(v).reshape(B, T, C, H, W).transpose(1, 2)
+
+
+def reach(op, x):
+    return op.window // 2 if op.attends else 0

@@ -1,4 +1,7 @@
-"""MotionSqueeze: the correlation is one matrix product over all pairs, of which the window is gathered."""
+"""MotionSqueeze: the correlation is one matrix product over all pairs, of which the window is gathered.
+
+`published` multiplies the pairs of the window alone.
+"""
 
 import torch
 import torch.nn.functional as F
@@ -11,8 +14,8 @@ def features(op, x):
     return (f / torch.sqrt((f * f).sum(1, keepdim=True) + 1e-6)).reshape(B, T, -1, H, W)
 
 
-def correlation(op, f1, f2):
-    """B T c H W, twice -> B N T H W"""
+def all_pairs(op, f1, f2):
+    """Scores of B T c H W, twice -> B N T H W"""
     B, T, _, H, W = f1.shape
     r, P = op.max_displacement, op.size
     now, then = f1.flatten(0, 1), F.pad(f2.flatten(0, 1), (r, r, r, r))
@@ -20,37 +23,54 @@ def correlation(op, f1, f2):
     y = torch.arange(H, device=f1.device)[:, None, None, None]
     c = torch.arange(W, device=f1.device)[None, :, None, None]
     d = torch.arange(P, device=f1.device)
-    volume = pairs[:, y, c, y + d[:, None], c + d[None, :]].clamp(min=0)  # n, H, W, P, P
+    volume = pairs[:, y, c, y + d[:, None], c + d[None, :]]  # n, H, W, P, P
     return volume.reshape(B, T, H, W, P * P).permute(0, 4, 1, 2, 3)
+
+
+def window(op, f1, f2):
+    """The same, of neighbours that are laid out for each position."""
+    B, T, C, H, W = f1.shape
+    around = F.unfold(f2.flatten(0, 1), op.size, padding=op.max_displacement).reshape(B, T, C, -1, H, W)
+    return torch.einsum("btchw,btcnhw->bnthw", f1, around)
 
 
 def motion(op, volume):
     """What is refined, of the scores of one direction: B M T H W"""
     r, P = op.max_displacement, op.size
-    best, index = volume.max(dim=1, keepdim=True)
-    if op.reading == "correlation":
-        read = [volume]
-    else:
-        dy = (torch.arange(P, device=volume.device) - r).repeat_interleave(P).to(volume.dtype)
-        dx = (torch.arange(P, device=volume.device) - r).repeat(P).to(volume.dtype)
+    gaussian = op.reading == "kernel_soft_argmax"
+    if gaussian or op.confidence:
+        best, index = volume.max(dim=1, keepdim=True)
+    read = volume
+    if op.reading != "correlation":
+        grid = torch.arange(-r, r + 1, device=volume.device, dtype=volume.dtype)
+        dy, dx = grid.repeat_interleave(P), grid.repeat(P)
         view = (1, -1, 1, 1, 1)
         scores = volume
-        if op.reading == "kernel_soft_argmax":
+        if gaussian:
             squared = (dx.view(view) - dx[index]) ** 2 + (dy.view(view) - dy[index]) ** 2
-            scores = scores * torch.exp(squared / (-2 * op.sigma**2))
+            scores = scores * torch.exp(-squared / (2 * op.sigma**2))
         weights = torch.softmax(scores / op.temperature, dim=1)
-        read = [(weights * d.view(view)).sum(1, keepdim=True) / r for d in (dx, dy)]
-    return torch.cat([*read, best] if op.confidence else read, dim=1)
+        read = torch.einsum("bnthw,nd->bdthw", weights, torch.stack([dx, dy], dim=1)) / r
+    return torch.cat([read, best], dim=1) if op.confidence else read
 
 
-def forward(op, x):
+def forward(op, x, correlation=all_pairs):
     B, C, T, H, W = x.shape
     f = features(op, x)
     now, then = f[:, :-1], f[:, 1:]
-    t = torch.arange(T, device=x.device)
-    fed = motion(op, correlation(op, now, then))[:, :, t.clamp(max=T - 2)]
+    fed = motion(op, correlation(op, now, then).clamp(min=0))[:, :, [*range(T - 1), T - 2]]
     if op.directions == 2:
-        back = motion(op, correlation(op, then, now))[:, :, (t - 1).clamp(min=0)]
+        back = motion(op, correlation(op, then, now).clamp(min=0))[:, :, [0, *range(T - 1)]]
         fed = torch.cat([fed, back], dim=1)
     y = op.refine(fed.transpose(1, 2).reshape(B * T, -1, H, W))
     return x + y.reshape(B, T, C, H, W).transpose(1, 2)
+
+
+def published(op, x):
+    return forward(op, x, correlation=window)
+
+
+def reach(op, x):
+    """Rows and columns around a position that its output depends on: the window, and the convolutions' kernels."""
+    kernels = [layer[0].kernel_size[0] for layer in op.refine]
+    return op.max_displacement + sum(kernel // 2 for kernel in kernels)

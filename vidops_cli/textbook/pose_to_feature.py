@@ -1,57 +1,52 @@
-"""Pose to feature: persons, joints and limbs are drawn one after the other, then convolved tap by tap."""
+"""Pose to feature: persons, joints and limbs are drawn one after the other, then convolved."""
 
 import torch
+import torch.nn.functional as F
 
 
-def drawn(op, coords, scores, size):
-    """(B, T, J + 2 S, H, W)"""
-    H, W = size
-    y = torch.arange(H, device=coords.device, dtype=coords.dtype)[:, None].expand(H, W)
-    x = torch.arange(W, device=coords.device, dtype=coords.dtype)[None, :].expand(H, W)
-    persons, joints = coords.shape[2:4]
+def axes(point, size):
+    """How far each column (B, T, 1, W) and each row (B, T, H, 1) lies from a point (B, T, 2)."""
+    x, y = (torch.arange(n, device=point.device, dtype=point.dtype) for n in reversed(size))
+    return x - point[..., 0, None, None], y[:, None] - point[..., 1, None, None]
 
-    def joint(p, j):
-        """x, y and score of one joint, each (B, T, 1, 1)"""
-        return (*(coords[:, :, p, j, axis, None, None] for axis in (0, 1)), scores[:, :, p, j, None, None])
 
-    maps = []
-    for j in range(joints):
-        total = torch.zeros_like(coords[:, :, 0, 0, 0, None, None] * x)
-        for p in range(persons):
-            px, py, score = joint(p, j)
-            distance = (x - px) ** 2 + (y - py) ** 2
-            total = total + torch.where(score > op.threshold, torch.exp(-distance / (2 * op.heatmap_sigma**2)), 0)
-        maps.append(torch.where(total > 1, 1, total))
+def joint_map(op, points, scores, size):
+    """Points (B, T, P, 2) of one joint -> (B, T, H, W)"""
+    total = torch.zeros((), dtype=points.dtype, device=points.device)
+    for p in range(points.shape[2]):
+        x, y = (torch.exp(d**2 / (-2 * op.heatmap_sigma**2)) for d in axes(points[:, :, p], size))
+        total = total + torch.where((scores[:, :, p] > op.threshold)[..., None, None], x * y, 0)
+    return total.clamp(max=1)
+
+
+def limb_maps(op, starts, ends, seen, size):
+    """Points (B, T, P, 2) of both ends of one limb, and whose limb is seen -> x and y, each (B, T, H, W)"""
+    insides, directions = [], []
+    for p in range(starts.shape[2]):
+        limb = ends[:, :, p] - starts[:, :, p]
+        squared = (limb**2).sum(-1)
+        drawable = seen[:, :, p] & (squared > 0)
+        length = torch.sqrt(torch.where(squared > 0, squared, 1))
+        x, y = axes(starts[:, :, p], size)
+        ux, uy = (u[..., None, None] for u in (limb / length[..., None]).unbind(-1))
+        along, across = ux * x + uy * y, ux * y - uy * x
+        edges = (along, length[..., None, None] - along, op.field_sigma - across.abs())  # distances from the band's
+        inside = drawable[..., None, None] & (torch.minimum(torch.minimum(*edges[:2]), edges[2]) >= 0)
+        insides.append(inside)
+        directions.append([torch.where(inside, part, 0) for part in (ux, uy)])
+    count = torch.stack(insides).sum(0).clamp(min=1)
+    return [torch.stack(parts).sum(0) / count for parts in zip(*directions, strict=True)]
+
+
+def forward(op, coords, scores, size=None):
+    size, maps = size or op.size, []
+    for j in range(coords.shape[3]):
+        maps.append(joint_map(op, coords[:, :, :, j], scores[:, :, :, j], size))
     for a, b in op.limbs:
-        sums, count = [torch.zeros_like(maps[0]), torch.zeros_like(maps[0])], torch.zeros_like(maps[0])
-        for p in range(persons):
-            (ax, ay, score), (bx, by, other) = joint(p, a), joint(p, b)
-            dx, dy = bx - ax, by - ay
-            drawable = (score >= op.threshold) & (other >= op.threshold) & ((dx != 0) | (dy != 0))
-            length = torch.sqrt(torch.where(drawable, dx**2 + dy**2, 1))
-            ux, uy = dx / length, dy / length
-            along, across = ux * (x - ax) + uy * (y - ay), ux * (y - ay) - uy * (x - ax)
-            inside = drawable & (along >= 0) & (along <= length) & (across <= op.field_sigma)
-            inside = inside & (across >= -op.field_sigma)
-            sums = [total + torch.where(inside, part, 0) for total, part in zip(sums, (ux, uy), strict=True)]
-            count = count + inside
-        maps += [total / torch.where(count > 0, count, 1) for total in sums]
-    return torch.stack(maps, dim=2)
-
-
-def forward(op, coords, scores, size=(56, 56)):
-    maps, (H, W) = drawn(op, coords, scores, size), size
+        seen = (scores[:, :, :, a] >= op.threshold) & (scores[:, :, :, b] >= op.threshold)
+        maps += limb_maps(op, coords[:, :, :, a], coords[:, :, :, b], seen, size)
     conv, norm, _ = op.conv
-    padded = torch.nn.functional.pad(maps, (1, 1, 1, 1))
-    y = 0
-    for row in range(3):
-        for column in range(3):
-            part = padded[..., row : row + H, column : column + W]
-            y = y + torch.einsum("btmhw,cm->bcthw", part, conv.weight[:, :, row, column])
-    y = y + conv.bias[:, None, None, None]
-    mean, variance = norm.running_mean, norm.running_var
-    if norm.training:
-        mean, variance = y.mean((0, 2, 3, 4)), y.var((0, 2, 3, 4), unbiased=False)
-    view = (slice(None), None, None, None)
-    y = (y - mean[view]) / torch.sqrt(variance[view] + norm.eps) * norm.weight[view] + norm.bias[view]
-    return torch.relu(y)
+    images = torch.stack(maps, dim=2).flatten(0, 1)
+    y = F.conv2d(images, conv.weight, conv.bias, padding=1)
+    y = F.batch_norm(y, norm.running_mean, norm.running_var, norm.weight, norm.bias, norm.training, eps=norm.eps)
+    return torch.relu(y).unflatten(0, coords.shape[:2]).transpose(1, 2)

@@ -1,43 +1,44 @@
-"""RSA as published: each of the equation's terms by itself, a depth-wise convolution of the key, values as a batch."""
+"""RSA as published: at each position products of small matrices, made by convolutions of keys and values."""
 
 import torch
 import torch.nn.functional as F
 
 
-def normalized(x, dim):
-    return x / torch.sqrt((x * x).sum(dim, keepdim=True) + 1e-6)
+def normalized(x):
+    return x / torch.sqrt((x * x).sum(-1, keepdim=True) + 1e-6)
 
 
-def convolved(x, weight, padding):
-    """(B, c, T, H, W), (o, 1, L, U, V) -> (B, c, o, T, H, W)"""
-    B, c, T, H, W = x.shape
-    return F.conv3d(x.reshape(B * c, 1, T, H, W), weight, padding=padding).reshape(B, c, -1, T, H, W)
+def convolved(x, weight, groups):
+    """(B, T, H, W, c) by (o, 1, L, U, V), the same for all c or (groups = c) o / c for each: B T H W c o."""
+    B, T, H, W, c = x.shape
+    padding = [size // 2 for size in weight.shape[2:]]
+    maps = F.conv3d(x.movedim(-1, 1).reshape(-1, groups, T, H, W), weight, padding=padding, groups=groups)
+    return maps.reshape(B, c, -1, T, H, W).movedim((1, 2), (-2, -1)).contiguous()
 
 
 def forward(op, x):
     h, c, u = op.heads, op.key_channels, op.value_channels
-    padding = [size // 2 for size in op.H2.weight.shape[2:]]
-    projected = F.conv3d(x, op.projection.weight)
-    B, _, T, H, W = projected.shape
-    q = normalized(projected[:, : h * c].reshape(B, h, c, T, H, W), 2)
-    v = normalized(projected[:, -u:], 1)
+    projected = F.conv3d(x, op.projection.weight).movedim(1, -1).contiguous()
+    q, v = normalized(projected[..., : h * c].unflatten(-1, (h, c))), normalized(projected[..., -u:])
 
-    kappa = 0 if op.relational_kernel or op.P1 is not None else q
+    kappa = q  # h x D
     if op.relational_kernel:
-        k = normalized(projected[:, h * c : h * c + c], 1)
-        K = F.conv3d(k, op.H1.weight, padding=padding, groups=c).reshape(B, c, -1, T, H, W)
-        kappa = torch.einsum("bhcxyz,bcdxyz->bhdxyz", q, K)
-    if op.P1 is not None:
-        kappa = kappa + torch.einsum("bhcxyz,cd->bhdxyz", q, op.P1)
+        K = convolved(normalized(projected[..., h * c : h * c + c]), op.H1.weight, c)
+        kappa = q @ (K if op.P1 is None else op.P1 + K)
+    elif op.P1 is not None:
+        kappa = torch.einsum("bxyzhc,cd->bxyzhd", q, op.P1)
 
-    V = convolved(v, op.H2.weight, padding)
-    context = V if not op.relational_context else 0
+    context = convolved(v, op.H2.weight, 1)  # u x D
     if op.relational_context:
-        context = torch.einsum("bvuxyz,bvdxyz->budxyz", convolved(v, op.G.weight, padding), V)
-    if op.I is not None:
-        context = context + torch.einsum("vu,bvdxyz->budxyz", op.I, V)
+        V = convolved(v, op.G.weight, 1)
+        context = (V if op.I is None else op.I + V).mT @ context
 
-    y = torch.einsum("bhdxyz,budxyz->buhxyz", kappa, context).reshape(B, u * h, T, H, W)
+    y = (context @ kappa.mT).flatten(-2).movedim(-1, 1)
     if op.stride > 1:
         y = F.pad(y, (1, 1, 1, 1)).unfold(3, 3, op.stride).unfold(4, 3, op.stride).mean((-1, -2))
     return y
+
+
+def reach(op, x):
+    """Rows and columns around a position that its output depends on; a stride averages neighbours too."""
+    return max(size // 2 for size in op.H2.weight.shape[3:]) + (op.stride > 1)

@@ -12,3 +12,7 @@ def forward(op, x):
     s = s / torch.sqrt((s * s).sum(1, keepdim=True) + 1e-6)
     y = op.conv_out(op.embed(torch.cat([z, s], dim=1)))
     return y.reshape(B, T, C, H, W).transpose(1, 2)
+
+
+def reach(op, x):
+    return op.window // 2

@@ -1,4 +1,7 @@
-"""SELFY: similarities from one product over all pairs of two frames, layers as 3-D convolutions over (L, U, V)."""
+"""SELFY: similarities from one product over all pairs of two frames, layers as 3-D convolutions over (L, U, V).
+
+`published` multiplies the pairs of the window alone.
+"""
 
 import torch
 import torch.nn.functional as F
@@ -13,25 +16,37 @@ def layer(block, x, stride=1, padding=0):
     return x.clamp(min=0)
 
 
-def similarity(op, x):
+def all_pairs(now, other, U, V):
+    """Products of two frames (B, c, h, w), of which the window is gathered: B h w U V."""
+    h, w = now.shape[-2:]
+    rows, columns = torch.arange(h, device=now.device), torch.arange(w, device=now.device)
+    y = rows[:, None, None, None] + torch.arange(U, device=now.device)[:, None]
+    c = columns[:, None, None] + torch.arange(V, device=now.device)
+    padded = F.pad(other, (V // 2, V // 2, U // 2, U // 2))
+    pairs = torch.einsum("bchw,bcij->bhwij", now, padded)
+    return pairs[:, rows[:, None, None, None], columns[:, None, None], y, c]
+
+
+def window(now, other, U, V):
+    """The same, of neighbours that are laid out for each position."""
+    B, C, h, w = now.shape
+    around = F.unfold(other, (U, V), padding=(U // 2, V // 2)).reshape(B, C, U, V, h, w)
+    return torch.einsum("bchw,bcuvhw->bhwuv", now, around)
+
+
+def similarity(op, x, correlation):
     """B T h w L U V"""
     B, C, T, H, W = x.shape
     U, V = op.window
     f = op.downsample(x.transpose(1, 2).reshape(B * T, C, H, W))
     f = (f / torch.sqrt((f * f).sum(1, keepdim=True) + 1e-6)).unflatten(0, (B, T))
-    h, w = f.shape[-2:]
-    y = torch.arange(h, device=x.device)[:, None, None, None] + torch.arange(U, device=x.device)[:, None]
-    c = torch.arange(w, device=x.device)[None, :, None, None] + torch.arange(V, device=x.device)
-    rows, columns = torch.arange(h, device=x.device), torch.arange(w, device=x.device)
     found = []
     for offset in op.offsets:
         frames = []
         for t in range(T):
             inside = 0 <= t + offset < T
             other = f[:, t + offset] if inside else torch.zeros_like(f[:, t])
-            other = F.pad(other, (V // 2, V // 2, U // 2, U // 2))
-            pairs = torch.einsum("bchw,bcij->bhwij", f[:, t], other)
-            frames.append(pairs[:, rows[:, None, None, None], columns[:, None, None], y, c])
+            frames.append(correlation(f[:, t], other, U, V))
         found.append(torch.stack(frames, dim=1))
     return torch.stack(found, dim=4)
 
@@ -49,10 +64,11 @@ def extract(op, stss):
         for block in op.extraction:
             features = layer(block, features)
         return features[..., 0, 0].transpose(1, 2).reshape(B, T, h, w, L, -1)
-    dy, dx = (torch.arange(size, device=stss.device) - size // 2 for size in (U, V))
-    weights = torch.softmax(stss.flatten(5) / 0.01, dim=-1).unflatten(5, (U, V))
-    down, right = (weights.sum(6) * dy).sum(5), (weights.sum(5) * dx).sum(5)
-    return torch.stack([right / max(1, V // 2), down / max(1, U // 2), stss.flatten(5).max(dim=-1).values], dim=-1)
+    scores, r = stss.flatten(5), U // 2
+    grid = torch.arange(-r, r + 1, device=stss.device, dtype=stss.dtype)
+    places = torch.stack([grid.repeat(U), grid.repeat_interleave(U)], dim=1)  # x, y
+    displacement = torch.softmax(scores / 0.01, dim=-1) @ places / max(1, r)
+    return torch.cat([displacement, scores.max(dim=-1, keepdim=True).values], dim=-1)
 
 
 def integrate(op, features, H, W):
@@ -72,6 +88,16 @@ def integrate(op, features, H, W):
     return op.norm(sparse.transpose(1, 2).flatten(0, 1)).unflatten(0, (B, T)).transpose(1, 2)
 
 
-def forward(op, x):
+def forward(op, x, correlation=all_pairs):
     H, W = x.shape[-2:]
-    return (x + integrate(op, extract(op, similarity(op, x)), H, W)).clamp(min=0)
+    return (x + integrate(op, extract(op, similarity(op, x, correlation)), H, W)).clamp(min=0)
+
+
+def published(op, x):
+    return forward(op, x, correlation=window)
+
+
+def reach(op, x):
+    """Rows and columns around a position that its output depends on: those at half the size, and the first kernel."""
+    convolutions = 4 if op.integrating == "conv" else 0
+    return 2 * (op.window[0] // 2 + convolutions) + 1

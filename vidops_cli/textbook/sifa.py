@@ -1,63 +1,91 @@
-"""SIFA: one tap and one pair of frames at a time, read at its four neighbours."""
+"""SIFA: one pair of frames at a time, each tap read at its four neighbours.
+
+Sums of products are taken elementwise, which is fast; `published` takes them as matrix products, so that their
+gradients are counted as such too.
+"""
+
+from itertools import product
 
 import torch
 import torch.nn.functional as F
 
 
-def offsets(op, x, t):
-    """Of the taps from frame t to t + 1, (B, 2 K^2, H, W)."""
-    f, g = x[:, :, t], x[:, :, t + 1]
-    if op.offsets in ("regular", "colocated"):
-        return None
-    weight = op.conv_offset.weight
+def offsets(op, x):
+    """Of the taps from each frame to the next, (B, 2 K^2, T - 1, H, W)."""
+    now, then, weight = x[:, :, :-1], x[:, :, 1:], op.conv_offset.weight
     if op.offsets == "conv3d":
-        frames = F.pad(x, (0, 0, 0, 0, 0, 1))[:, :, t : t + 3]
-        return sum(F.conv2d(frames[:, :, i], weight[:, :, i], padding=1) for i in range(3))
-    released = 1.0 if op.modulation == "released" else 0.0
-    read = {"next": g, "difference": g - f, "motion": g * (released + 1 / (1 + torch.exp(f - g)))}[op.offsets]
-    return F.conv2d(read, weight[:, :, 0], padding=1)
+        return F.conv3d(x, weight, padding=1)[:, :, 1:]
+    read = then
+    if op.offsets == "difference":
+        read = then - now
+    elif op.offsets == "motion":
+        gate = torch.sigmoid(then - now)
+        read = then * (1 + gate if op.modulation == "released" else gate)
+    return F.conv3d(read, weight, padding=(0, 1, 1))
 
 
-def bilinear(f, y, x):
+def summed(equation, a, b):
+    """einsum, where b has all letters, and a some in the same order."""
+    of_a, of_b, result = equation.replace("->", ",").split(",")
+    for axis, letter in enumerate(of_b):
+        a = a if letter in of_a else a.unsqueeze(axis)
+    return (a * b).sum([axis for axis, letter in enumerate(of_b) if letter not in result])
+
+
+def bilinear(f, y, x, contract):
     """f at (y, x), each (B, H, W): by pixels, as the kernels count them, so that whole positions stay whole."""
     B, C, H, W = f.shape
+    pixel = torch.arange(H * W, device=f.device).view(H, W)
     inside = (y > -1) & (y < H) & (x > -1) & (x < W)
     top, left = torch.floor(y.detach()), torch.floor(x.detach())
-    found = torch.zeros_like(f)
-    for i in (0, 1):
-        for j in (0, 1):
-            row, column = top + i, left + j
-            there = inside & (row >= 0) & (row < H) & (column >= 0) & (column < W)
-            share = (y - top if i else top + 1 - y) * (x - left if j else left + 1 - x)
-            index = row.clamp(0, H - 1).long() * W + column.clamp(0, W - 1).long()
-            value = f.flatten(2).gather(2, index.flatten(1)[:, None].expand(B, C, H * W)).reshape(f.shape)
-            found = found + torch.where(there, share, torch.zeros_like(share))[:, None] * value
-    return found
+    down, right = y - top, x - left
+    rows, columns = [(top, 1 - down), (top + 1, down)], [(left, 1 - right), (left + 1, right)]
+    weights, values = [], []  # of the four corners
+    for (row, high), (column, wide) in product(rows, columns):
+        there = inside & (row >= 0) & (row < H) & (column >= 0) & (column < W)
+        weights.append(torch.where(there, high * wide, 0.0))
+        index = pixel[torch.where(there, row, 0.0).long(), torch.where(there, column, 0.0).long()]
+        values.append(f.flatten(2).gather(2, index.flatten(1)[:, None].expand(B, C, H * W)).view_as(f))
+    return contract("bkhw,bkchw->bchw", torch.stack(weights, dim=1), torch.stack(values, dim=1))
 
 
-def forward(op, x):
-    B, C, T, H, W = x.shape
-    K, G = op.kernel, op.groups
-    rows = torch.arange(H, device=x.device, dtype=x.dtype)[:, None].expand(H, W)
-    columns = torch.arange(W, device=x.device, dtype=x.dtype)[None, :].expand(H, W)
+def taps(op, then, moved, contract):
+    """What each tap reads in a frame (B, C, H, W), moved by (B, 2 K^2, H, W) or by nothing: B N C H W."""
+    H, W = then.shape[-2:]
+    K, d = op.kernel, op.dilation
+    r = K // 2 * d
+    starts = range(0, K * d, d)
+    if moved is None:
+        padded = F.pad(then, (r, r, r, r))
+        return torch.stack([padded[..., i : i + H, j : j + W] for i, j in product(starts, repeat=2)], dim=1)
+    rows = [torch.arange(i - r, i - r + H, device=then.device, dtype=then.dtype)[:, None] for i in starts]
+    columns = [torch.arange(j - r, j - r + W, device=then.device, dtype=then.dtype) for j in starts]
+    places = zip(product(rows, columns), moved.unflatten(1, (-1, 2)).unbind(1), strict=True)
+    return torch.stack([bilinear(then, y + by[:, 0], x + by[:, 1], contract) for (y, x), by in places], dim=1)
+
+
+def forward(op, x, contract=summed):
+    C, T = x.shape[1:3]
+    moved = [None] * T if op.offsets in ("regular", "colocated") else offsets(op, x).unbind(2)
     added = []
     for t in range(T - 1):
-        moved = offsets(op, x, t)
-        total = torch.zeros_like(x[:, :, t])
-        for k in range(K * K):
-            y = rows + (k // K - K // 2) * op.dilation
-            c = columns + (k % K - K // 2) * op.dilation
-            y, c = y.expand(B, H, W), c.expand(B, H, W)
-            if moved is not None:
-                y, c = y + moved[:, 2 * k], c + moved[:, 2 * k + 1]
-            s = bilinear(x[:, :, t + 1], y, c)
-            a = (x[:, :, t] * s).reshape(B, G, C // G, H, W).sum(2, keepdim=True) / C
-            total = total + (a * s.reshape(B, G, C // G, H, W)).reshape(B, C, H, W)
-        added.append(total)
-    added = torch.stack([*added, torch.zeros_like(x[:, :, 0])], dim=2)
+        f = x[:, :, t].unflatten(1, (op.groups, -1))
+        s = taps(op, x[:, :, t + 1], moved[t], contract).unflatten(2, (op.groups, -1))
+        a = contract("bgchw,bngchw->bnghw", f, s) / C
+        added.append(contract("bnghw,bngchw->bgchw", a, s).flatten(1, 2))
+    y = torch.stack([*added, torch.zeros_like(x[:, :, 0])], dim=2)
     if op.norm is not None:
-        centred = added - added.mean(1, keepdim=True)
-        view = (1, C, 1, 1, 1)
-        added = centred / torch.sqrt(centred.square().mean(1, keepdim=True) + op.norm.eps)
-        added = added * op.norm.weight.view(view) + op.norm.bias.view(view)
-    return x + added
+        y = F.layer_norm(y.movedim(1, -1), (C,), op.norm.weight, op.norm.bias, op.norm.eps).movedim(-1, 1)
+    return x + y
+
+
+def published(op, x):
+    return forward(op, x, contract=torch.einsum)
+
+
+def reach(op, x):
+    """Rows and columns around a position that its output depends on: the farthest tap and the pixel behind it."""
+    farthest = op.kernel // 2 * op.dilation
+    if op.offsets in ("regular", "colocated"):
+        return farthest
+    return farthest + int(offsets(op, x).abs().max()) + 1

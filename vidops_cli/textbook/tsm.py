@@ -3,6 +3,10 @@
 import torch
 
 
+def reach(op, x):
+    return 0
+
+
 def forward(op, x):
     fold, T, y = op.fold, x.shape[2], torch.zeros_like(x)
     step = 1 if op.first == "next" else -1

@@ -7,7 +7,7 @@ _PAPER = {
     "venue": "CVPRW 2021",
     "arxiv": "2007.06317",
 }
-_STREAMS = (Input("rgb", "B C T H W"), Input("pose", "B C T H W"))
+_JOINTS = {"openpose18": 18, "ntu25": 25}
 _POSE_CHANNELS = Option("int?", None, "channels of the pose stream; null: as many as of the RGB stream", least=1)
 
 CARDS = (
@@ -36,7 +36,11 @@ CARDS = (
             "(block_frames=1); released are gate=pose and gate=none, by the paper's text gate=appearance and gate=both"
         ),
         status="equal to the released code; ablations by the paper's text",
-        inputs=_STREAMS,
+        inputs=(Input("rgb", "B C T H W"), Input("pose", "B C2 T2 H W")),
+        letters={
+            "C2": lambda size, options: options["pose_channels"] or size["C"],
+            "T2": lambda size, options: options["pose_frame_factor"] * (size["T"] - 1) + 1,
+        },
     ),
     Card(
         name="score_average",
@@ -52,7 +56,8 @@ CARDS = (
         },
         deviations="gives log p, so that it serves as logits do",
         status="by the paper's text: no code released",
-        inputs=_STREAMS,
+        inputs=(Input("rgb", "B C T H W"), Input("pose", "B C2 T H W")),
+        letters={"C2": lambda size, options: options["pose_channels"] or size["C"]},
     ),
     Card(
         name="pose_to_feature",
@@ -73,6 +78,8 @@ CARDS = (
         },
         deviations="the order of ntu25's limbs is ours",
         status="equal to the released code",
-        inputs=(Input("coords", "B T 1 18 2", "position"), Input("scores", "B T 1 18", "score")),
+        inputs=(Input("coords", "B T 1 J 2", "position"), Input("scores", "B T 1 J", "score")),
+        letters={"J": lambda size, options: _JOINTS[options["skeleton"]]},
+        draws=True,
     ),
 )

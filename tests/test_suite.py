@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from vidops_cli.cli.common import known
+from vidops_cli.ops import OPS
+from vidops_cli.recipe import RecipeError, dump, load
+from vidops_cli.recipe.suite import load_suite
+
+RECIPES = Path(__file__).parent.parent / "recipes"
+LAYERS = RECIPES / "profile" / "layers.yaml"
+GOOD = """\
+title: two layers
+layers:
+  - {name: one, op: rsa, channels: 64, grid: [2, 6, 6], options: {heads: 4}, paper: "2111.01673"}
+  - name: other
+    op: conv2d
+    channels: 16
+    grid: [1, 4, 5]
+    batch: 3
+"""
+
+
+@pytest.fixture
+def read(tmp_path):
+    def read(text: str):
+        path = tmp_path / "suite.yaml"
+        path.write_text(text, encoding="utf-8")
+        return load_suite(path, known())
+
+    return read
+
+
+@pytest.fixture
+def problems(read):
+    """(line, message, hint) of all problems of a text."""
+
+    def problems(text: str) -> list[tuple[int, str, str]]:
+        with pytest.raises(RecipeError) as error:
+            read(text)
+        for problem in error.value.problems:
+            assert problem.message and problem.hint
+        return [(int(p.where.rpartition(":")[2]), p.message, p.hint) for p in error.value.problems]
+
+    return problems
+
+
+def test_a_suite_is_read(read):
+    told = read(GOOD)
+    assert told.title == "two layers"
+    assert [layer.name for layer in told.layers] == ["one", "other"]
+    assert told.layers[0].options == {"heads": 4}
+    assert [layer.batch for layer in told.layers] == [1, 3]
+    assert told.layers[1].grid == [1, 4, 5]
+    assert told.layers[1].options == {}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "told", "hint"),
+    [
+        ("op: conv2d", "op: conv2", 5, "unknown operator 'conv2'", "did you mean 'conv2d'?"),
+        ("{heads: 4}", "{head: 4}", 3, "rsa has no option 'head'", "did you mean 'heads'?"),
+        ("{heads: 4}", "{heads: 0}", 3, "rsa.heads: expected at least 1, got 0", "queries"),
+        ("channels: 16", "channels: 0", 6, "layers.1.channels", "layers.yaml"),
+        ("channels: 16", "chanels: 16", 6, "unknown key 'layers.1.chanels'", "did you mean 'channels'?"),
+        ("grid: [1, 4, 5]", "grid: [4, 5]", 7, "layers.1.grid: expected", "layers.yaml"),
+        ("    batch: 3\n", "    batch: 1.5\n", 8, "layers.1.batch: expected a valid integer", "layers.yaml"),
+        ("name: other", "name: one", 4, "two layers are named 'one'", "name of its own"),
+        ('"2111.01673"', "2111.01673", 3, "layers.0.paper: expected a valid string, got 2111.01673", "layers.yaml"),
+        ("op: rsa, ", "", 3, "'layers.0.op' is missing", "add op"),
+        ("title: two", "titel: two", 1, "unknown key 'titel'", "did you mean 'title'?"),
+        ("op: conv2d", "op: sifa", 7, "sifa needs at least 2 frames, got T = 1", "grid: [T, H, W]"),
+        (
+            "rsa, channels: 64, grid: [2, 6, 6], options: {heads: 4}",
+            "cca, channels: 64, grid: [2, 6, 6]",
+            3,
+            "at most",
+            "g",
+        ),
+        ("op: conv2d", "op: pose_to_feature", 7, "takes no map", "grid: [1, 56, 56]"),
+    ],
+)
+def test_a_problem_is_told_with_its_line_and_a_hint(problems, old, new, line, told, hint):
+    assert old in GOOD
+    found = problems(GOOD.replace(old, new))
+    assert any(at == line and told in message and hint in advice for at, message, advice in found), found
+
+
+def test_all_problems_are_told_at_once(problems):
+    found = problems(GOOD.replace("op: conv2d", "op: conv2").replace("heads", "head").replace("batch: 3", "batch: no"))
+    assert [line for line, _, _ in found] == [8, 3]  # the second layer's names are read once it is sound
+    found = problems(GOOD.replace("op: conv2d", "op: conv2").replace("heads", "head").replace("title", "titel"))
+    assert [line for line, _, _ in found] == [1, 3, 5]
+
+
+@pytest.mark.parametrize("text", ["layers: []\n", "title: none\n", "layers: {a: 1}\n"])
+def test_layers_are_needed(problems, text):
+    assert any("layers" in message for _, message, _ in problems(text))
+
+
+def test_no_file(tmp_path):
+    (tmp_path / "layers.yaml").write_text(GOOD, encoding="utf-8")
+    with pytest.raises(ValueError, match="no such suite") as error:
+        load_suite(tmp_path / "layer.yaml", known())
+    assert "layers.yaml" in error.value.args[1]
+    (tmp_path / "empty.yaml").write_text("", encoding="utf-8")
+    with pytest.raises(ValueError, match="is empty") as error:
+        load_suite(tmp_path / "empty.yaml", known())
+    assert "recipes/profile/layers.yaml" in error.value.args[1]
+
+
+def test_imports_no_torch():
+    source = "import sys, vidops_cli.recipe.suite\nsys.stdout.write('torch' if 'torch' in sys.modules else 'free')"
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "free", done.stderr
+
+
+# --- the papers' layers -----------------------------------------------------------------------------------------------
+
+
+def test_layers_of_the_papers():
+    """All operators; every source told; each layer built and run without numbers."""
+    suite = load_suite(LAYERS, known())
+    assert len(suite.layers) >= 60
+    assert {layer.op for layer in suite.layers} == set(OPS)
+    for layer in suite.layers:
+        assert layer.paper and len(layer.source) > 10, layer.name
+        card = OPS[layer.op]
+        op = card.load()(layer.channels, **layer.options).eval().to("meta")
+        with torch.no_grad():
+            y = op(*(x.to("meta") for x in card.example(layer.batch, layer.channels, tuple(layer.grid))))
+        assert len(y) == (layer.batch if card.slot != "pose_input" else 1)
+        if card.slot in ("conv2", "after_conv2", "after_stage", "mixer", "block_input", "block_output"):
+            assert y.shape == (layer.batch, layer.channels, *layer.grid), layer.name
+
+
+def test_small_layers_of_the_papers_run():
+    seen = set()
+    for layer in load_suite(LAYERS, known()).layers:
+        size = layer.batch * layer.channels * layer.grid[0] * layer.grid[1] * layer.grid[2]
+        if size > 810_000 or layer.op in seen:
+            continue
+        card = OPS[layer.op]
+        torch.manual_seed(0)
+        with torch.no_grad():
+            y = card.load()(layer.channels, **layer.options).eval()(
+                *card.example(layer.batch, layer.channels, tuple(layer.grid))
+            )
+        assert y.isfinite().all(), layer.name
+        seen.add(layer.op)
+    assert len(seen) >= 18
+
+
+def test_it_says_how_it_is_run():
+    head = LAYERS.read_text(encoding="utf-8").split("title:")[0]
+    assert "vidops profile --suite recipes/profile/layers.yaml" in head
+
+
+# --- how a paper counted ----------------------------------------------------------------------------------------------
+
+QUICKSTART = RECIPES / "quickstart.yaml"
+QUICKSTART_HASH = "3eca92a6d0c8"  # before the key
+
+
+def test_convention_is_no_part_of_the_hash():
+    plain = load(QUICKSTART, known())
+    assert plain.convention is None
+    for name in ("macs", "flops", "motionsqueeze"):
+        told = load(QUICKSTART, known(), [f"convention={name}"])
+        assert told.convention == name
+        assert told.hash() == plain.hash()
+        assert f"convention: {name}\n" in dump(told)
+    assert "convention" not in plain.identity()
+
+
+def test_hashes_are_those_of_before_there_was_a_convention():
+    """As in the cells that are stored: a cell that has finished is not run again."""
+    assert load(QUICKSTART, known(), rows=False).hash() == QUICKSTART_HASH
+
+
+def test_an_unknown_convention():
+    with pytest.raises(RecipeError, match="expected 'macs', 'flops' or 'motionsqueeze'"):
+        load(QUICKSTART, known(), ["convention=thop"])

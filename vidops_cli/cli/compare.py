@@ -1,0 +1,70 @@
+"""vidops compare"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .common import print_table
+
+FORMATS = ("table", "json", "csv", "markdown", "latex")
+
+
+def command(
+    a: Annotated[Path, typer.Argument(help="The older profile, a .json of `vidops profile`.", show_default=False)],
+    b: Annotated[Path, typer.Argument(help="The newer profile.", show_default=False)],
+    fail_over: Annotated[
+        str | None, typer.Option(help="Change that counts, as 5%. Default: what exceeds the noise that was measured.")
+    ] = None,
+    format: Annotated[str, typer.Option(help=", ".join(FORMATS) + ".")] = "table",
+) -> None:
+    """Compare two profiles row by row: times, peak memory, multiply-adds, correctness.
+
+    Exit code 1 if anything became worse, for use in CI.
+
+    Example: vidops compare before.json after.json --fail-over 5%
+    """
+    import json
+
+    from vidops_cli.record import SCHEMA, command_line
+    from vidops_cli.report.compare import compare, compare_table, rows_of
+    from vidops_cli.report.table import to_csv
+
+    if format not in FORMATS:
+        raise ValueError(f"unknown format {format!r}", f"one of {', '.join(FORMATS)}")
+    threshold = None if fail_over is None else _share(fail_over)
+    (rows_a, env_a), (rows_b, env_b) = (rows_of(_read(path), str(path)) for path in (a, b))
+    compared = compare(rows_a, rows_b, threshold=threshold)
+    table = compare_table(compared, env_a, env_b)
+    if format == "table":
+        print_table(table)
+    elif format == "json":
+        told = {"rows": compared.rows, "only_a": compared.only_a, "only_b": compared.only_b}
+        head = {"schema": SCHEMA, "command": command_line(), "env_a": env_a, "env_b": env_b}
+        typer.echo(json.dumps({**head, "threshold": threshold, **told}, indent=1))
+    else:
+        forms = {"csv": lambda: to_csv(compared.rows), "markdown": table.markdown, "latex": table.latex}
+        typer.echo(forms[format](), nl=False)
+    if compared.worse:
+        raise typer.Exit(1)
+
+
+def _share(text: str) -> float:
+    if not re.fullmatch(r"\d+(\.\d+)?\s?%?", text):
+        raise ValueError(f"--fail-over takes a percentage, got {text!r}", "as in --fail-over 5%")
+    return float(text.rstrip(" %")) / 100
+
+
+def _read(path: Path) -> Any:
+    from vidops_cli.record import read_json
+
+    hint = "give two files that `vidops profile --out FILE.json` wrote"
+    try:
+        return read_json(path)
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}", hint) from None
+    except ValueError as error:
+        raise ValueError(error.args[0], hint) from None

@@ -1,0 +1,180 @@
+"""Profiles row by row: progress, rows in processes of their own, and nothing lost where it stops."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import typer
+
+from vidops_cli.profiling import scaling
+from vidops_cli.profiling.cases import Case
+from vidops_cli.profiling.profile import DTYPES, Settings, blank, profile
+from vidops_cli.profiling.roofline import ceilings
+from vidops_cli.record import SCHEMA, command_line, environment
+from vidops_cli.report.profile import profile_table, scaling_table, tree_table
+from vidops_cli.report.table import Table, number
+
+from .common import console, load_recipe
+from .output import Output
+
+INTERRUPTED = 130
+
+
+def operators(
+    cases: list[Case], settings: Settings, output: Output, *, isolate: bool, axes: list[str], lenient: bool
+) -> None:
+    """A row for each case. `lenient`: a case that is refused is a row too, and the others go on."""
+    env = {**environment(str(settings.device)), "command": command_line()}
+    rows: list[dict[str, Any]] = []
+    measure = _isolated if isolate else profile
+    stopped = False
+    with console(stderr=True).status("measuring this machine's matrix product and copy") as status:
+        if not isolate:
+            limits = ceilings(settings.device, DTYPES[settings.dtype], torch.get_num_threads())
+            settings = replace(settings, ceilings=limits)
+        for i, case in enumerate(cases):
+            status.update(f"{i + 1}/{len(cases)} {case}")
+            try:
+                rows.append(_row(measure, case, settings, lenient))
+            except KeyboardInterrupt:
+                stopped = True
+                break
+            output.write(*_document(rows, env, axes, output))
+    document, tables = _document(rows, env, axes, output)
+    if rows:
+        output.show(document, tables)
+        if output.plot:
+            _plot(output.plot, document, settings)
+    if stopped:
+        typer.echo(f"stopped: {len(rows)} of {len(cases)} rows", err=True)
+        raise typer.Exit(INTERRUPTED)
+    if any(row["status"] in ("red", "error") for row in rows):
+        raise typer.Exit(1)
+
+
+def _row(measure: Callable[[Case, Settings], dict[str, Any]], case: Case, settings: Settings, lenient: bool) -> dict:
+    try:
+        return measure(case, settings)
+    except ValueError as error:
+        if not lenient:
+            raise
+        return {**blank(case, settings), "status": "error", "error": str(error.args[0])}
+
+
+def _document(
+    rows: list[dict[str, Any]], env: dict[str, Any], axes: list[str], output: Output
+) -> tuple[dict[str, Any], list[Table]]:
+    found: list[dict[str, Any]] = []
+    for axis in axes:
+        found += [*scaling.fits(rows, axis), *scaling.crossovers(rows, axis), *scaling.largest(rows, axis)]
+    tables = [profile_table(rows, env, full=output.full)] if rows else []
+    if found:
+        tables.append(scaling_table(found))
+    return {"schema": SCHEMA, "env": env, "rows": rows, "scaling": found}, tables
+
+
+def _plot(path: Path, document: dict[str, Any], settings: Settings) -> None:
+    from vidops_cli.report.plot import plot
+
+    limits = asdict(ceilings(settings.device, DTYPES[settings.dtype], torch.get_num_threads()))
+    kind = plot(document["rows"], path, scaling=document["scaling"], ceilings=limits)
+    typer.echo(f"{kind} plot: {path}", err=True)
+
+
+def _isolated(case: Case, settings: Settings) -> dict[str, Any]:
+    """The row as a process of its own measures it; one that the system kills for its memory is a row of status oom."""
+    words = ["--op", case.card.name, "--batch", str(case.shape.batch), "--channels", str(case.shape.channels)]
+    words += [
+        "--grid",
+        "x".join(map(str, case.shape.grid)),
+        "--dtype",
+        settings.dtype,
+        "--device",
+        str(settings.device),
+    ]
+    words += ["--row-budget", str(settings.limit), "--views", str(settings.views), "--format", "json"]
+    words += [f"--set={name}={json.dumps(value)}" for name, value in case.options.items()]
+    words += [f"--input={told.shape}" for told in case.card.inputs if ":" in case.card.name]
+    words += ["--backward" if settings.backward else "--no-backward"]
+    words += ["--compile"] * settings.compiled + ["--channels-last"] * settings.channels_last
+    words += ["--baseline", settings.baseline] if settings.baseline else []
+    words += ["--threads", str(torch.get_num_threads())] if settings.device.type == "cpu" else []
+    command = [sys.executable, "-m", "vidops_cli", "profile", *words]
+    done = subprocess.run(command, capture_output=True, text=True)
+    place = {"layer": case.layer, "axis": case.axis, "at": case.at}
+    if done.returncode < 0:
+        name = signal.Signals(-done.returncode).name
+        status = "oom" if name == "SIGKILL" else "error"
+        return {**blank(case, settings), "status": status, "error": f"its process was ended by {name}"}
+    if done.returncode == INTERRUPTED:
+        raise KeyboardInterrupt
+    if not done.stdout.startswith("{"):
+        told = [line.removeprefix("error: ") for line in done.stderr.splitlines() if line.startswith("error: ")]
+        raise ValueError(
+            told[0] if told else f"its process ended with code {done.returncode}", "run it without --isolate"
+        )
+    rows = json.loads(done.stdout)["rows"]
+    return {**next(row for row in rows if row["op"] == case.card.name), **place}
+
+
+def network(
+    path: Path,
+    overrides: list[str] | None,
+    device: torch.device,
+    output: Output,
+    *,
+    depth: int,
+    grid: tuple[int, int, int] | None,
+    classes: int | None,
+    views: int,
+) -> None:
+    """The tree of a recipe's network: parameters, operations, memory and time of its modules."""
+    from vidops_cli.engine.setup import Setup
+    from vidops_cli.profiling.convention import as_printed
+    from vidops_cli.profiling.tree import tree
+
+    told = load_recipe(path, overrides, rows=False)
+    clip, classes, notes = _clip(told, grid, classes)
+    model = Setup.of(told, str(device)).build(classes).to(device)
+    x = torch.randn(1, *clip, device=device)
+    with console(stderr=True).status(f"measuring {told.model.name} on {'x'.join(map(str, x.shape))}"):
+        rows = tree(model, x, device, depth=depth)
+        if told.convention:
+            printed = as_printed(model, x, convention=told.convention)
+            notes.append(f"as the paper counts ({told.convention}): {number(printed)} a clip")
+    if views > 1:
+        notes.append(f"{views} views: {number(views * rows[0]['macs'])} MACs a video")
+    env = {**environment(str(device)), "command": command_line()}
+    head = {"recipe": str(path), "network": told.model.name, "clip": list(x.shape), "classes": classes, "views": views}
+    document = {"schema": SCHEMA, "env": {**env, **head}, "rows": rows, "notes": notes}
+    table = tree_table(rows)
+    table.notes.extend([*notes, f"{told.model.name}, one clip of {'x'.join(map(str, x.shape[1:]))} on {env['device']}"])
+    output.show(document, [table])
+
+
+def _clip(told: Any, grid: tuple[int, int, int] | None, classes: int | None) -> tuple[tuple[int, ...], int, list[str]]:
+    """Shape of a clip and number of classes: from the recipe's data where they are there, else as told."""
+    from vidops_cli.engine.setup import open_clips
+
+    notes = []
+    try:
+        clips = open_clips(told, "train", train=True)
+        shape, found = tuple(clips.shape()), len(clips.annotations.classes)
+    except (ValueError, OSError) as error:
+        side = told.data.crop or told.data.resize
+        if grid is None and side is None:
+            raise ValueError(
+                f"the size of a clip is not known without its data: {error.args[0]}", "give --grid TxHxW and --classes"
+            ) from None
+        shape, found = (3, told.data.num_frames, side, side), 400
+        if classes is None:
+            notes.append("400 classes are taken: the data are not at hand; --classes says another number")
+    return (3, *grid) if grid else shape, classes or found, notes

@@ -1,0 +1,63 @@
+"""Where a profile goes: the terminal in one of several forms, a file, a plot."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from vidops_cli.report.table import Table, to_csv
+
+from .common import print_table
+
+FORMATS = ("table", "json", "csv", "markdown", "latex")
+SUFFIXES = {".json": "json", ".csv": "csv", ".md": "markdown", ".tex": "latex"}
+
+
+@dataclass(frozen=True)
+class Output:
+    """ValueError for a form or an ending that is not known, before anything is measured."""
+
+    format: str
+    out: Path | None
+    plot: Path | None
+    full: bool
+
+    def __post_init__(self) -> None:
+        if self.format not in FORMATS:
+            raise ValueError(f"unknown format {self.format!r}", f"one of {', '.join(FORMATS)}")
+        if self.out is not None and self.out.suffix not in SUFFIXES:
+            raise ValueError(f"--out ends in {', '.join(SUFFIXES)}, got {self.out}", "as in --out lisa.json")
+        if self.plot is not None:
+            from vidops_cli.report.plot import check_suffix
+
+            check_suffix(self.plot)
+
+    def write(self, document: dict[str, Any], tables: list[Table]) -> None:
+        """The file alone, whole each time: what is finished is not lost."""
+        from vidops_cli.record import write_text
+
+        if self.out is not None:
+            write_text(self.out, _form(SUFFIXES[self.out.suffix], document, tables))
+
+    def show(self, document: dict[str, Any], tables: list[Table]) -> None:
+        self.write(document, tables)
+        if self.format == "table":
+            for table in tables:
+                print_table(table)
+        else:
+            typer.echo(_form(self.format, document, tables), nl=False)
+
+
+def _form(name: str, document: dict[str, Any], tables: list[Table]) -> str:
+    forms: dict[str, Callable[[], str]] = {
+        "json": lambda: json.dumps(document, indent=1, allow_nan=False) + "\n",
+        "csv": lambda: to_csv(document["rows"]),
+        "markdown": lambda: "\n".join(table.markdown() for table in tables),
+        "latex": lambda: "\n".join(table.latex() for table in tables),
+    }
+    return forms[name]()

@@ -1,0 +1,94 @@
+"""Suites: YAML files that list layers to profile, each an operator at a size. Knows no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError
+
+from .checking import Known, explain, nearest, option_problems, section, where
+from .problems import Problem, RecipeError
+from .reading import Lines, read_file
+from .schema import Count, Section
+
+EXAMPLE = "recipes/profile/layers.yaml"
+
+
+class Layer(Section):
+    name: Annotated[str, Field(min_length=1)]
+    """what the table calls it"""
+    op: str
+    """an operator of `vidops list ops`"""
+    channels: Count
+    """of its input"""
+    grid: Annotated[list[Count], Field(min_length=3, max_length=3)]
+    """of its input: T, H, W"""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """of the operator: see `vidops show OPERATOR`"""
+    batch: Count = 1
+    """clips, or images, at a time"""
+    paper: str = ""
+    """arXiv id, in quotes"""
+    source: str = ""
+    """where it is told that the layer stands there"""
+
+
+class Suite(Section):
+    title: str = ""
+    """heading of the table"""
+    layers: Annotated[list[Layer], Field(min_length=1)]
+
+
+def is_suite(path: Path) -> bool:
+    """Whether a file lists layers; RecipeError if it cannot be read."""
+    return "layers" in read_file(path)[0]
+
+
+def load_suite(path: Path, known: Known) -> Suite:
+    """Read and check a suite. RecipeError with all problems, each with its line and a hint."""
+    value, lines = read_file(path, "suite", EXAMPLE)
+    problems: list[Problem] = []
+    suite = None
+    try:
+        suite = Suite.model_validate(value)
+    except ValidationError as error:
+        problems += explain(error, lines, Suite)
+    problems += _layers(value.get("layers"), lines, known)
+    if problems:
+        raise RecipeError(problems)
+    assert suite is not None
+    return suite
+
+
+def _layers(listed: Any, lines: Lines, known: Known) -> Iterator[Problem]:
+    seen: set[str] = set()
+    for i, item in enumerate(listed if isinstance(listed, list) else []):
+        layer = section(Layer, item)
+        if layer is None:
+            continue
+        if layer.name in seen:
+            line = where(("layers", i, "name"), lines)
+            yield Problem(line, f"two layers are named {layer.name!r}", "give each a name of its own")
+        seen.add(layer.name)
+        yield from _layer(layer, i, lines, known)
+
+
+def _layer(layer: Layer, index: int, lines: Lines, known: Known) -> Iterator[Problem]:
+    path = ("layers", index)
+    card = known.ops.get(layer.op)
+    if card is None:
+        hint = nearest(layer.op, known.ops, "operators")
+        yield Problem(where((*path, "op"), lines), f"unknown operator {layer.op!r}", hint)
+        return
+    yield from option_problems(layer.op, card, layer.options, path, lines)
+    line, frames = where((*path, "grid"), lines), layer.grid[0]
+    if frames < card.min_frames:
+        yield Problem(line, f"{layer.op} needs at least {card.min_frames} frames, got T = {frames}", "grid: [T, H, W]")
+    if card.max_frames and frames > card.max_frames:
+        yield Problem(line, f"{layer.op} takes at most {card.max_frames} frames, got T = {frames}", "grid: [T, H, W]")
+    fixed = list(card.layer[2:])
+    if not any("H" in told.shape for told in card.inputs) and layer.grid[1:] != fixed:
+        told = f"{layer.op} takes no map, so that no size of one can be given, got {layer.grid[1:]}"
+        yield Problem(line, told, f"grid: {[frames, *fixed]}")

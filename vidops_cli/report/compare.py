@@ -1,0 +1,220 @@
+"""Two profiles -> what became worse or better, and by how much. Pure: no torch, no file."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from .table import Table, digits
+
+Row = dict[str, Any]
+
+KEY = {  # what makes two rows the same, and what a row that does not say it means
+    "op": None,
+    "options": "",
+    "shape": None,
+    "dtype": None,
+    "device": None,
+    "threads": None,
+    "form": "eager",
+    "channels_last": False,
+}
+MEASURES = {
+    "fwd_ms": "fwd ms",
+    "fwdbwd_ms": "fwd+bwd ms",
+    "peak_fwd_bytes": "fwd peak",
+    "peak_fwdbwd_bytes": "fwd+bwd peak",
+    "macs": "MACs",
+}
+TIMES = ("fwd_ms", "fwdbwd_ms")
+LEAST = 0.01  # no change below this counts, unless a threshold is given
+ENVIRONMENT = ("device", "gpu", "cpu", "cores", "platform", "python", "torch", "cuda")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """`rows`: one for each row that both profiles have; the names of the others. `threshold` holds for all if given."""
+
+    rows: list[Row]
+    only_a: list[str]
+    only_b: list[str]
+    threshold: float | None
+
+    @property
+    def worse(self) -> bool:
+        return any(row["worse"] for row in self.rows)
+
+
+def rows_of(document: Any, name: str) -> tuple[list[Row], dict[str, Any]]:
+    """Rows and environment of a profile's JSON; ValueError, which says `name`, if it is none."""
+    hint = "give two files that `vidops profile --out FILE.json` wrote"
+    if not isinstance(document, dict) or document.get("schema") != 1:
+        raise ValueError(f"{name} is no profile of schema 1", hint)
+    rows, env = document.get("rows"), document.get("env", {})
+    if not isinstance(rows, list) or not rows or not isinstance(env, dict):
+        raise ValueError(f"{name} holds no rows", hint)
+    for i, row in enumerate(rows, 1):
+        if not isinstance(row, dict) or not all(isinstance(row.get(key), str) for key in ("op", "shape")):
+            raise ValueError(f"row {i} of {name} names no op and shape", hint)
+        for key in KEY:
+            if not isinstance(row.get(key), str | int | None):
+                raise ValueError(f"{key} in row {i} of {name} is no word or number: {row[key]!r}", hint)
+        for key in (*MEASURES, *(f"{key[:-3]}_{end}" for key in TIMES for end in ("p10", "p90", "n"))):
+            if not _is_amount(row.get(key)):
+                raise ValueError(f"{key} in row {i} of {name} is no amount: {row[key]!r}", hint)
+    return rows, env
+
+
+def _is_amount(value: Any) -> bool:
+    numeric = isinstance(value, int | float) and not isinstance(value, bool)
+    return value is None or (numeric and math.isfinite(value) and value >= 0)
+
+
+def compare(a: list[Row], b: list[Row], *, threshold: float | None = None) -> Comparison:
+    """Match the rows of two profiles, a the older, and judge each measure by its ratio b / a.
+
+    With a `threshold` (0.05 is 5 %) a change counts where the ratio exceeds 1 + threshold, or falls below its inverse.
+    Without one, times are judged by the noise that was measured: a change counts where p10 to p90 of the one does not
+    meet p10 to p90 of the other. (An interval of the two medians, which narrows with the number of runs, would be too
+    narrow: runs of one process share what differs between processes, as clocks, memory layout and other load.) A time
+    of a single run tells no noise and is not judged. Memory and MACs are the same on every run. No change below 1 %
+    counts. A row that fails (red, out of memory, error) where it did not is worse.
+
+    ValueError if a profile has a row twice, or the two have none in common.
+    """
+    old, new = _by_key(a, "first"), _by_key(b, "second")
+    both = [key for key in old if key in new]
+    if not both:
+        raise ValueError(
+            "the two profiles have no row in common", f"rows are the same where these are: {', '.join(KEY)}"
+        )
+    rows = [_judged(dict(zip(KEY, key, strict=True)), old[key], new[key], threshold) for key in both]
+    only_a = [_name(row) for key, row in old.items() if key not in new]
+    only_b = [_name(row) for key, row in new.items() if key not in old]
+    return Comparison(rows, only_a, only_b, threshold)
+
+
+def _by_key(rows: list[Row], which: str) -> dict[tuple, Row]:
+    found: dict[tuple, Row] = {}
+    for row in rows:
+        key = tuple(row.get(name, default) for name, default in KEY.items())
+        if key in found:
+            raise ValueError(f"the {which} profile has two rows of {_name(row)}", "keep one of them")
+        found[key] = row
+    return found
+
+
+def _name(row: Row) -> str:
+    threads = f"{row['threads']} threads" if row.get("threads") else ""
+    layout = "channels last" if row.get("channels_last") else ""
+    form = "" if row.get("form") == "eager" else row.get("form")
+    words = (row["op"], row.get("options"), row["shape"], row.get("dtype"), row.get("device"), threads, form, layout)
+    return " ".join(str(word) for word in words if word)
+
+
+def _judged(key: Row, a: Row, b: Row, threshold: float | None) -> Row:
+    """A flat row: each measure before and after with its ratio and threshold, and what became worse or better."""
+    state_a, state_b = _state(a), _state(b)
+    row = {**key, "state_a": state_a, "state_b": state_b}
+    changes = {measure: _change(measure, a, b, threshold) for measure in MEASURES}
+    for measure, change in changes.items():
+        row |= {f"{measure}_{name}": value for name, value in change.items()}
+    worse = [said for measure, said in MEASURES.items() if changes[measure]["change"] == "worse"]
+    better = [said for measure, said in MEASURES.items() if changes[measure]["change"] == "better"]
+    if (state_a == "ok") != (state_b == "ok"):
+        (worse if state_a == "ok" else better).insert(0, state_b)
+    return {**row, "worse": worse, "better": better}
+
+
+def _change(measure: str, a: Row, b: Row, threshold: float | None) -> Row:
+    """A measure of two rows: a, b, ratio, threshold, change ("worse", "better", "same"); None where it is not known."""
+    before, after = a.get(measure), b.get(measure)
+    change = {"a": before, "b": after, "ratio": None, "threshold": None, "change": None}
+    timed = measure not in TIMES or _state(a) == _state(b) == "ok"
+    counted = measure != "macs" or (a.get("uncounted") or []) == (b.get("uncounted") or [])
+    if before is None or after is None or not timed or not counted:
+        return change
+    change["ratio"] = after / before if before else None
+    change["threshold"] = allowed = _threshold(measure, a, b, threshold)
+    if allowed is not None:
+        rose, fell = after > (1 + allowed) * before, before > (1 + allowed) * after
+        change["change"] = "worse" if rose else "better" if fell else "same"
+    return change
+
+
+def _state(row: Row) -> str:
+    told = {"oom": "out of memory", "error": "error", "red": "red"}.get(row.get("status"), "ok")
+    return "red" if row.get("passed") is False else told
+
+
+def _threshold(measure: str, a: Row, b: Row, given: float | None) -> float | None:
+    """Relative change from which a measure counts as changed; None if nothing tells its noise."""
+    if given is not None:
+        return given
+    if measure not in TIMES:
+        return LEAST
+    way = measure.removesuffix("_ms")
+    low, high = sorted((a, b), key=lambda row: row[measure])
+    p90, p10 = low.get(f"{way}_p90"), high.get(f"{way}_p10")
+    if not all((row.get(f"{way}_n") or 0) > 1 for row in (a, b)) or not (low[measure] and p90 and p10):
+        return None
+    return max(LEAST, p90 / low[measure] * high[measure] / p10 - 1)
+
+
+# --- table ------------------------------------------------------------------------------------------------------------
+
+
+def compare_table(compared: Comparison, env_a: dict[str, Any], env_b: dict[str, Any]) -> Table:
+    """One line for each row that both have: times before and after, ratios, and what became worse or better."""
+    rows = compared.rows
+    names = [key for key in KEY if key == "op" or len({row[key] for row in rows}) > 1]
+    shown = [key for key in MEASURES if any(row[f"{key}_ratio"] is not None for row in rows)]
+    times, others = [key for key in shown if key in TIMES], [key for key in shown if key not in TIMES]
+    head = [*names, *(f"{MEASURES[key]} {end}" for key in times for end in ("A", "B", "B/A"))]
+    head += [*(f"{MEASURES[key]} B/A" for key in others), "result"]
+    body = [
+        [
+            *(str(row[key]) for key in names),
+            *(cell for key in times for cell in (digits(row[f"{key}_a"]), digits(row[f"{key}_b"]), _ratio(row, key))),
+            *(_ratio(row, key) for key in others),
+            _result(row),
+        ]
+        for row in rows
+    ]
+    shared = [f"{key.replace('_', ' ')} {rows[0][key]}" for key in KEY if key not in names and rows[0][key]]
+    notes = [f"all rows: {', '.join(shared)}"] if shared else []
+    return Table("", head, body, notes + _notes(compared, env_a, env_b), keys=len(names))
+
+
+def _ratio(row: Row, key: str) -> str:
+    ratio, allowed = row[f"{key}_ratio"], row[f"{key}_threshold"]
+    if ratio is None:
+        return "-"
+    return f"{ratio:.3f}" + (f" ± {100 * allowed:.2g} %" if key in TIMES and allowed is not None else "")
+
+
+def _result(row: Row) -> str:
+    told = [f"{word}: {', '.join(row[word])}" for word in ("worse", "better") if row[word]]
+    if not told and row["state_b"] != "ok":
+        return row["state_b"]  # and so it was before
+    return "; ".join(told) or ("same" if any(row[f"{key}_change"] for key in MEASURES) else "not judged")
+
+
+def _notes(compared: Comparison, env_a: dict[str, Any], env_b: dict[str, Any]) -> list[str]:
+    notes = [f"only in A: {name}" for name in compared.only_a] + [f"only in B: {name}" for name in compared.only_b]
+    differ = [key for key in ENVIRONMENT if env_a.get(key) != env_b.get(key)]
+    if differ:
+        told = "; ".join(f"{key} {env_a.get(key)} | {env_b.get(key)}" for key in differ)
+        notes.append(f"A and B did not run in the same environment: {told}")
+    if compared.threshold is not None:
+        notes.append(f"B/A: a change counts from {100 * compared.threshold:.3g} % (±)")
+    else:
+        notes.append(
+            "B/A: a time counts as changed where p10 to p90 of A and of B do not meet (±, at least 1 %), memory and "
+            "MACs from 1 %; what differs from one run of the program to the next, as other load, is not in that noise"
+        )
+    if any(row[f"{key}_ratio"] is not None and row[f"{key}_change"] is None for row in compared.rows for key in TIMES):
+        notes.append("a time of a single run tells no noise: it is shown, not judged (--fail-over judges it)")
+    places = [f"{name}: commit {env['commit']}" for name, env in (("A", env_a), ("B", env_b)) if env.get("commit")]
+    return [*notes, "; ".join(places)] if places else notes

@@ -1,0 +1,376 @@
+"""Rows -> plots: scaling, roofline, cost against accuracy. PNG or SVG by the ending of the file; no torch.
+
+The same rows give the same file, byte for byte. matplotlib is imported only where something is drawn.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vidops_cli import stats
+from vidops_cli.record import write_bytes
+
+from .table import digits, number
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Row = dict[str, Any]
+
+SUFFIXES = (".png", ".svg")
+COLOURS = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+    "#444444",
+)  # Okabe and Ito: colour-blind safe
+MARKERS = "osD^vP*"
+AXES = {
+    "seq": r"positions $T \times H \times W$",
+    "frames": "frames $T$",
+    "channels": "channels $C$",
+    "batch": "clips at a time",
+}
+STYLE = {
+    "figure.dpi": 150,
+    "font.size": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e4e4e4",
+    "grid.linewidth": 0.6,
+    "lines.linewidth": 1.4,
+    "lines.markersize": 4,
+    "legend.frameon": False,
+    "legend.fontsize": 7,
+    "svg.hashsalt": "vidops",
+}
+
+
+def plot(
+    rows: list[Row],
+    path: Path,
+    *,
+    scaling: Sequence[Row] = (),
+    ceilings: dict[str, float] | None = None,
+) -> str:
+    """Draw a sweep as a scaling plot, all else as a roofline; says which: "scaling" or "roofline".
+
+    ValueError if there is neither a sweep nor a ceiling, nothing to draw, no matplotlib, or another ending.
+    """
+    check_suffix(path)
+    if axis_of(rows):
+        scaling_plot(rows, path, scaling=scaling)
+        return "scaling"
+    if ceilings is None:
+        raise ValueError("nothing to plot: no size was swept, and there is no roofline", "as in --sweep seq=256..4096")
+    roofline_plot(rows, ceilings, path)
+    return "roofline"
+
+
+def check_suffix(path: Path) -> None:
+    """ValueError unless the file ends in .png or .svg."""
+    if Path(path).suffix not in SUFFIXES:
+        raise ValueError(f"a plot is a .png or .svg file, got {path}", "as in --plot scaling.png")
+
+
+@contextmanager
+def _figure(path: Path, width: float, height: float) -> Iterator[Figure]:
+    """A figure of so many inches, written when the block ends."""
+    check_suffix(path)
+    try:
+        import matplotlib
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise ValueError("plots need matplotlib", "pip install 'vidops[plot]'") from None
+    with matplotlib.rc_context(STYLE):
+        figure = Figure((width, height), layout="constrained")
+        yield figure
+        drawn = io.BytesIO()
+        kind = Path(path).suffix[1:]
+        figure.savefig(drawn, format=kind, metadata={"Date": None} if kind == "svg" else None)
+    write_bytes(Path(path), drawn.getvalue())
+
+
+# --- scaling ----------------------------------------------------------------------------------------------------------
+
+
+def axis_of(rows: list[Row]) -> str | None:
+    """The size that a sweep varies: "frames", "seq", "channels", "batch" or an option; None if all rows have one size.
+
+    Frames where T alone varies, else positions.
+    """
+    grids = {tuple(_shape(row)[3:]) for row in rows}
+    for name in ["frames", "seq", "channels", "batch", *dict.fromkeys(key for row in rows for key in _options(row))]:
+        if name == "frames" and len(grids) > 1:
+            continue
+        if any(len({x for row in line if (x := _value(row, name)) is not None}) > 1 for line in _lines(rows, name)):
+            return name
+    return None
+
+
+def _shape(row: Row) -> list[int]:
+    return [int(part) for part in row["shape"].split("x")]
+
+
+def _options(row: Row) -> dict[str, str]:
+    return dict(part.split("=", 1) for part in (row.get("options") or "").split() if "=" in part)
+
+
+def _value(row: Row, axis: str) -> float | None:
+    """Where a row stands on an axis; None if its option is no positive number."""
+    batch, channels, frames, *grid = _shape(row)
+    known = {"seq": frames * math.prod(grid), "frames": frames, "channels": channels, "batch": batch}
+    if axis in known:
+        return known[axis]
+    try:
+        value = float(_options(row).get(axis, ""))
+    except ValueError:
+        return None
+    return value if 0 < value < math.inf else None
+
+
+def _name(row: Row, axis: str) -> str:
+    """What names a line: the operator, the options that are not swept, and a form that is not the plain one."""
+    options = [f"{key}={value}" for key, value in _options(row).items() if key != axis]
+    form = [row["form"]] if row.get("form") not in (None, "eager") else []
+    return " ".join([row["op"], *options, *form, *(["channels last"] if row.get("channels_last") else [])])
+
+
+def _lines(rows: list[Row], axis: str) -> list[list[Row]]:
+    """Rows of each line, along the axis."""
+    lines: dict[str, list[Row]] = {}
+    for row in rows:
+        lines.setdefault(_name(row, axis), []).append(row)
+    return [sorted(line, key=lambda row: _value(row, axis) or 0) for line in lines.values()]
+
+
+def scaling_plot(rows: list[Row], path: Path, *, scaling: Sequence[Row] = ()) -> None:
+    """Time and peak memory against the swept size, log-log: a line for each operator, with the band from p10 to p90.
+
+    `scaling` gives the fitted exponents and the crossovers of the legend. A size that ran out of memory is a cross at
+    the upper edge; a hollow point was timed once.
+    """
+    axis = axis_of(rows)
+    if axis is None:
+        raise ValueError("a scaling plot needs a size with two values", "as in --sweep seq=256..4096")
+    ways = [way for way in ("fwd", "fwdbwd") if any(row.get(f"{way}_ms") is not None for row in rows)] or ["fwd"]
+    lines = _lines(rows, axis)
+    height = 2.75 + 0.16 * max(0, len(lines) - 4)  # a panel holds its legend
+    with _figure(path, 6.8, height * len(ways)) as figure:
+        panels = figure.subplots(len(ways), 2, sharex=True, squeeze=False)
+        for way, (time, memory) in zip(ways, panels, strict=True):
+            said = {"fwd": "forward", "fwdbwd": "forward + backward"}[way]
+            _panel(time, lines, axis, f"{way}_ms", 1.0, scaling)
+            time.set_ylabel(f"{said} time (ms)")
+            _panel(memory, lines, axis, f"peak_{way}_bytes", 2.0**20, scaling)
+            memory.set_ylabel(f"{said} peak (MiB)")
+        for panel in panels[-1]:
+            panel.set_xlabel(AXES.get(axis, axis))
+        _marks(figure, rows, ways)
+        _ticks(panels[0][0], sorted({x for row in rows if (x := _value(row, axis)) is not None}))
+
+
+def _panel(panel: Axes, lines: list[list[Row]], axis: str, key: str, unit: float, scaling: Sequence[Row]) -> None:
+    panel.set_xscale("log", base=2)
+    panel.set_yscale("log")
+    for i, line in enumerate(lines):
+        known = [(x, row) for row in line if (x := _value(row, axis)) is not None]
+        points = [(x, row) for x, row in known if row.get(key)]
+        label = _name(line[0], axis) + _exponent(scaling, line[0]["op"], axis, key)
+        panel.plot([x for x, _ in points], [row[key] / unit for _, row in points], label=label, **_look(i))
+        if key.endswith("_ms"):
+            _spread(panel, points, key.removesuffix("_ms"), _look(i))
+        refused = [x for x, row in known if row.get("status") == "oom" and not row.get(key)]
+        if refused:
+            edge = {"transform": panel.get_xaxis_transform(), "clip_on": False, "linestyle": ""}
+            panel.plot(refused, [1] * len(refused), color=_look(i)["color"], marker="X", markersize=6, **edge)
+    for at, told in _crossovers(scaling, axis, key):
+        panel.axvline(at, color="#888888", linestyle=":", linewidth=1, label=told)
+    panel.legend(loc="upper left", handlelength=1.6, labelspacing=0.3)
+    low, high = panel.get_ylim()
+    panel.set_ylim(low, high * (high / low) ** (0.07 * len(panel.get_legend_handles_labels()[0])))
+
+
+def _look(i: int) -> dict[str, str]:
+    """Colour and marker of the i-th line; the first 49 differ."""
+    return {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[(i + i // len(COLOURS)) % len(MARKERS)]}
+
+
+def _spread(panel: Axes, points: list[tuple[float, Row]], way: str, look: dict[str, str]) -> None:
+    """The band from p10 to p90; a hollow point where there is but one run."""
+    band = [(x, row[f"{way}_p10"], row[f"{way}_p90"]) for x, row in points if row.get(f"{way}_p10")]
+    if band:
+        panel.fill_between(*zip(*band, strict=True), color=look["color"], alpha=0.2, linewidth=0)
+    once = [(x, row[f"{way}_ms"]) for x, row in points if _is_once(row, way)]
+    panel.plot([x for x, _ in once], [y for _, y in once], linestyle="", markerfacecolor="white", **look)
+
+
+def _is_once(row: Row, way: str) -> bool:
+    return "once" in (row.get(f"{way}_flags") or [])
+
+
+def _marks(figure: Figure, rows: list[Row], ways: list[str]) -> None:
+    """What the marks mean that stand in the panels."""
+    from matplotlib.lines import Line2D
+
+    grey = {"color": "#888888", "linestyle": ""}
+    marks = []
+    if any(row.get("status") == "oom" for row in rows):
+        marks.append(Line2D([], [], marker="X", markersize=6, label="out of memory", **grey))
+    if any(_is_once(row, way) for row in rows for way in ways):
+        marks.append(Line2D([], [], marker="o", markerfacecolor="white", label="a single run", **grey))
+    if any(row.get(f"{way}_p10") for row in rows for way in ways):
+        marks.append(Line2D([], [], linewidth=6, alpha=0.4, color="#888888", label="p10 to p90"))
+    if marks:
+        figure.legend(handles=marks, loc="outside lower center", ncols=len(marks))
+
+
+def _exponent(scaling: Sequence[Row], op: str, axis: str, key: str) -> str:
+    for entry in scaling:
+        if "exponent" in entry and (entry["op"], entry["axis"], entry["what"]) == (op, axis, key):
+            return f"  ∝ {axis}$^{{{entry['exponent']:.2f}}}$"
+    return ""
+
+
+def _crossovers(scaling: Sequence[Row], axis: str, key: str) -> list[tuple[float, str]]:
+    return [
+        (entry["crossover"], f"{entry['op']} = {entry['against']} at {digits(entry['crossover'])}")
+        for entry in scaling
+        if entry.get("crossover") is not None and (entry["axis"], entry["what"]) == (axis, key)
+    ]
+
+
+def _ticks(panel: Axes, values: list[float]) -> None:
+    """Ticks at the sizes that were run, at most six, as plain numbers."""
+    shown = values[:: -(-len(values) // 6)]
+    panel.set_xticks(shown, [f"{value:g}" for value in shown], minor=False)
+    panel.minorticks_off()
+
+
+# --- roofline ---------------------------------------------------------------------------------------------------------
+
+
+def roofline_plot(rows: list[Row], ceilings: dict[str, float], path: Path) -> None:
+    """Forward speed against arithmetic intensity, below the machine's ceilings `flops_per_s` and `bytes_per_s`.
+
+    A point is (FLOPs executed per byte of input, parameters and output; FLOPs executed per second).
+    """
+    points = [
+        (row["intensity"], 1e3 * row["flops_executed"] / row["fwd_ms"], row)
+        for row in rows
+        if row.get("intensity") and row.get("flops_executed") and row.get("fwd_ms") and row.get("passed") is not False
+    ]
+    if not points:
+        raise ValueError("no row has a time and an intensity to draw", "see the table for what failed")
+    peak, bandwidth = ceilings["flops_per_s"], ceilings["bytes_per_s"]
+    ridge = peak / bandwidth
+    left, right = min(ridge, *(x for x, *_ in points)) / 3, max(ridge, *(x for x, *_ in points)) * 3
+    several = len({row["shape"] for *_, row in points}) > 1
+    columns = 1 if several else 2
+    with _figure(path, 4.6, 3.1 + 0.17 * math.ceil(len(points) / columns)) as figure:
+        panel = figure.subplots()
+        panel.set_xscale("log")
+        panel.set_yscale("log")
+        panel.plot([left, ridge, right], [left * bandwidth, peak, peak], color="#222222")
+        for i, (x, y, row) in enumerate(sorted(points, key=lambda point: point[:2])):
+            share = digits(100 * y / min(peak, x * bandwidth))
+            name = _name(row, "") + (f", {row['shape']}" if several else "")
+            panel.plot([x], [y], label=f"{name}: {share} % of the bound", linestyle="", **_look(i))
+        panel.set_xlim(left, right)
+        panel.set_ylim(top=2 * max(peak, *(y for _, y, _ in points)))
+        above = {"textcoords": "offset points", "ha": "right"}
+        panel.annotate(f"{number(peak)}FLOP/s", (right, peak), (-2, 3), **above)
+        panel.annotate(f"{number(bandwidth)}B/s", (ridge, peak), (-6, 3), **above)
+        panel.set_xlabel("arithmetic intensity (FLOPs per byte)")
+        panel.set_ylabel("forward speed (FLOP/s)")
+        figure.legend(loc="outside lower center", ncols=columns)
+
+
+# --- cost against accuracy --------------------------------------------------------------------------------------------
+
+
+def points_of(rows: list[Row], *, metric: str = "top1") -> list[Row]:
+    """Training rows -> a point for each row of an ablation: name, cost, cost_unit, accuracy and spread (in %).
+
+    Accuracy is the mean over seeds, spread its sample standard deviation (None for one seed). Cost is multiply-adds of
+    one clip, or seconds of a run where one row has none: all points share one unit. Lines without `metric`, as the head
+    of a results file, are passed over. ValueError if nothing is left.
+    """
+    scored = [row for row in rows if row.get("metric") == metric]
+    if not scored:
+        raise ValueError(
+            f"no row tells {metric}", "metrics: " + ", ".join(sorted({r["metric"] for r in rows if "metric" in r}))
+        )
+    counted = all(row.get("macs") is not None for row in scored)
+    key, unit = ("macs", "MACs per clip") if counted else ("seconds", "seconds per run")
+    groups = {
+        name: [row for row in scored if row["row"] == name] for name in dict.fromkeys(row["row"] for row in scored)
+    }
+    return [
+        {
+            "name": name,
+            "cost": stats.mean([row[key] for row in group]),
+            "cost_unit": unit,
+            "accuracy": stats.mean([row["value"] for row in group]),
+            "spread": stats.std([row["value"] for row in group]),
+        }
+        for name, group in groups.items()
+    ]
+
+
+def tradeoff_plot(
+    points: list[Row], path: Path, *, metric: str = "top1", floors: dict[str, float] | None = None
+) -> None:
+    """Accuracy against cost, with the spread over seeds; a grey line joins the points that no other one beats in both.
+
+    `floors` are shares of 1 that are drawn as dashed lines, as {"chance": 0.25}.
+    """
+    if not points:
+        raise ValueError("there is no point to draw", "run the ablation first")
+    costs = [point["cost"] for point in points]
+    with _figure(path, 4.4, 3.0) as figure:
+        panel = figure.subplots()
+        panel.margins(x=0.1, y=0.1)
+        if min(costs) > 0 and max(costs) > 5 * min(costs):
+            panel.set_xscale("log")
+        front = _front(points)
+        steps = {"drawstyle": "steps-post", "color": "#bbbbbb", "linewidth": 1, "zorder": 1}
+        panel.plot([point["cost"] for point in front], [point["accuracy"] for point in front], **steps)
+        for i, point in enumerate(points):
+            _point(panel, point, _look(i), on_the_left=point["cost"] == max(costs) > min(costs))
+        for name, value in (floors or {}).items():
+            panel.axhline(100 * value, color="#888888", linestyle="--", linewidth=0.8)
+            edge = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "ha": "right"}
+            panel.annotate(name, (1, 100 * value), (-2, 2), color="#666666", **edge)
+        panel.set_xlabel(points[0]["cost_unit"])
+        spread = ", ± std over seeds" if any(point["spread"] is not None for point in points) else ""
+        panel.set_ylabel(f"{metric} (%){spread}")
+        panel.xaxis.set_major_formatter(lambda value, _: number(value))
+
+
+def _point(panel: Axes, point: Row, look: dict[str, str], *, on_the_left: bool) -> None:
+    """A point with its spread, and its name beside it, inwards."""
+    panel.errorbar(point["cost"], point["accuracy"], yerr=point["spread"], capsize=2, linestyle="", **look)
+    place, side = ((-7, 4), "right") if on_the_left else ((7, 4), "left")
+    at = (point["cost"], point["accuracy"])
+    panel.annotate(point["name"], at, place, textcoords="offset points", ha=side, color=look["color"])
+
+
+def _front(points: list[Row]) -> list[Row]:
+    """Points that are more accurate than all that cost as much or less, by cost."""
+    found: list[Row] = []
+    for point in sorted(points, key=lambda point: (point["cost"], -point["accuracy"])):
+        if not found or point["accuracy"] > found[-1]["accuracy"]:
+            found.append(point)
+    return found
