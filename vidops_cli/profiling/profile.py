@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -59,7 +60,7 @@ def profile(case: Case, settings: Settings) -> dict[str, Any]:
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        row.update(status="oom", error=" ".join(str(error).split())[:160] or "out of memory")
+        row.update(status="oom", error=_shortage(error))
     return row
 
 
@@ -113,7 +114,14 @@ def _fill(row: dict[str, Any], case: Case, settings: Settings) -> None:
     row.update(costs(op, inputs, form, DTYPES[settings.dtype].itemsize))
     op, inputs = _placed(op, settings), [_placed(x, settings) for x in inputs]
     timed = _compiled(op) if settings.compiled else op
-    found = check(case.card, op, timed, inputs)
+    try:
+        found = check(case.card, op, timed, inputs)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        forward(timed, op, inputs)()  # raises where not even the operator fits
+        row.update(status="error", error=f"not checked, and so not timed: its float64 reference: {_shortage(error)}")
+        return
     error = found.error if math.isfinite(found.error) else None
     row.update(checked=error, checked_how=found.how, passed=found.passed)
     if not found.passed:
@@ -137,6 +145,13 @@ def _fill(row: dict[str, Any], case: Case, settings: Settings) -> None:
             intensity=bound.intensity, bound_ms=bound.ms, bound_by=bound.by, bound_share=bound.ms / row["fwd_ms"]
         )
     row["status"] = "ok"
+
+
+def _shortage(error: BaseException) -> str:
+    """What an allocator says, in short."""
+    told = " ".join(str(error).split())
+    asked = re.search(r"allocate ([\d.]+ ?(?:bytes|[KMGT]iB))", told)
+    return f"{asked.group(1)} more do not fit into memory" if asked else told[:160] or "out of memory"
 
 
 def refuse_frames(case: Case) -> None:
