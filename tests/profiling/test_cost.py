@@ -269,7 +269,7 @@ class ToItself(nn.Module):
     [
         (ToItself(), [(2, 5, 8)]),
         (nn.TransformerEncoderLayer(8, 2, 16, bias=False, batch_first=True), [(2, 5, 8)]),
-        (nn.Bilinear(3, 4, 5), [(2, 3), (2, 4)]),
+        (nn.Bilinear(3, 4, 5, bias=False), [(2, 3), (2, 4)]),
         (nn.Upsample(scale_factor=2, mode="trilinear"), [(1, 2, 3, 4, 5)]),
         (nn.Upsample(scale_factor=2, mode="bilinear"), [(1, 2, 3, 4)]),
         (nn.ConvTranspose2d(4, 6, 2, stride=2), [(1, 4, 5, 5)]),
