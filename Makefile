@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DATA := datasets/mini_motion
 
-.PHONY: setup demo test lint clean
+.PHONY: setup demo test bench clean
 
 setup: $(READY)
 
@@ -22,6 +22,9 @@ test: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest
+
+bench: $(READY)
+	$(BIN)/python tests/bench.py
 
 clean:
 	rm -rf $(VENV) runs datasets

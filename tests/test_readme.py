@@ -15,8 +15,16 @@ from vidops_cli.verify import SHIPPED, count_by_op, find
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"```console\n(.*?)```", README, re.S)
-SHOWN = dict(re.findall(r"^\$ ([^\n]+)\n(.*?)(?=^\$ |\Z)", "\n".join(BLOCKS), re.S | re.M))
+
+
+def shown(text: str) -> dict[str, str]:
+    """Commands of a page's console blocks, and what it shows of their output."""
+    blocks = "\n".join(re.findall(r"```console\n(.*?)```", text, re.S))
+    return dict(re.findall(r"^\$ ([^\n]+)\n(.*?)(?=^\$ |\Z)", blocks, re.S | re.M))
+
+
+SHOWN = shown(README)
+PROFILE = shown((ROOT / "docs/profile.md").read_text())
 CHEAP = [
     command
     for command in SHOWN
@@ -38,11 +46,11 @@ def lines(text: str) -> list[str]:
 
 def test_the_readme_shows_every_verb():
     verbs = {shlex.split(command)[1] for command in SHOWN}
-    assert verbs == {"ablate", "train", "eval", "profile", "verify", "list", "show", "validate", "data"}
+    assert verbs == {"ablate", "train", "eval", "profile", "compare", "verify", "list", "show", "validate", "data"}
     assert len(CHEAP) == 4
 
 
-@pytest.mark.parametrize("command", SHOWN)
+@pytest.mark.parametrize("command", [*SHOWN, *PROFILE])
 def test_every_command_is_understood(command):
     """With --help at its end a command is parsed, and an option that does not exist is refused."""
     vidops, *words = shlex.split(command)
@@ -59,18 +67,47 @@ def test_shown_output_is_what_is_printed(command):
 
 def test_counts_of_the_profile_are_what_is_counted():
     """Times differ from run to run; params, MACs and FLOPs do not."""
-    import torch
-
-    from vidops_cli.profiling.cost import count
     from vidops_cli.report.table import number
 
     (command,) = (command for command in SHOWN if command.startswith("vidops profile"))
+    assert SHOWN[command].strip() == PROFILE[command].strip()
     cells = {row[0]: row[1:] for row in (re.split(r"\s*[│┃]\s*", line)[1:-1] for line in lines(SHOWN[command])) if row}
-    assert cells["op"] == ["lisa", "self_attention"]
+    assert cells["op"] == ["self_attention", "lisa"]
     for i, name in enumerate(cells["op"]):
-        cost = count(OPS[name].load()(256), torch.zeros(1, 256, 1, 64, 64))
-        shown = [cells[key][i] for key in ("params", "MACs", "other", "FLOPs")]
-        assert shown == [number(value) for value in (cost.params, cost.macs, cost.other_flops, cost.flops)]
+        op = OPS[name].load()(256)
+        cost = op.cost((1, 256, 1, 64, 64))
+        counted = [sum(p.numel() for p in op.parameters()), cost.macs, cost.other_flops, cost.flops]
+        assert [cells[key][i] for key in ("params", "MACs", "other", "FLOPs")] == [number(value) for value in counted]
+
+
+def test_the_page_of_the_profile_shows_every_option():
+    """Each option stands in a command or in the text, each command shows its output, and each figure is there."""
+    text = (ROOT / "docs/profile.md").read_text()
+    options = set(re.findall(r"(--[a-z-]+)", run(["profile", "--help"]).stdout)) - {
+        "--help",
+        "--no-backward",
+        "--device",
+    }
+    assert len(options) >= 20
+    assert [option for option in options if option not in text] == []
+    assert all(len(lines(output)) > 3 for output in PROFILE.values())
+    figures = re.findall(r"!\[.*?\]\(\.\./(.*?)\)", text)
+    assert len(figures) == 2 and all((ROOT / figure).stat().st_size > 10_000 for figure in figures)
+    module = re.search(r"```python\n(.*?)```", text, re.S)[1]
+    assert "(self.q(x) * x.roll(1, 2)).sum" in module and "torch.fft.rfft" in module
+
+
+def test_the_record_of_layers_is_that_of_the_suite():
+    from vidops_cli.ops import OPS
+    from vidops_cli.recipe.reading import read_file
+
+    told, _ = read_file(ROOT / "recipes/profile/layers.yaml")
+    rows = json.loads((ROOT / "results/profile/layers.json").read_text())["rows"]
+    assert [row["layer"] for row in rows] == [layer["name"] for layer in told["layers"]]
+    assert {row["op"] for row in rows} == set(OPS)
+    assert {row["status"] for row in rows} == {"ok"} and {row["passed"] for row in rows} == {True}
+    table = (ROOT / "results/profile/layers.md").read_text()
+    assert all(f"| {row['layer']} " in table for row in rows)
 
 
 @pytest.mark.parametrize("name", ["quickstart", "quickstart_shuffled"])
@@ -82,7 +119,7 @@ def test_tables_are_those_of_the_record(name):
 def test_make_commands_are_targets():
     targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.M))
     named = set(re.findall(r"\bmake (\w+)", README))
-    assert named == {"demo", "test"}
+    assert named == {"demo", "test", "bench"}
     assert named <= targets
 
 
