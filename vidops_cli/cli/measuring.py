@@ -172,7 +172,8 @@ def _clip(told: Any, grid: tuple[int, int, int] | None, classes: int | None) -> 
         side = told.data.crop or told.data.resize
         if grid is None and side is None:
             raise ValueError(
-                f"the size of a clip is not known without its data: {error.args[0]}", "get the data, or say both, as in --grid 8x32x32 --classes 4"
+                f"the size of a clip is not known without its data: {error.args[0]}",
+                "get the data, or say the size, as in --grid 8x32x32 --classes 4",
             ) from None
         shape, found = (3, told.data.num_frames, side, side), 400
         if classes is None:

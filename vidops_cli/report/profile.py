@@ -65,7 +65,8 @@ def _names(rows: list[Row]) -> tuple[list[Column], list[Column]]:
         "views": _text("views"),
     }
     several = {key for key, cell in setting.items() if len({cell(row) for row in rows}) > 1}
-    names = [("op", _text("op")), *(column for column in setting.items() if column[0] in several)]
+    layer = [("layer", _text("layer"))] if any(row.get("layer") for row in rows) else []  # of a suite
+    names = [*layer, ("op", _text("op")), *(column for column in setting.items() if column[0] in several)]
     return names, [(key, setting[key]) for key in ("options", "shape") if key not in several]
 
 
