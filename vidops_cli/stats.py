@@ -148,7 +148,8 @@ def crossing(points: Sequence[tuple[float, float, float | None, float | None]]) 
     elif changes == 0:
         note = "always ahead" if ahead[0] else f"never ahead up to {curve[-1][0]:g}"
     elif ahead[0]:
-        note = f"ahead only up to {_falls_below_one([(x, 1 / ratio) for x, ratio in curve]):.4g}"
+        until = _falls_below_one([(x, 1 / ratio) for x, ratio in curve]) or curve[-1][0]  # it may end at exactly 1
+        note = f"ahead only up to {until:.4g}"
     value = _falls_below_one(curve)
     if value is None:
         return Crossover(None, None, None, note)

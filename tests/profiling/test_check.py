@@ -107,3 +107,61 @@ def test_half_precision_is_judged_by_its_norm():
     errors = module._errors([true[0].bfloat16(), flipped], true)
     assert errors.tolist() == [0.0, pytest.approx(0.1)]
     assert module._errors([true[0].float(), flipped.float()], true).tolist() == [0.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    "name, grid, options",
+    [
+        ("sifa", (4, 28, 28), {}),
+        ("sifa", (3, 20, 20), {"kernel": 5, "offsets": "next"}),
+        ("selfy", (4, 14, 14), {"extraction": "soft_argmax"}),
+    ],
+)
+@pytest.mark.parametrize("whole", [True, False])
+def test_rounding_over_a_jump_is_no_error(monkeypatch, name, grid, options, whole):
+    """A place that float32 puts into the next pixel, a maximum that it finds elsewhere."""
+    monkeypatch.setattr(module, "SECONDS", 1e9 if whole else 0.0)
+    card, op, inputs = made(name, grid, options, channels=64)
+    found = check(card, op, op, inputs)
+    assert found.passed, found
+
+
+def test_the_form_without_gradients_is_checked_too():
+    """It is the one that is timed forward; compiled, it is a graph of its own."""
+    card, op, inputs = made("conv3d", (3, 6, 6))
+    assert not check(card, op, lambda x: op(x) if torch.is_grad_enabled() else op(x) * 1.01, inputs).passed
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_no_gradient_or_another_shape_is_red(monkeypatch, whole):
+    if not whole:
+        monkeypatch.setattr(module, "SECONDS", 0.0)
+    card, op, inputs = made("self_attention", (1, 7, 6))
+    assert not check(card, op, lambda x: op(x).detach(), inputs).passed
+    assert not check(card, op, lambda x: op(x)[..., :1], inputs).passed
+
+
+def test_a_corner_that_is_wrong_is_seen_in_part(in_part):
+    card, op, inputs = made("self_attention", (2, 12, 12))
+
+    def wrong(x):
+        y = op(x).clone()
+        y[:, :, 0, :2, :2] += 1
+        return y
+
+    assert not check(card, op, wrong, inputs).passed
+
+
+def test_a_gradient_that_is_missing_is_seen_in_half_precision():
+    card, op, inputs = made("se", (2, 6, 6))
+    op, inputs = op.bfloat16(), [x.bfloat16() for x in inputs]
+    assert check(card, op, op, inputs).passed
+    weight = op.conv_out[0].weight
+
+    def wrong(x):
+        weight.requires_grad_(False)
+        y = op(x)
+        weight.requires_grad_(True)
+        return y
+
+    assert not check(card, op, wrong, inputs).passed

@@ -10,7 +10,7 @@ from vidops_cli.functional import aggregate, correlate, relative_conv
 from vidops_cli.models import MODELS
 from vidops_cli.ops import OPS
 from vidops_cli.ops.cost import SOFTMAX
-from vidops_cli.profiling.cost import Count, count
+from vidops_cli.profiling.cost import Count, costs, count
 from vidops_cli.profiling.counter import count_backward, count_forward, on_meta
 
 
@@ -334,3 +334,81 @@ def test_shapes_alone_cost_what_tensors_do():
     assert count_forward(op, *inputs, opened=True) == count_forward(
         *(lambda m, x: (m, *x))(*on_meta(op, inputs)), opened=True
     )
+
+
+# --- what a user's module may hold --------------------------------------------------------------------------------------
+
+
+def test_prices_are_what_they_are_said_to_be():
+    """In numbers, since formulas and counters share the list of prices."""
+    x = torch.randn(2, 6, 10)
+    for function, price in (
+        (lambda x: x.softmax(-1), 5 * 120),
+        (nn.LayerNorm(10), 5 * 120),
+        (nn.BatchNorm1d(6).eval(), 2 * 120),
+        (F.gelu, 4 * 120),
+        (F.silu, 4 * 120),
+        (F.relu, 120),
+        (lambda x: x.sum(-1), 120),
+        (lambda x: x.norm(dim=-1), 2 * 120 + 12),
+        (lambda x: torch.fft.rfft(torch.cat([x, x[..., :6]], -1)), 12 * 2.5 * 16 * 4),
+    ):
+        assert dispatched(function, x).cost.other_flops == price
+        assert count(function if isinstance(function, nn.Module) else Call(function), x).other_flops == price
+
+
+@pytest.mark.parametrize(
+    "function", [F.elu, F.selu, F.softplus, F.hardswish, F.leaky_relu, F.relu6, F.silu, torch.sigmoid]
+)
+def test_the_backward_pass_of_an_activation_is_counted(function):
+    found = count_backward(function, [], torch.randn(3, 4))
+    assert found.uncounted == () and found.cost.other_flops > 0
+
+
+def test_the_backward_pass_of_sampling_is_counted():
+    x, grid = torch.randn(2, 3, 5, 6), torch.rand(2, 7, 4, 2) * 2 - 1
+    found = count_backward(lambda x, g: F.grid_sample(x, g, align_corners=False), [], x, grid)
+    assert found.uncounted == () and found.cost.macs == 2 * 4 * 2 * 3 * 28
+
+
+def test_complex_products_are_four_real_ones():
+    a = torch.randn(4, 4, dtype=torch.complex64)
+    assert dispatched(torch.mm, a, a).cost.macs == 4 * 64
+    assert count(Call(torch.mm), a, a).macs == 4 * 64
+
+
+def test_resizing_by_the_nearest_is_free_and_named_nowhere():
+    x = torch.randn(1, 2, 4, 5)
+    assert dispatched(nn.Upsample(scale_factor=2), x) == dispatched(lambda x: x.repeat(1, 1, 2, 2), x)
+
+
+def test_products_that_are_moved_before_they_are_summed_are_macs():
+    a, b = torch.randn(3, 4, 5), torch.randn(3, 4, 5)
+    assert dispatched(lambda a, b: (a * b).permute(0, 2, 1).contiguous().sum(2), a, b).cost.macs == 60
+    assert dispatched(lambda a, b: a.clone().mul_(b).sum(1), a, b).cost.macs == 60
+
+
+def test_a_module_without_a_backward_pass_is_counted_and_told():
+    class Plain(nn.Module):
+        @torch.no_grad()
+        def forward(self, x):
+            return x * 2
+
+    found = costs(Plain(), [torch.randn(3, 4)], None, 4)
+    assert found["other_flops"] == 12 and found["macs_bwd"] == 0
+    assert any("backward" in name for name in found["uncounted"])
+    assert costs(Plain(), [torch.randn(3, 4)], None, 4, backward=False)["uncounted"] == []
+
+
+def test_a_mask_made_inside_is_no_obstacle():
+    class Masked(ToItself):
+        def forward(self, x):
+            mask = torch.ones(x.shape[1], x.shape[1]).triu(1).bool()  # on the CPU, wherever x is
+            return self.attention(x, x, x, attn_mask=mask, need_weights=False)[0]
+
+    assert costs(Masked(), [torch.randn(2, 5, 8)], None, 4)["macs"] == 2 * 5 * 8 * 8 * 4 + 2 * 2 * 5 * 5 * 4 * 2
+
+
+def test_whole_numbers_are_moved_in_their_own_size():
+    found = costs(Call(lambda i: F.one_hot(i, 4).float() * 1.0), [torch.tensor([1, 2, 3])], None, 2, backward=False)
+    assert found["bytes_min"] == 3 * 8 + 12 * 2

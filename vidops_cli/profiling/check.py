@@ -1,7 +1,8 @@
 """Is the form that is timed right? It is held against the published algorithm in float64, output and gradients.
 
-Where the reference would take too long or too much memory, 64 random output positions are computed exactly, and three
-derivatives along random directions are compared with differences of the operator's own float64 output.
+Where the reference would take too long or too much memory, 64 random output positions of the operator's own float64
+form are held against it, the timed output against that form everywhere, and three derivatives along random directions
+against differences of it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ from vidops_cli.textbook import module_of
 from .counter import Counter, on_meta
 
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 5e-2, torch.float16: 1e-2}
+HALF = (torch.bfloat16, torch.float16)
+EXACT = 1e-8  # two float64 forms differ by no more
 ROUNDING = 4  # an error may be this many times what the textbook form itself rounds
+KINKS = 1e-2  # share of the norm that rounding may move where a maximum or a floor jumps
 SECONDS, BYTES = 2.0, 2**31  # the most that a reference may take
 SPEED = {"cpu": (1e10, 2e9), "cuda": (1e13, 5e11)}  # float64 operations and bytes written in a second, about
 POSITIONS, DIRECTIONS, STEP = 64, 3, 1e-9
@@ -39,42 +43,55 @@ class Checked:
 
 
 def check(card: Card, op: nn.Module, timed: Form, inputs: list[Tensor]) -> Checked:
-    """Compare `timed(*inputs)`, a form of `op`, with the textbook form of `op` in float64.
+    """Compare `timed(*inputs)`, a form of `op`, with the textbook form of `op` in float64, with gradients and without.
 
-    An error is max |a - b| / max(1, max |b|), b the reference. In half precision it is |a - b| / |b| of the output, and
-    of all gradients together: a ReLU that rounding turns over makes single elements wrong by their whole value, and a
-    sum that cancels a whole gradient. An error may reach the tolerance, or a few times what the textbook form itself
-    rounds in this dtype, and never ten tolerances. A module that is not ours is held against itself in float64.
+    An error is max |a - b| / max(1, max |b|), b the reference; in half precision |a - b| / |b| for each result. It may
+    reach the tolerance, or a few times what the textbook form itself rounds in this dtype, and never ten (half
+    precision: three) tolerances. Two exceptions, both only where rounding explains it: in half precision a gradient
+    that the textbook form too gets wrong is judged together with all others; in float32, where an operator jumps (a
+    floor, a maximum), single elements of the output (0.1 %) and of the gradients to inputs (1 %) may be wrong if its
+    own float64 form equals the reference and 99 % of the norms are right; `how` then says so. A module that is not ours
+    is held against itself in float64.
     """
     exact, true_inputs = copy.deepcopy(op).double(), [x.double() if x.is_floating_point() else x for x in inputs]
     book = module_of(card.name) if OPS.get(card.name) is card else None
     if book and _too_large(book, exact, true_inputs):
-        found = _at_random(book, exact, true_inputs)
-        if found is not None:
-            return _in_part(exact, results(timed, op, inputs), true_inputs, *found)
+        part = _at_random(book, exact, true_inputs)
+        if part is not None:
+            return _in_part(exact, _run(timed, op, inputs), true_inputs, *part)
 
     def published(parameters: nn.Module) -> Form:
         return (lambda *parts: book.forward(parameters, *parts)) if book else parameters
 
-    true = results(published(exact), exact, true_inputs)
-    ours = _errors(results(timed, op, inputs), true)
-    tolerance = TOLERANCE[inputs[0].dtype]
-    passed = bool((ours <= tolerance).all())
-    if not passed and book:
-        rounding = _errors(results(published(op), op, inputs), true)
-        passed = bool((ours <= (ROUNDING * rounding).clamp(tolerance, 10 * tolerance)).all())
-    return Checked(ours.max().item(), "all positions" if book else "itself in float64", passed)
+    true = _run(published(exact), exact, true_inputs)
+    found = _run(timed, op, inputs)
+    worst, passed = _judged(
+        found,
+        true,
+        inputs=len(inputs),
+        rounded=lambda: _run(published(op), op, inputs) if book else None,
+        doubled=lambda: _run(exact, exact, true_inputs) if book else None,
+    )
+    how = "all positions" if book else "itself in float64"
+    return Checked(worst, _told(how, worst, passed, found[0]), passed)
 
 
-def results(form: Form, op: nn.Module, inputs: list[Tensor]) -> list[Tensor]:
-    """Output, and gradients of a fixed weighted sum of it to the inputs and all parameters."""
+def _told(how: str, worst: float, passed: bool, y: Tensor) -> str:
+    jumps = passed and y.dtype == torch.float32 and worst > 10 * TOLERANCE[torch.float32]
+    return f"{how}, equal in float64" if jumps else how
+
+
+def _run(form: Form, op: nn.Module, inputs: list[Tensor]) -> list[Tensor]:
+    """Output as it is timed, without gradients; output; gradients of a weighted sum to inputs and parameters."""
+    with torch.no_grad():
+        alone = form(*inputs)
     leaves = [x.detach().clone().requires_grad_(x.is_floating_point()) for x in inputs]
     y = form(*leaves)
     wanted = [x for x in (*leaves, *op.parameters()) if x.requires_grad]
-    if not (wanted and y.requires_grad):
-        return [y]
+    if not y.requires_grad:
+        return [alone, y]
     grads = torch.autograd.grad(y, wanted, _weights(y), allow_unused=True)
-    return [y, *(torch.zeros_like(x) if grad is None else grad for x, grad in zip(wanted, grads, strict=True))]
+    return [alone, y.detach(), *(torch.zeros_like(x) if g is None else g for x, g in zip(wanted, grads, strict=True))]
 
 
 def _weights(y: Tensor) -> Tensor:
@@ -82,15 +99,69 @@ def _weights(y: Tensor) -> Tensor:
     return torch.randn(y.shape, generator=torch.Generator().manual_seed(2)).to(y.device, y.dtype)
 
 
+def _judged(
+    found: list[Tensor],
+    true: list[Tensor],
+    *,
+    inputs: int,
+    rounded: Callable[[], list[Tensor] | None],
+    doubled: Callable[[], list[Tensor] | None],
+) -> tuple[float, bool]:
+    """Largest error, and whether each is allowed.
+
+    `rounded` gives the textbook form in this dtype, None if there is none; `doubled` the operator itself in float64.
+    """
+    if [x.shape for x in found] != [x.shape for x in true]:
+        return math.inf, False
+    tolerance, half = TOLERANCE[found[0].dtype], found[0].dtype in HALF
+    errors = _errors(found, true)
+    worst = errors.max().item()
+    if (errors <= tolerance).all():
+        return worst, True
+    if (book := rounded()) is None:
+        return worst, False
+    rounding = _errors(book, true)
+    allowed = (ROUNDING * rounding).clamp(tolerance, (3 if half else 10) * tolerance)
+    if half:
+        judged = (rounding <= tolerance) | (torch.arange(len(errors)) < 2)
+        worst = max(errors[judged].max().item(), _norm(found[2:], true[2:]))
+        return worst, bool((errors <= allowed)[judged].all()) and _norm(found[2:], true[2:]) <= tolerance
+    if (errors <= allowed).all():
+        return worst, True
+    return worst, (_errors(doubled(), true) <= EXACT).all().item() and _jumps(found, true, inputs)
+
+
 def _errors(found: list[Tensor], true: list[Tensor]) -> Tensor:
-    """Of each result; in half precision of the output, and of all gradients taken together."""
-    if found[0].dtype in (torch.float16, torch.bfloat16):
-        parts = [(found[:1], true[:1]), (found[1:], true[1:])] if len(found) > 1 else [(found, true)]
-        joined = [[torch.cat([x.double().flatten() for x in side]) for side in part] for part in parts]
-        errors = [(a - b).norm() / b.norm().clamp(min=1e-12) for a, b in joined]
-    else:
-        errors = [(a - b).abs().max() / b.abs().max().clamp(min=1) for a, b in zip(found, true, strict=True)]
-    return torch.stack([error.detach().double() for error in errors]).nan_to_num(torch.inf)
+    def error(a: Tensor, b: Tensor) -> Tensor:
+        if a.shape != b.shape:
+            return torch.tensor(torch.inf)
+        if not a.numel():
+            return torch.tensor(0.0)
+        if a.dtype in HALF:
+            return (a - b).norm() / b.norm().clamp(min=1e-12)
+        return (a - b).abs().max() / b.abs().max().clamp(min=1)
+
+    return torch.stack([error(a, b).double().cpu() for a, b in zip(found, true, strict=True)]).nan_to_num(torch.inf)
+
+
+def _norm(found: list[Tensor], true: list[Tensor]) -> float:
+    """|a - b| / |b| of all tensors together."""
+    apart = sum((a - b).double().square().sum() for a, b in zip(found, true, strict=True))
+    return math.sqrt(apart / sum(b.double().square().sum() for b in true)) if true else 0.0
+
+
+def _jumps(found: list[Tensor], true: list[Tensor], inputs: int) -> bool:
+    """Whether only single elements of outputs and of gradients to inputs are wrong, and little of the whole norm."""
+    pairs = list(zip(found, true, strict=True))
+    shares = [
+        ((a - b).abs() <= TOLERANCE[torch.float32] * b.abs().max().clamp(min=1)).double().mean().item()
+        for a, b in pairs[: 2 + inputs]
+    ]
+    few = all(share >= (0.999 if i < 2 else 0.99) for i, share in enumerate(shares))
+    return few and all(_norm(*map(list, zip(*part, strict=True))) <= KINKS for part in (pairs[:2], pairs[2:]) if part)
+
+
+# --- where the reference is too large ---------------------------------------------------------------------------------
 
 
 def _too_large(book: ModuleType, exact: nn.Module, inputs: list[Tensor]) -> bool:
@@ -146,22 +217,59 @@ def _block(
 def _in_part(
     exact: nn.Module, found: list[Tensor], true_inputs: list[Tensor], sites: Tensor, values: Tensor
 ) -> Checked:
-    """Output at positions against the reference, gradients along random directions against differences."""
+    """Float64 form against the reference at positions; the output against that form; gradients against differences."""
+    how = f"{sites.shape[1]} positions, {DIRECTIONS} directions"
+    tolerance = TOLERANCE[found[0].dtype]
+    with torch.no_grad():
+        y = exact(*true_inputs)
     t, h, w = sites.to(values.device)
-    errors = [_errors([found[0][:, :, t, h, w]], [values])]
-    leaves = [*true_inputs, *exact.parameters()]
+    if len(found) < 3 or found[0].shape != y.shape or not (_errors([y[:, :, t, h, w]], [values]) <= EXACT).all():
+        return Checked(_errors([y[:, :, t, h, w]], [values]).item(), how, False)
+    errors = _errors(found[:2], [y, y])
+    slopes, scale = _slopes(exact, true_inputs), max(1.0, _size(found[2:]))
+    apart = ((_along(exact, true_inputs, found[2:]) - slopes).abs() / scale).max().nan_to_num(torch.inf).item()
+    worst = max(errors.max().item(), apart)
+    passed = worst <= tolerance
+    if not passed and found[0].dtype == torch.float32:
+        doubled = _run(exact, exact, true_inputs)
+        fits = ((_along(exact, true_inputs, doubled[2:]) - slopes).abs() <= tolerance * scale).all()
+        passed = bool(fits) and _jumps(found, doubled, len(true_inputs))
+    return Checked(worst, _told(how, worst, passed, found[0]), passed)
+
+
+def _size(gradients: list[Tensor]) -> float:
+    return math.sqrt(sum(g.double().square().sum().item() for g in gradients))
+
+
+def _directions(exact: nn.Module, inputs: list[Tensor]) -> list[list[Tensor]]:
+    """Random directions of the space of inputs and parameters, each number of them of size 1."""
     draw = torch.Generator().manual_seed(1)
-    pairs = []
-    for _ in range(DIRECTIONS):
-        direction = [torch.randn(x.shape, generator=draw, dtype=x.dtype).to(x.device) for x in leaves]
-        ahead, behind = (_moved(exact, true_inputs, direction, step) for step in (STEP, -STEP))
-        along = sum((g.double() * v).sum() for g, v in zip(found[1:], direction, strict=True))
-        pairs.append((along, (ahead - behind) / (2 * STEP)))
-    along, true = (torch.stack(side) for side in zip(*pairs, strict=True))
-    errors.append(((along - true).abs() / true.abs().max().clamp(min=1)).nan_to_num(torch.inf))
-    worst = torch.cat([part.flatten() for part in errors]).max().item()
-    how = f"{len(t)} positions, {DIRECTIONS} directions"
-    return Checked(worst, how, worst <= TOLERANCE[found[0].dtype])
+    leaves = [*inputs, *exact.parameters()]
+    return [
+        [torch.randn(x.shape, generator=draw, dtype=x.dtype).to(x.device) for x in leaves] for _ in range(DIRECTIONS)
+    ]
+
+
+def _along(exact: nn.Module, inputs: list[Tensor], gradients: list[Tensor]) -> Tensor:
+    """Derivatives along the directions, as gradients tell them."""
+    return torch.tensor(
+        [
+            sum((g.double() * v).sum().item() for g, v in zip(gradients, direction, strict=True))
+            for direction in _directions(exact, inputs)
+        ],
+        dtype=torch.float64,
+    )
+
+
+def _slopes(exact: nn.Module, inputs: list[Tensor]) -> Tensor:
+    """Derivatives along the directions, from differences of the weighted sum of the output."""
+    return torch.tensor(
+        [
+            (_moved(exact, inputs, direction, STEP) - _moved(exact, inputs, direction, -STEP)).item() / (2 * STEP)
+            for direction in _directions(exact, inputs)
+        ],
+        dtype=torch.float64,
+    )
 
 
 @torch.no_grad()

@@ -13,10 +13,11 @@ from functools import partial
 from itertools import combinations
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from .counter import count_backward, count_forward, on_meta
+from vidops_cli.ops.cost import Cost
+
+from .counter import Counted, count_backward, count_forward, on_meta
 from .handles import HANDLES
 from .traced import traced
 
@@ -44,34 +45,36 @@ def count(module: nn.Module, *inputs: Tensor) -> Count:
     return Count(params, round(by_operator["macs"]), round(by_operator["other"]), uncounted)
 
 
-def costs(op: nn.Module, inputs: list[Tensor], published: Callable | None, itemsize: int) -> dict[str, Any]:
+def costs(
+    op: nn.Module, inputs: list[Tensor], published: Callable | None, itemsize: int, *, backward: bool = True
+) -> dict[str, Any]:
     """The counts of a profile row, of one forward pass and of the backward pass alone.
 
     `published`: the published algorithm as a function of (op, *inputs). None: a module that is not ours, which has no
     formula; the dispatch counter sees all of it and gives its numbers. `itemsize`: bytes of a number, for the bytes
-    that any form has to move: inputs and parameters read once, the output written once.
+    that any form has to move: inputs, parameters and buffers read once, the output written once.
     """
-    shapes_op, shapes = _countable(op, inputs)
-    parameters = list(shapes_op.parameters())
+    shapes_op, shapes = _countable(op, inputs, backward)
     form = partial(published, shapes_op) if published else shapes_op
-    aten, back = count_forward(form, *shapes), count_backward(form, parameters, *shapes)
-    executed = count_forward(shapes_op, *shapes, opened=True)
+    aten, executed = count_forward(form, *shapes), count_forward(shapes_op, *shapes, opened=True)
+    back = _backward(form, shapes_op, shapes) if backward else None
     fvcore = _fvcore(shapes_op, shapes) or _fvcore(op, inputs)
-    uncounted = set(aten.uncounted)
     told = op.cost(*(tuple(x.shape) for x in inputs)) if published else aten.cost
+    uncounted = {*aten.uncounted, *(executed.uncounted if published else ()), *(back.uncounted if back else ())}
     if published and fvcore:
         uncounted |= set(fvcore.uncounted)
     complete = [told, aten.cost] + ([fvcore] if fvcore and not fvcore.uncounted else [])
-    moved = sum(x.numel() for x in (*inputs, *op.parameters())) + executed.outputs
+    read = [*inputs, *op.parameters(), *op.buffers()]
+    moved = sum(itemsize * x.numel() if x.is_floating_point() else x.nbytes for x in read)
     return {
         "params": sum(p.numel() for p in op.parameters()),
         "macs": round(told.macs),
         "other_flops": round(told.other_flops),
         "flops": round(told.flops),
         "flops_executed": round(executed.cost.flops),
-        "macs_bwd": round(back.cost.macs),
-        "flops_bwd": round(back.cost.flops),
-        "bytes_min": moved * itemsize,
+        "macs_bwd": round(back.cost.macs) if back else None,
+        "flops_bwd": round(back.cost.flops) if back else None,
+        "bytes_min": moved + itemsize * executed.outputs,
         "macs_fvcore": fvcore.macs if fvcore else None,
         "flops_fvcore": fvcore.flops if fvcore else None,
         "macs_aten": round(aten.cost.macs),
@@ -82,18 +85,27 @@ def costs(op: nn.Module, inputs: list[Tensor], published: Callable | None, items
     }
 
 
+def _backward(form: Callable, op: nn.Module, inputs: list[Tensor]) -> Counted:
+    """Of the backward pass; where there is none it costs nothing, and that is said."""
+    try:
+        return count_backward(form, list(op.parameters()), *inputs)
+    except RuntimeError as error:
+        return Counted(Cost(), (f"backward ({' '.join(str(error).split())[:60]})",))
+
+
 def gap(a: Any, b: Any) -> float:
     """Largest relative difference of two counts, in macs and in other operations."""
     pairs = [(a.macs, b.macs), (a.other_flops, b.other_flops)]
     return max(abs(x - y) / max(x, y) if x != y else 0.0 for x, y in pairs)
 
 
-def _countable(op: nn.Module, inputs: list[Tensor]) -> tuple[nn.Module, list[Tensor]]:
+def _countable(op: nn.Module, inputs: list[Tensor], backward: bool) -> tuple[nn.Module, list[Tensor]]:
     """Shapes alone where the module runs on them; else the tensors themselves, as where it reads a value."""
-    meta, shapes = on_meta(op, inputs)
     try:
-        with torch.no_grad():
-            meta(*shapes)
+        meta, shapes = on_meta(op, inputs)
+        count_forward(meta, *shapes)
+        if backward:
+            count_backward(meta, list(meta.parameters()), *shapes)
     except Exception:  # a user's module may raise anything
         return op, inputs
     return meta, shapes

@@ -59,7 +59,7 @@ class Counter(TorchDispatchMode):
         if self.opened and function in _BODIES:
             with self:
                 return _BODIES[function](*args, **kwargs)
-        if function not in flop_registry:
+        if not _has_price(function):
             with self:
                 parts = function.decompose(*args, **kwargs)  # what aten itself makes of other operations
             if parts is not NotImplemented:
@@ -82,6 +82,8 @@ class Counter(TorchDispatchMode):
         result = next((x for x in made if isinstance(x, Tensor)), None)
         if result is not None and not function.is_view:
             self._products.pop(_storage(result), None)  # new contents, or the address of what was freed
+        if name in ("clone", "_reshape_copy") and (kept := self._products.get(_storage(first))):
+            self._products[_storage(result)] = kept  # the same products, in another order
         if function.is_view or (space == "aten" and name in FREE) or space in ("prim", "profiler", "debugprims"):
             if name in ("index_put", "index_put_") and len(args) > 3 and args[3]:
                 return each(args[2].numel())  # accumulates
@@ -94,7 +96,7 @@ class Counter(TorchDispatchMode):
             return found
         if name in ("mul", "mul_") and any(isinstance(x, Tensor) and x.dtype == torch.bool for x in args[:2]):
             return Cost()  # a mask
-        if name == "mul" and _is_product(args):
+        if name in ("mul", "mul_") and _is_product(args):
             self._products[_storage(result)] = (result.numel(), result.numel())
         if name.startswith("_scaled_dot_product_") and "backward" not in name:
             return attention(*(x.shape for x in args[:3]))
@@ -106,6 +108,8 @@ class Counter(TorchDispatchMode):
             return each(real.numel() * math.log2(max(n, 2)), 5.0 if name == "_fft_c2c" else 2.5)
         if name in ("grid_sampler_2d", "grid_sampler_3d"):
             return sampled(result.shape, args[2])
+        if name in ("grid_sampler_2d_backward", "grid_sampler_3d_backward"):
+            return 2 * sampled(args[0].shape, args[3])  # to the values and to the places
         if name in ("mv", "dot", "vdot", "addmv"):
             return products(math.prod(args[-2].shape))
         if name == "_trilinear":
@@ -133,7 +137,9 @@ class Counter(TorchDispatchMode):
             grad, x, weight, transposed, wanted = args[0], args[1], args[2], args[7], args[10]
             return products((x if transposed else grad).numel() * math.prod(weight.shape[1:]), sum(wanted[:2]))
         macs = flop_registry[function.overloadpacket](*args, **kwargs, out_val=out) / 2
-        return Cost(macs)
+        result = out if isinstance(out, Tensor) else out[0]
+        complex_product = result.is_complex() and "convolution" not in str(function)  # convolutions are taken apart
+        return Cost(macs * (4 if complex_product else 1))
 
     def _sum_of_products(self, x: Tensor, name: str, result: Tensor) -> Cost | None:
         """A correlation written as (a * b).sum(): the products were other operations, and become multiply-adds."""
@@ -146,8 +152,17 @@ class Counter(TorchDispatchMode):
         return Cost(elements, -price) + each(result.numel() if name == "mean" else 0)
 
 
-def _storage(x: Tensor) -> int:
-    return x.untyped_storage()._cdata
+def _has_price(function: Any) -> bool:
+    """Whether a call is priced as a whole; aten would make other operations of some that are."""
+    name = function.overloadpacket._qualified_op_name.removeprefix("aten::")
+    return function.overloadpacket in flop_registry or name in FREE or name in INPUT or name in OUTPUT
+
+
+def _storage(x: Tensor) -> int | None:
+    try:
+        return x.untyped_storage()._cdata
+    except NotImplementedError:  # sparse
+        return None
 
 
 def _expanded(x: Tensor, axes: list[int]) -> list[int]:
@@ -271,7 +286,7 @@ def count_backward(
     mode = Counter(opened=opened)
     with eager(), mode:
         y = form(*leaves)
-        forward = mode.cost
+        forward, mode.uncounted = mode.cost, set()
         wanted = [x for x in (*leaves, *parameters) if x.requires_grad]
         torch.autograd.grad(y, wanted, torch.ones_like(y), allow_unused=True)
     return Counted(mode.cost + -1 * forward, tuple(sorted(mode.uncounted)))

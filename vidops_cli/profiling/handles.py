@@ -75,11 +75,12 @@ def _pool(inputs: list[Any], outputs: list[Any]) -> Counter:
 
 
 def _macs(handle: Callable) -> Callable:
-    """An fvcore handle, whose unit is multiply-adds, as ours."""
+    """An fvcore handle, whose unit is multiply-adds, as ours; of complex numbers each is four."""
 
     def ours(inputs: list[Any], outputs: list[Any]) -> Counter:
         told = handle(inputs, outputs)
-        return Counter(macs=sum(told.values()) if isinstance(told, Counter) else told)
+        real = sum(told.values()) if isinstance(told, Counter) else told
+        return Counter(macs=real * (4 if _is_complex(outputs[0]) else 1))
 
     return ours
 

@@ -75,11 +75,12 @@ def _cuda_peak(call: Callable[[], object], device: torch.device) -> Peak:
     torch.cuda.synchronize(device)
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats(device)
-    before = torch.cuda.memory_allocated(device)
+    before, held = torch.cuda.memory_allocated(device), torch.cuda.memory_reserved(device)
     kept = call()
     torch.cuda.synchronize(device)
     del kept
-    return Peak(torch.cuda.max_memory_allocated(device) - before, torch.cuda.max_memory_reserved(device) - before)
+    allocated = torch.cuda.max_memory_allocated(device) - before
+    return Peak(allocated, max(allocated, torch.cuda.max_memory_reserved(device) - held))
 
 
 def _cpu_peak(call: Callable[[], object], device: torch.device) -> Peak:

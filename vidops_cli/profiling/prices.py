@@ -23,6 +23,7 @@ FREE = frozenset(
         "upsample_nearest2d upsample_nearest3d where zero_ zeros zeros_like _unsafe_view _reshape_copy embedding "
         "resize_ set_ _efficientzerotensor"
     )
+    + _names("_unsafe_index unsafe_split unsafe_split_with_sizes transpose_ squeeze_ unsqueeze_ t_ as_strided_")
     # comparisons, choices by them, and arithmetic on indices
     + _names(
         "all any bitwise_and bitwise_not bitwise_or bitwise_xor eq equal ge gt isfinite isinf isnan le logical_and "
@@ -53,6 +54,9 @@ OUTPUT = {
     **dict.fromkeys(_names("_softmax _log_softmax _safe_softmax"), SOFTMAX),
     **dict.fromkeys(_names("_softmax_backward_data _log_softmax_backward_data"), 4),
     **dict.fromkeys(_names("gelu silu silu_ softplus hardswish mish gelu_backward silu_backward"), ACTIVATION),
+    **dict.fromkeys(_names("softplus_backward hardswish_backward mish_backward elu_backward"), ACTIVATION),
+    **dict.fromkeys(_names("elu elu_ celu selu"), ACTIVATION),
+    **dict.fromkeys(_names("leaky_relu_backward hardtanh_backward hardsigmoid_backward threshold_backward"), 1),
     **dict.fromkeys(_names("addcmul addcdiv lerp addcmul_ addcdiv_ lerp_ logaddexp"), 2),
     **dict.fromkeys(_names("upsample_linear1d upsample_linear1d_backward"), 3),
     **dict.fromkeys(_names("upsample_bilinear2d upsample_bilinear2d_backward"), 7),

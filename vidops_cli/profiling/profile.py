@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -55,13 +56,24 @@ def profile(case: Case, settings: Settings) -> dict[str, Any]:
     """
     row = blank(case, settings)
     try:
-        with limited(settings.device):
+        with limited(settings.device), float32_exact():
             _fill(row, case, settings)
     except Exception as error:
         if not is_out_of_memory(error):
             raise
         row.update(status="oom", error=_shortage(error))
     return row
+
+
+@contextmanager
+def float32_exact() -> Iterator[None]:
+    """Convolutions on CUDA would round float32 to TF32 by torch's default."""
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
 
 
 def blank(case: Case, settings: Settings) -> dict[str, Any]:
@@ -111,7 +123,8 @@ def _word(value: Any) -> str:
 def _fill(row: dict[str, Any], case: Case, settings: Settings) -> None:
     op, inputs = build(case)
     form = published(case.card.name) if _is_ours(case.card) else None
-    row.update(costs(op, inputs, form, DTYPES[settings.dtype].itemsize))
+    itemsize = DTYPES[settings.dtype].itemsize
+    row.update(costs(op, inputs, form, itemsize, backward=settings.backward))
     op, inputs = _placed(op, settings), [_placed(x, settings) for x in inputs]
     timed = _compiled(op) if settings.compiled else op
     try:
@@ -220,9 +233,10 @@ def _baseline(
         return (partial(textbook(case.card.name), op), op, inputs) if _is_ours(case.card) else None
     its, its_inputs = build(Case(OPS[name], case.shape))
     its, its_inputs = _placed(its, settings), [_placed(x, settings) for x in its_inputs]
-    if not check(OPS[name], its, its, its_inputs).passed:
+    timed = _compiled(its) if settings.compiled else its
+    if not check(OPS[name], its, timed, its_inputs).passed:
         raise ValueError(f"the baseline {name} differs from its reference on {case.shape}", "take another --baseline")
-    return its, its, its_inputs
+    return timed, its, its_inputs
 
 
 def forward(timed: Callable[..., Tensor], op: nn.Module, inputs: list[Tensor]) -> Callable[[], Tensor]:

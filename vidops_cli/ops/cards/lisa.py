@@ -50,7 +50,10 @@ CARDS = (
             "window": Option("ints", (1, 3, 3), "window of U_K and U_V (time, height, width), odd", least=1, odd=True),
             "bias": Option("bool", True, "bias in the projections"),
         },
-        deviations="the scale 1/sqrt(c), kernels for each head, the options' defaults and the initial values are ours",
+        deviations=(
+            "the scale 1/sqrt(c), kernels for each head, the options' defaults and the initial values are ours; costs "
+            "are those of applying U_K and U_V to keys and values first, which is equal to the equation"
+        ),
         status="by the paper's equation: no released code at hand",
     ),
 )
