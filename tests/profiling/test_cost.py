@@ -331,12 +331,11 @@ def test_ways_out_of_torch_are_named():
 
 def test_shapes_alone_cost_what_tensors_do():
     op, inputs = OPS["rsa"].load()(16).eval(), OPS["rsa"].example(1, 16, (3, 6, 5))
-    assert count_forward(op, *inputs, opened=True) == count_forward(
-        *(lambda m, x: (m, *x))(*on_meta(op, inputs)), opened=True
-    )
+    meta, shapes = on_meta(op, inputs)
+    assert count_forward(op, *inputs, opened=True) == count_forward(meta, *shapes, opened=True)
 
 
-# --- what a user's module may hold --------------------------------------------------------------------------------------
+# --- what a user may bring -----------------------------------------------------------------------------------------------
 
 
 def test_prices_are_what_they_are_said_to_be():
