@@ -335,7 +335,7 @@ def test_shapes_alone_cost_what_tensors_do():
     assert count_forward(op, *inputs, opened=True) == count_forward(meta, *shapes, opened=True)
 
 
-# --- what a user may bring -----------------------------------------------------------------------------------------------
+# --- what a user may bring --------------------------------------------------------------------------------------------
 
 
 def test_prices_are_what_they_are_said_to_be():
