@@ -85,14 +85,14 @@ def test_the_page_of_the_profile_shows_every_option():
     text = (ROOT / "docs/profile.md").read_text()
     options = set(re.findall(r"(--[a-z-]+)", run(["profile", "--help"]).stdout)) - {
         "--help",
-        "--no-backward",
+        "--backward",
         "--device",
     }
     assert len(options) >= 20
     assert [option for option in options if option not in text] == []
     assert all(len(lines(output)) > 3 for output in PROFILE.values())
     figures = re.findall(r"!\[.*?\]\(\.\./(.*?)\)", text)
-    assert len(figures) == 2 and all((ROOT / figure).stat().st_size > 10_000 for figure in figures)
+    assert len(figures) == 3 and all((ROOT / figure).stat().st_size > 10_000 for figure in figures)
     module = re.search(r"```python\n(.*?)```", text, re.S)[1]
     assert "(self.q(x) * x.roll(1, 2)).sum" in module and "torch.fft.rfft" in module
 

@@ -7,6 +7,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -144,4 +145,4 @@ def git_state() -> dict[str, Any]:
 
 
 def command_line() -> str:
-    return " ".join(["vidops", *sys.argv[1:]])
+    return shlex.join(["vidops", *sys.argv[1:]])

@@ -20,8 +20,8 @@ class Told:
     def __call__(self):
         return self.call()
 
-    def launch_bound(self):
-        return self.bound
+    def flags(self):
+        return ("launch-bound",) if self.bound else ()
 
 
 class Sequence:
@@ -127,10 +127,18 @@ def test_launch_bound_is_told_by_the_timer():
     assert [told.a.flags, told.b.flags] == [("launch-bound",), ()]
 
 
+@pytest.mark.parametrize("switches, loaded", [(0, False), (10**6, True)])
+def test_other_processes_are_told_of(monkeypatch, switches, loaded):
+    """By how often the system took the processor away while the runs were timed."""
+    taken = iter([0, switches])
+    monkeypatch.setattr(latency, "_switches", lambda: next(taken))
+    assert ("loaded" in measure(lambda: None, CPU, budget=0.01).flags) is loaded
+
+
 def test_the_wall_clock():
     once = timer(lambda: time.sleep(0.01), CPU)
     assert min(once() for _ in range(3)) >= 10
-    assert not once.launch_bound()
+    assert "launch-bound" not in once.flags()
     told = measure(lambda: time.sleep(0.002), CPU, budget=0.05)  # the plain call
     assert 2 <= told.p10 <= told.median <= told.p90 <= told.p99
     assert 5 <= told.n <= 25

@@ -250,10 +250,12 @@ def test_against_its_own_textbook_form_and_itself():
     assert small("tsm", baseline="tsm")["fwd_speedup"] is None
 
 
-def test_a_wrong_baseline_is_refused(monkeypatch):
+def test_a_wrong_baseline_is_not_compared_with(monkeypatch):
     monkeypatch.setattr(OPS["tsm"].load(), "forward", lambda self, x: x)
-    with pytest.raises(ValueError, match="baseline tsm differs"):
-        small("conv2d", baseline="tsm")
+    row = small("conv2d", baseline="tsm")
+    assert row["status"] == "ok" and row["fwd_ms"] > 0
+    assert "baseline tsm differs" in row["error"]
+    assert row["fwd_speedup"] is row["fwd_verdict"] is None
 
 
 # --- what goes wrong --------------------------------------------------------------------------------------------------

@@ -147,8 +147,12 @@ def test_rows_of_before_are_eager_and_have_no_options():
 def test_profiles_that_cannot_be_compared():
     with pytest.raises(ValueError, match="no row in common"):
         compare([row("lisa")], [row("rsa")])
-    with pytest.raises(ValueError, match="second profile has two rows of lisa"):
-        compare([row()], [row(), row(ms=11)])
+
+
+def test_a_row_that_was_measured_again_meets_its_like():
+    compared = compare([row(), row(ms=20)], [row(), row(ms=40), row(ms=11)], threshold=0.05)
+    assert [bool(found["worse"]) for found in compared.rows] == [False, True]
+    assert len(compared.only_b) == 1
 
 
 def test_another_environment_is_told():

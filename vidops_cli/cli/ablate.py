@@ -32,6 +32,7 @@ def command(
     device: Device = "auto",
     publish: Annotated[bool, typer.Option("--publish", help="Copy rows and table to results/.")] = False,
     format: Annotated[str, typer.Option(help="table, md or json.")] = "table",
+    plot: Annotated[Path | None, typer.Option(help="Draw cost against accuracy: .png or .svg.")] = None,
 ) -> None:
     """Train every row of a table at every seed, each once, and print the table.
 
@@ -41,6 +42,10 @@ def command(
     """
     if format not in ("table", "md", "json"):
         raise ValueError(f"unknown format {format!r}", "table, md or json")
+    if plot is not None:
+        from vidops_cli.report.plot import check_suffix
+
+        check_suffix(plot)
     if recipe is None:
         _overview(store)
         return
@@ -62,6 +67,11 @@ def command(
     head, rows = _table(told, cells, kept)
     table = ablation_table(rows=rows, **head)
     _print(table, rows, format)
+    if plot is not None:
+        from vidops_cli.report.plot import points_of, tradeoff_plot
+
+        metric = told.ablation.metric
+        tradeoff_plot(points_of(rows, metric=metric), plot, metric=metric, floors=head["floors"])
     failed = [cell for cell in left if codes.get(cell.key) != 0]
     if failed:
         _explain(failed, kept)

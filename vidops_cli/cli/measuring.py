@@ -16,6 +16,7 @@ import typer
 
 from vidops_cli.profiling import scaling
 from vidops_cli.profiling.cases import Case
+from vidops_cli.profiling.memory import limited
 from vidops_cli.profiling.profile import DTYPES, Settings, blank, profile
 from vidops_cli.profiling.roofline import ceilings
 from vidops_cli.record import SCHEMA, command_line, environment
@@ -47,6 +48,10 @@ def operators(
             except KeyboardInterrupt:
                 stopped = True
                 break
+            except Exception:
+                if rows:
+                    output.show(*_document(rows, env, axes, output))  # what is finished is not lost
+                raise
             output.write(*_document(rows, env, axes, output))
     document, tables = _document(rows, env, axes, output)
     if rows:
@@ -108,7 +113,7 @@ def _isolated(case: Case, settings: Settings) -> dict[str, Any]:
     words += ["--baseline", settings.baseline] if settings.baseline else []
     words += ["--threads", str(torch.get_num_threads())] if settings.device.type == "cpu" else []
     command = [sys.executable, "-m", "vidops_cli", "profile", *words]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = _run(command)
     place = {"layer": case.layer, "axis": case.axis, "at": case.at}
     if done.returncode < 0:
         name = signal.Signals(-done.returncode).name
@@ -117,12 +122,23 @@ def _isolated(case: Case, settings: Settings) -> dict[str, Any]:
     if done.returncode == INTERRUPTED:
         raise KeyboardInterrupt
     if not done.stdout.startswith("{"):
-        told = [line.removeprefix("error: ") for line in done.stderr.splitlines() if line.startswith("error: ")]
-        raise ValueError(
-            told[0] if told else f"its process ended with code {done.returncode}", "run it without --isolate"
+        lines = done.stderr.splitlines() or [f"its process ended with code {done.returncode}"]
+        error, hint = (
+            next((line.removeprefix(mark) for line in lines if line.startswith(mark)), other)
+            for mark, other in (("error: ", lines[-1]), ("hint: ", "run it without --isolate"))
         )
+        raise ValueError(error, hint)
     rows = json.loads(done.stdout)["rows"]
     return {**next(row for row in rows if row["op"] == case.card.name), **place}
+
+
+def _run(command: list[str]) -> subprocess.CompletedProcess:
+    """As subprocess.run, but a process that is asked to end takes its child along."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        return subprocess.run(command, capture_output=True, text=True)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def network(
@@ -140,13 +156,17 @@ def network(
     from vidops_cli.engine.setup import Setup
     from vidops_cli.profiling.convention import as_printed
     from vidops_cli.profiling.tree import tree
+    from vidops_cli.recipe.suite import is_suite
 
+    if path.is_file() and is_suite(path):
+        raise ValueError(f"{path} is a suite of layers, not a recipe", f"give --suite {path}")
     told = load_recipe(path, overrides, rows=False)
     clip, classes, notes = _clip(told, grid, classes)
     model = Setup.of(told, str(device)).build(classes).to(device)
     x = torch.randn(1, *clip, device=device)
     with console(stderr=True).status(f"measuring {told.model.name} on {'x'.join(map(str, x.shape))}"):
-        rows = tree(model, x, device, depth=depth)
+        with limited(device):
+            rows = tree(model, x, device, depth=depth)
         if told.convention:
             printed = as_printed(model, x, convention=told.convention)
             notes.append(f"as the paper counts ({told.convention}): {number(printed)} a clip")
@@ -156,7 +176,9 @@ def network(
     head = {"recipe": str(path), "network": told.model.name, "clip": list(x.shape), "classes": classes, "views": views}
     document = {"schema": SCHEMA, "env": {**env, **head}, "rows": rows, "notes": notes}
     table = tree_table(rows)
-    table.notes.extend([*notes, f"{told.model.name}, one clip of {'x'.join(map(str, x.shape[1:]))} on {env['device']}"])
+    threads = f", {torch.get_num_threads()} threads" if device.type == "cpu" else ""
+    place = f"float32 on {env['device']} ({env['cpu']}){threads}; torch {env['torch']}"
+    table.notes.extend([*notes, f"{told.model.name}, one clip of {'x'.join(map(str, x.shape[1:]))}; {place}"])
     output.show(document, [table])
 
 

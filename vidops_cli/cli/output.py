@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +38,11 @@ class Output:
             from vidops_cli.report.plot import check_suffix
 
             check_suffix(self.plot)
+            if importlib.util.find_spec("matplotlib") is None:
+                raise ValueError("plots need matplotlib", "pip install 'vidops[plot]'")
+        for path in (self.out, self.plot):
+            if path is not None and (path.is_dir() or not os.access(_nearest(path.parent), os.W_OK)):
+                raise ValueError(f"{path} cannot be written", "name a file in a folder that you may write to")
 
     def write(self, document: dict[str, Any], tables: list[Table]) -> None:
         """The file alone, whole each time: what is finished is not lost."""
@@ -51,6 +58,11 @@ class Output:
                 print_table(table)
         else:
             typer.echo(_form(self.format, document, tables), nl=False)
+
+
+def _nearest(folder: Path) -> Path:
+    """The folder, or the nearest one above it that is there."""
+    return next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
 
 
 def _form(name: str, document: dict[str, Any], tables: list[Table]) -> str:

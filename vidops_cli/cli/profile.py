@@ -18,6 +18,7 @@ WHAT, HOW, SHOWN = "What", "How", "Shown"
 
 
 def command(
+    context: typer.Context,
     recipe: Annotated[
         Path | None, typer.Argument(help="A recipe: its whole network, as a tree.", show_default=False)
     ] = None,
@@ -99,6 +100,7 @@ def command(
         raise ValueError(
             "profile takes one of --op, --suite and a recipe", "as in --op rsa; see `vidops profile --help`"
         )
+    _refuse_others(context, "a recipe" if recipe else "--suite" if suite else "--op")
     size = None if grid is None else _grid(grid)
     if seq is not None and (size or not op):
         raise ValueError("--seq and --grid, a suite or a recipe all say a size", "give one of them")
@@ -116,6 +118,8 @@ def command(
     if dtype not in DTYPES:
         raise ValueError(f"unknown dtype {dtype!r}", f"one of {', '.join(DTYPES)}")
     if threads:
+        if threads > 8 * (os.cpu_count() or 1):
+            raise ValueError(f"--threads {threads} is far more than the {os.cpu_count()} cores here", "take fewer")
         torch.set_num_threads(threads)
     where = pick_device(device)
     if recipe:
@@ -141,6 +145,20 @@ def command(
     measuring.operators(swept, settings, output, isolate=isolate, axes=axes, lenient=bool(suite or sweep))
 
 
+_LAYER = {"seq", "channels", "batch", "set_", "input_", "sweep"}
+_TREE = {"depth", "classes"}
+_HOW = {"baseline", "dtype", "backward", "compile_", "channels_last", "isolate", "row_budget", "full", "plot"}
+OTHERS = {"a recipe": _LAYER | _HOW, "--suite": _LAYER - {"sweep"} | _TREE | {"grid"}, "--op": _TREE}
+
+
+def _refuse_others(context: typer.Context, mode: str) -> None:
+    """ValueError for options that mean nothing beside what is profiled, instead of passing them over."""
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if source is not None and source.name != "DEFAULT" and parameter.name in OTHERS[mode]:
+            raise ValueError(f"{parameter.opts[0]} means nothing beside {mode}", "leave it out")
+
+
 def _operators(
     names: list[str],
     settings: Any,
@@ -154,15 +172,22 @@ def _operators(
     from vidops_cli.ops import OPS
     from vidops_cli.profiling.cases import Case, Shape, grid_of
 
-    if settings.baseline in OPS:  # measured too, and first
-        names = list(dict.fromkeys((settings.baseline, *names)))
+    given, names = given or [], list(dict.fromkeys(names))
+    if inputs and not any(":" in name for name in names):
+        raise ValueError("--input is of modules of yours, as package.module:Class", "leave it out")
     if seq is not None:
         grid = grid_of(seq)
     found = []
     for name in names:
         card = _card(name, inputs)
         shape = Shape(batch, channels or card.layer[0], grid or card.layer[1:])
-        found.append(Case(card, shape, _options(card, given or [])))
+        found.append(Case(card, shape, _options(card, given)))
+    if settings.baseline in OPS:  # measured too, first, and where the others are
+        card = OPS[settings.baseline]
+        known = [text for text in given if text.partition("=")[0] in card.options]
+        found = [case for case in found if case.card is not card]
+        shape = found[0].shape if found else Shape(batch, channels or card.layer[0], grid or card.layer[1:])
+        found.insert(0, Case(card, shape, _options(card, known), baseline=True))
     return found
 
 
@@ -171,8 +196,6 @@ def _card(name: str, inputs: list[str] | None) -> Any:
         from vidops_cli.profiling.foreign import foreign
 
         return foreign(name, inputs=inputs)
-    if inputs:
-        raise ValueError(f"--input is of modules of yours, {name} is ours", "leave it out")
     return find_op(name)
 
 

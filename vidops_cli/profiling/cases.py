@@ -33,6 +33,7 @@ class Case:
     axis: str | None = None
     at: int | None = None
     layer: str | None = None
+    baseline: bool = False  # measured for the sake of the others: what is swept may not concern it
 
     def __str__(self) -> str:
         return f"{self.layer or self.card.name} on {self.shape}"
@@ -57,6 +58,8 @@ def _moved(case: Case, axis: str, value: int) -> Case:
         return replace(case, shape=replace(case.shape, grid=grids[axis]))
     if axis in ("channels", "batch"):
         return replace(case, shape=replace(case.shape, **{axis: value}))
+    if case.baseline and axis not in case.card.options:
+        return case
     option = find_option(case.card, axis)
     given: Any = value
     if option.type.startswith("ints"):  # one number is height and width

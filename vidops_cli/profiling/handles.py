@@ -38,10 +38,6 @@ def _is_index(value: Any) -> bool:
     return kind.kind() == "TensorType" and kind.scalarType() in ("Bool", "Int", "Long")
 
 
-def _tensors(values: list[Any]) -> list[Any]:
-    return [value for value in values if value.type().kind() == "TensorType"]
-
-
 def _per_output(each: int, each_complex: int | None = None) -> Callable:
     def handle(inputs: list[Any], outputs: list[Any]) -> Counter:
         price = each_complex if each_complex is not None and _is_complex(outputs[0]) else each

@@ -12,7 +12,13 @@ import torch
 
 from vidops_cli import stats
 
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None
+
 STABLE = 0.05  # warm: the medians of two windows of runs differ by no more than this
+LOADED = 100  # times a second that other processes take the processor away
 NOISY = 0.2  # of the median, between the 10th and the 90th percentile
 
 Call = Callable[[], object]
@@ -64,8 +70,8 @@ class Timer(Protocol):
     def __call__(self) -> float:
         """Run once; milliseconds."""
 
-    def launch_bound(self) -> bool:
-        """Whether the runs so far waited for the host to launch them."""
+    def flags(self) -> tuple[str, ...]:
+        """What the runs so far suffered from: "launch-bound" (the host), "loaded" (other processes)."""
 
 
 def timer(call: Call, device: torch.device) -> Timer:
@@ -95,7 +101,7 @@ def measure(
     times: list[float] = []
     while _more(len(times), sum(times), budget, fewest, most, limit):
         times.append(once())
-    return Latency.of(times, (*flags, *_launch(once)))
+    return Latency.of(times, (*flags, *once.flags()))
 
 
 def compare(
@@ -124,7 +130,7 @@ def compare(
         times_b = [first_b if first_b > 1e3 * limit else once_b()]
     else:
         times_a, times_b = _pairs(once_a, once_b, budget, fewest, most, limit, seed)
-        flags_a, flags_b = (*flags_a, *_launch(once_a)), (*flags_b, *_launch(once_b))
+        flags_a, flags_b = (*flags_a, *once_a.flags()), (*flags_b, *once_b.flags())
     told_a, told_b = Latency.of(times_a, flags_a), Latency.of(times_b, flags_b)
     ratio = stats.paired_ratio(times_b, times_a)
     return Comparison(told_a, told_b, ratio.value, ratio.low, ratio.high, ratio.n, _verdict(ratio))
@@ -183,21 +189,25 @@ def _more(n: int, milliseconds: float, budget: float, fewest: int, most: int, li
     return n < most and milliseconds < 1e3 * limit and (n < fewest or milliseconds < 1e3 * budget)
 
 
-def _launch(once: Timer) -> tuple[str, ...]:
-    return ("launch-bound",) if once.launch_bound() else ()
-
-
 class _CpuTimer:
     def __init__(self, call: Call) -> None:
         self.call = call
+        self.runs, self.began, self.switched = 0, time.perf_counter(), _switches()
 
     def __call__(self) -> float:
+        self.runs += 1
         began = time.perf_counter()
         self.call()
         return 1e3 * (time.perf_counter() - began)
 
-    def launch_bound(self) -> bool:
-        return False
+    def flags(self) -> tuple[str, ...]:
+        often = _switches() - self.switched > LOADED * (time.perf_counter() - self.began)
+        return ("loaded",) if often else ()
+
+
+def _switches() -> int:
+    """How often the system took the processor away from this process, in all its threads; 0 where it does not tell."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw if resource else 0
 
 
 class _CudaTimer:
@@ -225,7 +235,10 @@ class _CudaTimer:
         torch.cuda.synchronize(self.device)
         return enqueued, began.elapsed_time(ended)
 
-    def launch_bound(self) -> bool:
+    def flags(self) -> tuple[str, ...]:
+        return ("launch-bound",) if self._launch_bound() else ()
+
+    def _launch_bound(self) -> bool:
         host = stats.quantile(self.enqueued, 0.5)
         if 2 * host < stats.quantile(self.elapsed, 0.5):  # events last no longer than host and device one after another
             return False

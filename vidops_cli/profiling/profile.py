@@ -59,9 +59,13 @@ def profile(case: Case, settings: Settings) -> dict[str, Any]:
         with limited(settings.device), float32_exact():
             _fill(row, case, settings)
     except Exception as error:
-        if not is_out_of_memory(error):
+        if is_out_of_memory(error):
+            row.update(status="oom", error=_shortage(error))
+        elif isinstance(error, ValueError) or (_is_ours(case.card) and not settings.compiled):
             raise
-        row.update(status="oom", error=_shortage(error))
+        else:  # a module of one's own, or a compiler, may raise anything
+            told = " ".join(str(error).split())[:160]
+            row.update(status="error", error=f"{type(error).__name__}: {told}")
     return row
 
 
@@ -96,7 +100,7 @@ def blank(case: Case, settings: Settings) -> dict[str, Any]:
         "status": "error",
         "error": None,
         "views": settings.views,
-        "baseline": settings.baseline,
+        "baseline": None if settings.baseline == case.card.name else settings.baseline,
         "uncounted": [],
         "fwd_flags": [],
         "fwdbwd_flags": [],
@@ -140,12 +144,26 @@ def _fill(row: dict[str, Any], case: Case, settings: Settings) -> None:
     if not found.passed:
         row.update(status="red", error="differs from its reference")
         return
-    other = _baseline(case, op, inputs, settings)
+    try:
+        other = _baseline(case, op, inputs, settings)
+    except Exception as error:
+        if not (isinstance(error, ValueError) or is_out_of_memory(error)):
+            raise
+        other, row["error"] = (
+            None,
+            f"not compared: {error.args[0] if isinstance(error, ValueError) else _shortage(error)}",
+        )
     for which, make in (("fwd", forward), ("fwdbwd", forward_backward)):
         if which == "fwd" or settings.backward:
             call = make(timed, op, inputs)
             against = make(*other) if other else None
-            row.update(_times(which, call, against, settings))
+            try:
+                row.update(_times(which, call, against, settings))
+            except Exception as error:
+                if against is None or not is_out_of_memory(error):
+                    raise
+                row["error"] = f"not compared: {settings.baseline}: {_shortage(error)}"
+                row.update(_times(which, call, None, settings))
             most = peak(call, settings.device, warm=True)
             row[f"peak_{which}_bytes"], row[f"reserved_{which}_bytes"] = most.allocated, most.reserved
     row["clips_per_s"] = 1e3 * case.shape.batch / row["fwd_ms"]
@@ -163,8 +181,10 @@ def _fill(row: dict[str, Any], case: Case, settings: Settings) -> None:
 def _shortage(error: BaseException) -> str:
     """What an allocator says, in short."""
     told = " ".join(str(error).split())
-    asked = re.search(r"allocate ([\d.]+ ?(?:bytes|[KMGT]iB))", told)
-    return f"{asked.group(1)} more do not fit into memory" if asked else told[:160] or "out of memory"
+    asked = re.search(r"allocate (\d+) bytes", told)
+    return (
+        f"{int(asked.group(1)) / 2**30:.3g} GiB more do not fit into memory" if asked else told[:160] or "out of memory"
+    )
 
 
 def refuse_frames(case: Case) -> None:
@@ -231,7 +251,8 @@ def _baseline(
         return op, op, inputs
     if name == "textbook":
         return (partial(textbook(case.card.name), op), op, inputs) if _is_ours(case.card) else None
-    its, its_inputs = build(Case(OPS[name], case.shape))
+    known = {key: value for key, value in case.options.items() if key in OPS[name].options}
+    its, its_inputs = build(Case(OPS[name], case.shape, known))
     its, its_inputs = _placed(its, settings), [_placed(x, settings) for x in its_inputs]
     timed = _compiled(its) if settings.compiled else its
     if not check(OPS[name], its, timed, its_inputs).passed:

@@ -81,27 +81,27 @@ def compare(a: list[Row], b: list[Row], *, threshold: float | None = None) -> Co
     of a single run tells no noise and is not judged. Memory and MACs are the same on every run. No change below 1 %
     counts. A row that fails (red, out of memory, error) where it did not is worse.
 
-    ValueError if a profile has a row twice, or the two have none in common.
+    A row that stands twice in a profile meets its like of the other, the first the first. ValueError if the two have
+    none in common.
     """
-    old, new = _by_key(a, "first"), _by_key(b, "second")
+    old, new = _by_key(a), _by_key(b)
     both = [key for key in old if key in new]
     if not both:
         raise ValueError(
             "the two profiles have no row in common", f"rows are the same where these are: {', '.join(KEY)}"
         )
-    rows = [_judged(dict(zip(KEY, key, strict=True)), old[key], new[key], threshold) for key in both]
+    rows = [_judged(dict(zip(KEY, key[:-1], strict=True)), old[key], new[key], threshold) for key in both]
     only_a = [_name(row) for key, row in old.items() if key not in new]
     only_b = [_name(row) for key, row in new.items() if key not in old]
     return Comparison(rows, only_a, only_b, threshold)
 
 
-def _by_key(rows: list[Row], which: str) -> dict[tuple, Row]:
+def _by_key(rows: list[Row]) -> dict[tuple, Row]:
     found: dict[tuple, Row] = {}
     for row in rows:
         key = tuple(row.get(name, default) for name, default in KEY.items())
-        if key in found:
-            raise ValueError(f"the {which} profile has two rows of {_name(row)}", "keep one of them")
-        found[key] = row
+        nth = sum(other[:-1] == key for other in found)  # one that was measured again meets its like
+        found[(*key, nth)] = row
     return found
 
 

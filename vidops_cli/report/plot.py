@@ -108,8 +108,10 @@ def _figure(path: Path, width: float, height: float) -> Iterator[Figure]:
 def axis_of(rows: list[Row]) -> str | None:
     """The size that a sweep varies: "frames", "seq", "channels", "batch" or an option; None if all rows have one size.
 
-    Frames where T alone varies, else positions.
+    As the rows themselves say; of rows older than that, frames where T alone varies, else positions.
     """
+    if any("axis" in row for row in rows):
+        return next((row["axis"] for row in rows if row.get("axis")), None)
     grids = {tuple(_shape(row)[3:]) for row in rows}
     for name in ["frames", "seq", "channels", "batch", *dict.fromkeys(key for row in rows for key in _options(row))]:
         if name == "frames" and len(grids) > 1:
@@ -129,6 +131,8 @@ def _options(row: Row) -> dict[str, str]:
 
 def _value(row: Row, axis: str) -> float | None:
     """Where a row stands on an axis; None if its option is no positive number."""
+    if "axis" in row:
+        return row["at"] if row["axis"] == axis else None
     batch, channels, frames, *grid = _shape(row)
     known = {"seq": frames * math.prod(grid), "frames": frames, "channels": channels, "batch": batch}
     if axis in known:
@@ -277,7 +281,7 @@ def roofline_plot(rows: list[Row], ceilings: dict[str, float], path: Path) -> No
     ridge = peak / bandwidth
     left, right = min(ridge, *(x for x, *_ in points)) / 3, max(ridge, *(x for x, *_ in points)) * 3
     several = len({row["shape"] for *_, row in points}) > 1
-    columns = 1 if several else 2
+    columns = 1 if several or max(len(_name(row, "")) for *_, row in points) > 16 else 2
     with _figure(path, 4.6, 3.1 + 0.17 * math.ceil(len(points) / columns)) as figure:
         panel = figure.subplots()
         panel.set_xscale("log")

@@ -24,6 +24,7 @@ COUNTS_AGREE = 0.01  # relative gap of the three counts up to which they are sai
 FLAGS = {
     "noisy": "the runs spread widely",
     "unstable": "never warm within the budget",
+    "loaded": "other processes took the processor away, times are too long",
     "launch-bound": "the host takes as long to start the call as the device to compute it",
 }
 
@@ -216,7 +217,8 @@ def _notes(rows: list[Row], env: dict[str, Any], head: list[str]) -> list[str]:
     shown = " ".join(head)
     notes = [_failed(row) for row in rows if row.get("error")]
     backward = "; bwd: the backward pass alone" if "bwd MACs" in head else ""
-    notes += [f"MACs: multiply-adds of the published algorithm; FLOPs = 2 MACs + other{backward}"]
+    ours = " of the published algorithm" if "formula" in _distinct(rows, "cost_from") else ""
+    notes += [f"MACs: multiply-adds{ours}; FLOPs = 2 MACs + other{backward}"]
     notes += [_counts(rows)]
     notes += [f"convention of the paper: {said}" for said in _distinct(rows, "convention")]
     views = _distinct(rows, "views")
@@ -265,9 +267,10 @@ def _counts(rows: list[Row]) -> str:
         return told
     wide = ", ".join(f"{op} {100 * gap:.2g} %" for op, gap in gaps.items() if gap > COUNTS_AGREE)
     most = max(gaps.values())
-    how = f"differ: {wide}" if wide else "are equal" if most == 0 else f"agree within {100 * most:.2g} %"
+    how = f"differ: {wide}" if wide else "are equal" if most < 1e-4 else f"agree within {100 * most:.2g} %"
     alone = [op for op in _distinct(rows, "op") if op not in gaps]
-    return f"{told}; formula, fvcore and dispatcher {how}" + (f" (not compared: {', '.join(alone)})" if alone else "")
+    counts = "formula, fvcore and dispatcher" if "formula" in _distinct(rows, "cost_from") else "dispatcher and fvcore"
+    return f"{told}; {counts} {how}" + (f" (not compared: {', '.join(alone)})" if alone else "")
 
 
 def _place(rows: list[Row], env: dict[str, Any]) -> str:
