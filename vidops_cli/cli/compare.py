@@ -9,8 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from .common import print_table
-
-FORMATS = ("table", "json", "csv", "markdown", "latex")
+from .output import FORMATS, form
 
 
 def command(
@@ -27,11 +26,8 @@ def command(
 
     Example: vidops compare before.json after.json --fail-over 5%
     """
-    import json
-
     from vidops_cli.record import SCHEMA, command_line
     from vidops_cli.report.compare import compare, compare_table, rows_of
-    from vidops_cli.report.table import to_csv
 
     if format not in FORMATS:
         raise ValueError(f"unknown format {format!r}", f"one of {', '.join(FORMATS)}")
@@ -39,15 +35,12 @@ def command(
     (rows_a, env_a), (rows_b, env_b) = (rows_of(_read(path), str(path)) for path in (a, b))
     compared = compare(rows_a, rows_b, threshold=threshold)
     table = compare_table(compared, env_a, env_b)
+    told = {"threshold": threshold, "rows": compared.rows, "only_a": compared.only_a, "only_b": compared.only_b}
+    document = {"schema": SCHEMA, "command": command_line(), "env_a": env_a, "env_b": env_b, **told}
     if format == "table":
         print_table(table)
-    elif format == "json":
-        told = {"rows": compared.rows, "only_a": compared.only_a, "only_b": compared.only_b}
-        head = {"schema": SCHEMA, "command": command_line(), "env_a": env_a, "env_b": env_b}
-        typer.echo(json.dumps({**head, "threshold": threshold, **told}, indent=1))
     else:
-        forms = {"csv": lambda: to_csv(compared.rows), "markdown": table.markdown, "latex": table.latex}
-        typer.echo(forms[format](), nl=False)
+        typer.echo(form(format, document, [table]), nl=False)
     if compared.worse:
         raise typer.Exit(1)
 

@@ -49,7 +49,7 @@ class Output:
         from vidops_cli.record import write_text
 
         if self.out is not None:
-            write_text(self.out, _form(SUFFIXES[self.out.suffix], document, tables))
+            write_text(self.out, form(SUFFIXES[self.out.suffix], document, tables))
 
     def show(self, document: dict[str, Any], tables: list[Table]) -> None:
         self.write(document, tables)
@@ -57,7 +57,7 @@ class Output:
             for table in tables:
                 print_table(table)
         else:
-            typer.echo(_form(self.format, document, tables), nl=False)
+            typer.echo(form(self.format, document, tables), nl=False)
 
 
 def _nearest(folder: Path) -> Path:
@@ -65,7 +65,8 @@ def _nearest(folder: Path) -> Path:
     return next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
 
 
-def _form(name: str, document: dict[str, Any], tables: list[Table]) -> str:
+def form(name: str, document: dict[str, Any], tables: list[Table]) -> str:
+    """Rows and tables as text: json and csv hold the rows, the others the tables."""
     forms: dict[str, Callable[[], str]] = {
         "json": lambda: json.dumps(document, indent=1, allow_nan=False) + "\n",
         "csv": lambda: to_csv(document["rows"]),

@@ -1,4 +1,4 @@
-"""What a module costs, counted in up to three ways that know nothing of each other.
+"""What a module costs, counted in up to three ways that share only the prices of single operations.
 
 An operator's own formula says it (`op.cost`). fvcore counts a trace of the operator with our handles. A dispatch
 counter that knows aten alone counts the published algorithm written in plain aten. An operation that a counter has no
