@@ -534,9 +534,9 @@ def test_profile_of_a_module_of_ones_own(vidops, mine):
 
 
 def test_profile_of_a_suite(vidops, place):
-    (place / "few.yaml").write_text("layers:\n  - {name: one, op: tsm, channels: 8, grid: [2, 4, 4]}\n")
+    (place / "few.yaml").write_text("title: Few\nlayers:\n  - {name: one, op: tsm, channels: 8, grid: [2, 4, 4]}\n")
     code, out, _ = vidops("profile", "--suite", "few.yaml", "--no-backward", "--format", "markdown")
-    assert code == 0 and "| one " in out and " tsm " in out
+    assert code == 0 and out.startswith("# Few\n") and "| one " in out and " tsm " in out
 
 
 def test_profile_of_a_network(vidops, place):

@@ -30,7 +30,14 @@ INTERRUPTED = 130
 
 
 def operators(
-    cases: list[Case], settings: Settings, output: Output, *, isolate: bool, axes: list[str], lenient: bool
+    cases: list[Case],
+    settings: Settings,
+    output: Output,
+    *,
+    title: str,
+    isolate: bool,
+    axes: list[str],
+    lenient: bool,
 ) -> None:
     """A row for each case. `lenient`: a case that is refused is a row too, and the others go on."""
     env = {**environment(str(settings.device)), "command": command_line()}
@@ -50,10 +57,10 @@ def operators(
                 break
             except Exception:
                 if rows:
-                    output.show(*_document(rows, env, axes, output))  # what is finished is not lost
+                    output.show(*_document(rows, env, axes, output, title))  # what is finished is not lost
                 raise
-            output.write(*_document(rows, env, axes, output))
-    document, tables = _document(rows, env, axes, output)
+            output.write(*_document(rows, env, axes, output, title))
+    document, tables = _document(rows, env, axes, output, title)
     if rows:
         output.show(document, tables)
         if output.plot:
@@ -75,12 +82,12 @@ def _row(measure: Callable[[Case, Settings], dict[str, Any]], case: Case, settin
 
 
 def _document(
-    rows: list[dict[str, Any]], env: dict[str, Any], axes: list[str], output: Output
+    rows: list[dict[str, Any]], env: dict[str, Any], axes: list[str], output: Output, title: str
 ) -> tuple[dict[str, Any], list[Table]]:
     found: list[dict[str, Any]] = []
     for axis in axes:
         found += [*scaling.fits(rows, axis), *scaling.crossovers(rows, axis), *scaling.largest(rows, axis)]
-    tables = [profile_table(rows, env, full=output.full)] if rows else []
+    tables = [replace(profile_table(rows, env, full=output.full), title=title)] if rows else []
     if found:
         tables.append(scaling_table(found))
     return {"schema": SCHEMA, "env": env, "rows": rows, "scaling": found}, tables

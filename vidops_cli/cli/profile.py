@@ -137,12 +137,17 @@ def command(
         limit=row_budget,
         views=_views(views),
     )
-    cases = _layers(suite) if suite else _operators(op or [], settings, channels, batch, size, seq, set_, input_)
+    title = ""
+    if suite:
+        title, cases = _layers(suite)
+    else:
+        cases = _operators(op or [], settings, channels, batch, size, seq, set_, input_)
     if not (suite or sweep):
         for case in cases:
             refuse_frames(case)  # before anything is measured
     swept, axes = _sweeps(cases, sweep or [])
-    measuring.operators(swept, settings, output, isolate=isolate, axes=axes, lenient=bool(suite or sweep))
+    lenient = bool(suite or sweep)
+    measuring.operators(swept, settings, output, title=title, isolate=isolate, axes=axes, lenient=lenient)
 
 
 _LAYER = {"seq", "channels", "batch", "set_", "input_", "sweep"}
@@ -214,18 +219,20 @@ def _options(card: Any, given: list[str]) -> dict[str, Any]:
     return options
 
 
-def _layers(path: Path) -> list[Case]:
+def _layers(path: Path) -> tuple[str, list[Case]]:
+    """A suite's title, and a case for each of its layers."""
     from vidops_cli.ops import OPS
     from vidops_cli.profiling.cases import Case, Shape
     from vidops_cli.recipe.suite import load_suite
 
     from .common import known
 
-    return [
+    told = load_suite(path, known())
+    return told.title, [
         Case(
             OPS[layer.op], Shape(layer.batch, layer.channels, tuple(layer.grid)), dict(layer.options), layer=layer.name
         )
-        for layer in load_suite(path, known()).layers
+        for layer in told.layers
     ]
 
 
