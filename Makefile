@@ -24,7 +24,7 @@ test: $(READY)
 	$(BIN)/python -m pytest
 
 bench: $(READY)
-	$(BIN)/python tests/bench.py
+	$(BIN)/python tests/bench
 
 clean:
 	rm -rf $(VENV) runs datasets

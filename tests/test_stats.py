@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import math
+import random
+
 import numpy as np
 import pytest
 
@@ -221,3 +224,38 @@ def test_bounds_stand_around_the_crossing(known):
 def test_crossing_refuses_no_points():
     with pytest.raises(ValueError, match="at least one size"):
         stats.crossing([])
+
+
+# --- means of ratios --------------------------------------------------------------------------------------------------
+
+
+def ratio(value, low=None, high=None):
+    return stats.Ratio(value, low, high, 1)
+
+
+def test_the_geometric_mean_of_ratios():
+    assert stats.geometric_mean([ratio(2.0), ratio(8.0)]).value == pytest.approx(4.0)
+    told = stats.geometric_mean([ratio(2.0, 1.5, 3.0)])
+    assert (told.value, told.low, told.high, told.n) == (pytest.approx(2.0), pytest.approx(1.5), pytest.approx(3.0), 1)
+    assert stats.geometric_mean([ratio(2.0, 1.5, 3.0), ratio(2.0)]).low is None
+    with pytest.raises(ValueError, match="at least one"):
+        stats.geometric_mean([])
+    with pytest.raises(ValueError, match="positive"):
+        stats.geometric_mean([ratio(0.0)])
+
+
+def test_the_mean_of_ratios_is_known_better_than_each():
+    four = stats.geometric_mean([ratio(2.0, 1.6, 2.5)] * 4)
+    assert four.low == pytest.approx(2 * 0.8**0.5) and four.high == pytest.approx(2 * 1.25**0.5) and four.n == 4
+
+
+def test_the_interval_of_a_mean_of_ratios_covers_it():
+    draw = random.Random(0)
+    widths, hits = [0.02, 0.1, 0.3], 0
+    for _ in range(2000):
+        seen = [math.exp(draw.gauss(math.log(true), w)) for true, w in zip([1.0, 3.0, 9.0], widths, strict=True)]
+        told = stats.geometric_mean(
+            [ratio(x, x * math.exp(-1.96 * w), x * math.exp(1.96 * w)) for x, w in zip(seen, widths, strict=True)]
+        )
+        hits += told.low <= 3.0 <= told.high
+    assert 0.94 <= hits / 2000 <= 0.96

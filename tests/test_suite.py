@@ -9,11 +9,12 @@ import torch
 
 from vidops_cli.cli.common import known
 from vidops_cli.ops import OPS
+from vidops_cli.profiling.cases import Case, Shape
 from vidops_cli.recipe import RecipeError, dump, load
 from vidops_cli.recipe.suite import load_suite
 
 RECIPES = Path(__file__).parent.parent / "recipes"
-LAYERS = RECIPES / "profile" / "layers.yaml"
+LAYERS, SPEED = (RECIPES / "profile" / name for name in ("layers.yaml", "speed.yaml"))
 GOOD = """\
 title: two layers
 layers:
@@ -58,6 +59,54 @@ def test_a_suite_is_read(read):
     assert [layer.batch for layer in told.layers] == [1, 3]
     assert told.layers[1].grid == [1, 4, 5]
     assert told.layers[1].options == {}
+    assert (told.baseline, told.layers[0].baseline, told.layers[0].released.fwd_ms) == (None, None, None)
+
+
+SHOTS = """\
+baseline: textbook
+layers:
+  - name: five shots
+    op: cca
+    channels: 16
+    grid: [1, 4, 5]
+    inputs: {support: 25 C T H W}
+    call: {shots: 5}
+    baseline: conv2d
+    released: {fwd_ms: 3, fwdbwd_ms: 4.5}
+    sweep: seq
+"""
+
+
+def test_what_a_layer_is_timed_against_and_called_with(read):
+    told = read(SHOTS)
+    (layer,) = told.layers
+    assert (told.baseline, layer.baseline, layer.sweep) == ("textbook", "conv2d", "seq")
+    assert (layer.inputs, layer.call) == ({"support": "25 C T H W"}, {"shots": 5})
+    assert (layer.released.fwd_ms, layer.released.fwdbwd_ms) == (3, 4.5)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "told", "hint"),
+    [
+        ("baseline: textbook", "baseline: textbok", 1, "unknown baseline 'textbok'", "did you mean 'textbook'?"),
+        ("baseline: conv2d", "baseline: conv2", 9, "unknown baseline 'conv2'", "did you mean 'conv2d'?"),
+        ("baseline: conv2d", "baseline: 3", 9, "layers.0.baseline: expected", "layers.yaml"),
+        ("support: 25", "suport: 25", 7, "cca takes no input 'suport'", "did you mean 'support'?"),
+        ("25 C T", "25 C", 7, "cca.support: expected a shape like '5 C T H W', got '25 C H W'", "B C T H W"),
+        ("25 C T", "25 K T", 7, "cca.support: expected a shape", "letters of B C T H W"),
+        ("25 C T", "0 C T", 7, "cca.support: expected a shape", "numbers"),
+        ("shots: 5", "shots: five", 8, "layers.0.call.shots: expected", "layers.yaml"),
+        ("fwd_ms: 3", "fwd_ms: 0", 10, "layers.0.released.fwd_ms: expected greater than 0", "layers.yaml"),
+        ("fwd_ms: 3", "fw_ms: 3", 10, "unknown key 'layers.0.released.fw_ms'", "did you mean 'fwd_ms'?"),
+        ("sweep: seq", "sweep: length", 11, "layers.0.sweep: expected 'seq'", "layers.yaml"),
+    ],
+)
+def test_a_problem_of_what_it_is_timed_against_is_told(read, old, new, line, told, hint):
+    with pytest.raises(RecipeError) as error:
+        read(SHOTS.replace(old, new, 1))
+    (problem,) = error.value.problems
+    assert int(problem.where.rpartition(":")[2]) == line
+    assert told in problem.message and hint in problem.hint, problem
 
 
 @pytest.mark.parametrize(
@@ -156,9 +205,68 @@ def test_small_layers_of_the_papers_run():
     assert len(seen) >= 18
 
 
-def test_it_says_how_it_is_run():
-    head = LAYERS.read_text(encoding="utf-8").split("title:")[0]
-    assert "vidops profile --suite recipes/profile/layers.yaml" in head
+@pytest.mark.parametrize("path", [LAYERS, SPEED], ids=lambda path: path.name)
+def test_it_says_how_it_is_run(path):
+    head = path.read_text(encoding="utf-8").split("title:")[0]
+    assert f"vidops profile --suite recipes/profile/{path.name}" in head
+
+
+# --- speed ------------------------------------------------------------------------------------------------------------
+
+TIMED = {  # op: (batch, channels, grid) -> milliseconds of the released code, forward and forward + backward
+    "rsa": {
+        (1, 64, (8, 56, 56)): (None, None),
+        (1, 128, (8, 28, 28)): (164.1, 1115.0),
+        (1, 256, (8, 14, 14)): (182.4, 506.9),
+        (1, 256, (16, 14, 14)): (None, None),
+        (1, 512, (8, 7, 7)): (107.8, 364.2),
+    },
+    "motion_squeeze": {(1, 512, (8, 28, 28)): (153.7, 792.7)},
+    "selfy": {(1, 512, (8, 28, 28)): (383.8, 1768.1)},
+    "scr": {(80, 640, (1, 5, 5)): (529.3, 1356.1)},
+    "sifa": {
+        (1, 128, (4, 28, 28)): (216.8, 399.5),
+        (1, 128, (8, 28, 28)): (None, None),
+        (1, 256, (4, 14, 14)): (121.0, 212.8),
+        (1, 256, (8, 14, 14)): (None, None),
+        (1, 512, (4, 7, 7)): (62.5, 146.8),
+        (1, 512, (8, 7, 7)): (None, None),
+    },
+}
+
+
+def test_the_suite_of_speed_is_complete():
+    suite = load_suite(SPEED, known())
+    assert suite.baseline == "textbook"
+    assert all(layer.paper and len(layer.source) > 10 for layer in suite.layers)
+    by_op = {op: [layer for layer in suite.layers if layer.op == op] for op in {layer.op for layer in suite.layers}}
+    assert set(by_op) == {*TIMED, "cca", "lisa"} and sum(map(len, by_op.values())) == 23
+    for op, layers in TIMED.items():
+        told = {
+            (layer.batch, layer.channels, tuple(layer.grid)): (layer.released.fwd_ms, layer.released.fwdbwd_ms)
+            for layer in by_op[op]
+        }
+        assert told == layers
+        assert not any(layer.options or layer.baseline or layer.sweep for layer in by_op[op])
+    assert {(layer.batch, layer.channels, *layer.grid) for layer in by_op["cca"]} == {(75, 640, 1, 5, 5)}
+    one, five = by_op["cca"]
+    assert (one.call, one.inputs, one.released.fwd_ms, one.released.fwdbwd_ms) == ({}, {}, 264.9, 701.1)
+    assert (five.call, five.inputs, five.released.fwd_ms) == ({"shots": 5}, {"support": "25 C T H W"}, None)
+    assert [layer.grid[1] * layer.grid[2] for layer in by_op["lisa"]] == [2**n for n in range(10, 17)]
+    for layer in by_op["lisa"]:
+        assert (layer.channels, layer.baseline, layer.sweep) == (256, "self_attention", "seq")
+        assert layer.options == {"grid": layer.grid} and OPS["lisa"].options["heads"].default == 8
+
+
+def test_layers_of_the_suite_of_speed_run():
+    """As they are profiled, without numbers."""
+    for layer in load_suite(SPEED, known()).layers:
+        card = OPS[layer.op]
+        case = Case(card, Shape(layer.batch, layer.channels, tuple(layer.grid)), layer.options, inputs=layer.inputs)
+        op = card.load()(layer.channels, **layer.options).eval().to("meta")
+        with torch.no_grad():
+            y = op(*(x.to("meta") for x in case.example()), **layer.call)
+        assert y.shape == ((75, 5) if layer.op == "cca" else (layer.batch, layer.channels, *layer.grid)), layer.name
 
 
 # --- how a paper counted ----------------------------------------------------------------------------------------------

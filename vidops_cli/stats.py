@@ -86,6 +86,27 @@ def paired_ratio(
     return Ratio(value, math.exp(low), math.exp(high), len(logs))
 
 
+def geometric_mean(ratios: Sequence[Ratio]) -> Ratio:
+    """Geometric mean of independent ratios; n: how many there are.
+
+    Its interval is made of theirs: on logarithms the distances from value to low, and those from value to high, add as
+    independent errors do, in squares, and are divided by n. None if one of them has no interval. ValueError for none,
+    or a value that is not positive.
+    """
+    if not ratios:
+        raise ValueError("a mean needs at least one ratio", "measure one")
+    n, logs = len(ratios), _logs([ratio.value for ratio in ratios])
+    middle = mean(logs)
+
+    def end(bounds: Sequence[float | None], side: int) -> float | None:
+        if None in bounds:
+            return None
+        apart = [bound - log for bound, log in zip(_logs(bounds), logs, strict=True)]
+        return math.exp(middle + side * math.hypot(*apart) / n)
+
+    return Ratio(math.exp(middle), end([r.low for r in ratios], -1), end([r.high for r in ratios], 1), n)
+
+
 @dataclass(frozen=True)
 class Power:
     """y = constant * x ** exponent, with an interval of the exponent."""

@@ -9,16 +9,17 @@ from vidops_cli.ops import OPS
 from vidops_cli.profiling import profile as module
 from vidops_cli.profiling.cases import Case, Shape, find_option, grid_of, sweep
 from vidops_cli.profiling.foreign import foreign
-from vidops_cli.profiling.profile import BOUNDS, MEMORY, RATES, TIMES, Settings, build, profile
+from vidops_cli.profiling.profile import BESIDE, BOUNDS, MEMORY, RATES, TIMES, Settings, build, profile
 from vidops_cli.profiling.roofline import Ceilings
+from vidops_cli.report.profile import means
 
 CPU = torch.device("cpu")
 QUICK = Settings(CPU, budget=0.01, ceilings=Ceilings(1e10, 1e9, "cpu", "float32", 1, "highest", "2", "today"))
 TIMINGS = {f"{which}_{key}" for which in ("fwd", "fwdbwd") for key in TIMES} | {*MEMORY, *RATES, *BOUNDS}
 
 
-def small(name="tsm", grid=(2, 6, 6), *, channels=16, batch=1, options=None, **settings):
-    case = Case(OPS[name], Shape(batch, channels, grid), options or {})
+def small(name="tsm", grid=(2, 6, 6), *, channels=16, batch=1, options=None, told=None, baseline=None, **settings):
+    case = Case(OPS[name], Shape(batch, channels, grid), options or {}, baseline=baseline, **told or {})
     return profile(case, Settings(**{**vars(QUICK), **settings}))
 
 
@@ -248,6 +249,64 @@ def test_against_its_own_textbook_form_and_itself():
     row = small("conv2d", (4, 12, 12), baseline="textbook")
     assert row["baseline"] == "textbook" and row["fwd_speedup"] > 0 and row["fwd_pairs"] >= 10
     assert small("tsm", baseline="tsm")["fwd_speedup"] is None
+
+
+def test_a_row_holds_the_numbers_of_its_baseline_too():
+    row = small("conv3d", (4, 12, 12), baseline="textbook", told={"released": {"fwd_ms": 2.5}})
+    for which in ("fwd", "fwdbwd"):
+        assert row[f"baseline_{which}_ms"] / row[f"{which}_ms"] == pytest.approx(row[f"{which}_speedup"], rel=0.5)
+        ratio = row[f"peak_{which}_bytes"] / row[f"baseline_peak_{which}_bytes"]
+        assert row[f"{which}_memory"] == ratio > 0
+    assert (row["released_fwd_ms"], row["released_fwdbwd_ms"]) == (2.5, None)
+    alone = small("conv3d")
+    assert alone["baseline"] is None and all(alone[key] is None for key in BESIDE)
+    other = small("tsm", (4, 12, 12), baseline="conv3d", backward=False)
+    assert other["baseline_fwd_ms"] > other["fwd_ms"] and other["baseline_peak_fwdbwd_bytes"] is None
+
+
+SHOTS = {"inputs": {"support": "10 C T H W"}, "call": {"shots": 2}}
+
+
+def test_keywords_of_forward_reach_check_cost_and_textbook():
+    row = small("cca", (1, 3, 4), batch=3, baseline="textbook", told=SHOTS)
+    assert (row["status"], row["passed"], row["error"]) == ("ok", True, None)
+    assert row["options"] == "shots=2 support=10xCxTxHxW"
+    op, inputs = build(Case(OPS["cca"], Shape(3, 16, (1, 3, 4)), **SHOTS))
+    assert [tuple(x.shape) for x in inputs] == [(10, 16, 1, 3, 4), (3, 16, 1, 3, 4)]
+    assert op(*inputs).shape == (3, 5)
+    told = OPS["cca"].load()(16).cost((10, 16, 1, 3, 4), (3, 16, 1, 3, 4), shots=2)
+    assert (row["macs"], row["flops"]) == (told.macs, told.flops)
+    assert row["cost_gap"] == pytest.approx(0, abs=1e-6)  # formula, trace and textbook form counted the same call
+    assert row["fwd_speedup"] > 0 and row["fwd_memory"] > 0
+
+
+@pytest.mark.parametrize(
+    "changes, told",
+    [
+        ({"call": {"shot": 2}}, "its forward takes no 'shot'"),
+        ({"call": {"shots": 3}}, "10 support images cannot be 3"),
+        ({"inputs": {"support": "10 C 2 H W"}}, "takes 1 frame, got 2"),
+    ],
+)
+def test_an_operator_refuses_what_it_cannot_be_called_with(changes, told):
+    with pytest.raises(ValueError, match=told):
+        small("cca", (1, 3, 4), told={**SHOTS, **changes})
+
+
+@pytest.mark.parametrize("how", ["forward", "compiled"])
+def test_a_form_that_is_off_by_a_thousandth_has_no_time_no_speed_up_and_no_part_in_a_mean(monkeypatch, how):
+    plain = OPS["tsm"].load().forward
+    good = [small("tsm", baseline="textbook", channels=channels) for channels in (8, 16)]
+    if how == "forward":
+        monkeypatch.setattr(OPS["tsm"].load(), "forward", lambda self, x: plain(self, x) + 1e-3)
+        bad = small("tsm", baseline="textbook")
+    else:  # the form that is timed, and not the operator
+        monkeypatch.setattr(module, "_compiled", lambda op: lambda x: op(x) + 1e-3)
+        bad = small("tsm", baseline="textbook", compiled=True)
+    assert no_timings(bad) and all(bad[key] is None for key in BESIDE)
+    alone, both = means(good), means([*good, bad])
+    assert alone == both and [entry["rows"] for entry in both] == [2, 2]
+    assert means([good[0], bad]) == []
 
 
 def test_a_wrong_baseline_is_not_compared_with(monkeypatch):

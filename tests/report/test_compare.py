@@ -127,6 +127,86 @@ def test_a_time_of_a_red_row_is_not_compared():
     assert judged(row(ms=10), row(ms=99, passed=False)) == (["red"], [])
 
 
+def raced(ratio: float | None = 2.0, spread: float = 0.02, verdict: str = "faster", **changes) -> dict:
+    """A row that was timed in turns with its textbook form."""
+    told = {"baseline": "textbook"}
+    for way in ("fwd", "fwdbwd"):
+        told |= {f"{way}_speedup": ratio, f"{way}_verdict": verdict}
+        told |= {f"{way}_speedup_low": ratio and ratio * (1 - spread)}
+        told |= {f"{way}_speedup_high": ratio and ratio * (1 + spread)}
+    return {**row(), **told, **changes}
+
+
+RACES = ["fwd speed-up", "fwd+bwd speed-up"]
+
+
+@pytest.mark.parametrize(
+    ("ratio", "spread", "threshold", "worse", "better"),
+    [
+        (1.95, 0.02, None, [], []),  # the intervals meet
+        (1.9, 0.02, None, RACES, []),  # 1.938 and 1.96 do not
+        (2.1, 0.02, None, [], RACES),
+        (1.99, 0.0001, None, [], []),  # beyond the intervals, but below 1 %
+        (1.97, 0.0001, None, RACES, []),
+        (1.92, 0.0001, 0.05, [], []),
+        (1.9, 0.5, 0.05, RACES, []),
+        (2.2, 0.5, 0.05, [], RACES),
+    ],
+)
+def test_rows_against_the_same_baseline_are_judged_by_their_speed_ups(ratio, spread, threshold, worse, better):
+    slow = {key: 3 * value for key, value in row().items() if key.endswith(("_ms", "_p10", "_p90"))}  # another machine
+    assert judged(raced(spread=spread), raced(ratio, spread, **slow), threshold) == (worse, better)
+
+
+def test_milliseconds_are_then_shown_and_not_judged():
+    compared = compare([raced()], [raced(fwd_ms=40.0)], threshold=0.05)
+    (told,) = compared.rows
+    assert (told["fwd_ms_ratio"], told["fwd_ms_threshold"], told["fwd_ms_change"]) == (4.0, None, None)
+    assert (told["fwd_speedup_ratio"], told["fwd_speedup_change"]) == (1.0, "same")
+    table = compare_table(compared, ENV, ENV)
+    assert table.body[0][table.head.index("fwd ms B/A")] == "4.000"
+    assert table.body[0][table.head.index("fwd speed-up B/A")] == "1.000 ± 5 %"
+    notes = " ".join(table.notes)
+    assert "run in turns" in notes and "single run" not in notes
+    assert "run in turns" not in " ".join(compare_table(compare([row()], [row()]), ENV, ENV).notes)
+
+
+@pytest.mark.parametrize("changes", [{"baseline": "conv2d"}, {"baseline": None}, {"fwd_speedup": None}])
+def test_without_the_same_baseline_times_are_judged(changes):
+    worse, _ = judged(raced(), raced(1.0, fwd_ms=20.0, **changes), 0.05)
+    assert "fwd ms" in worse and "fwd speed-up" not in worse
+
+
+def test_faster_that_became_slower_is_worse_whatever_the_threshold():
+    flipped = raced(0.97, verdict="slower")
+    assert judged(raced(1.03), flipped, 0.5) == (RACES, [])
+    assert judged(raced(1.03), raced(0.97, verdict="no difference"), 0.5) == ([], [])
+    assert judged(flipped, raced(1.03), 0.5) == ([], [])
+
+
+def test_a_speed_up_without_an_interval_is_not_judged():
+    once = {f"{way}_speedup_{end}": None for way in ("fwd", "fwdbwd") for end in ("low", "high")}
+    compared = compare([raced()], [raced(1.0, **once)])
+    assert not compared.worse
+    assert "single run" in " ".join(compare_table(compared, ENV, ENV).notes)
+    assert judged(raced(), raced(1.0, **once), 0.05)[0] == RACES
+
+
+def test_a_speed_up_of_a_red_row_is_not_compared():
+    assert judged(raced(), raced(0.1, status="red", passed=False)) == (["red"], [])
+
+
+def test_rows_match_by_layer_where_both_have_one():
+    a = [row(layer="one"), row(layer="two", ms=20)]
+    compared = compare(a, [row(layer="two", ms=20), row(layer="three")], threshold=0.05)
+    assert [told["layer"] for told in compared.rows] == ["two"] and not compared.worse
+    assert compared.only_a == ["one lisa 1x8x2x8x8 float32 cpu 2 threads"]
+    assert compared.only_b == ["three lisa 1x8x2x8x8 float32 cpu 2 threads"]
+    assert compare_table(compared, ENV, ENV).head[0] == "layer"
+    (told,) = compare(a[:1], [row()]).rows
+    assert told["layer"] == "one"
+
+
 def test_rows_are_the_same_only_where_all_that_names_them_is():
     changes = {"options": "window=5", "shape": "1x8x2x4x4", "dtype": "bfloat16", "device": "cuda", "threads": 1}
     changes |= {"form": "compiled", "channels_last": True, "op": "rsa"}
@@ -198,6 +278,7 @@ def vidops(tmp_path, monkeypatch, capsys):
         told = capsys.readouterr()
         return ended.value.code or 0, told.out, told.err
 
+    run.read = capsys.readouterr
     return run
 
 
@@ -234,6 +315,31 @@ def test_a_narrow_terminal(vidops, monkeypatch, width):
     assert told.count("worse:") == 6
 
 
+def test_lines_are_read_too(vidops, tmp_path):
+    head = {"schema": 1, "env": ENV, "title": "x", "scaling": [], "means": []}
+    for name, rows in (("a", [raced()]), ("b", [raced(1.0)]), ("none", [])):
+        lines = "".join(json.dumps(line) + "\n" for line in (head, *rows))
+        (tmp_path / f"{name}.jsonl").write_text(lines)
+    (tmp_path / "bad.jsonl").write_text("{\n")
+    (tmp_path / "empty.jsonl").write_text("")
+
+    def told(b: str) -> tuple[int, str]:
+        with pytest.raises(SystemExit) as ended, pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "argv", ["vidops", "compare", "a.jsonl", b])
+            cli.main()
+        return ended.value.code or 0, vidops.read().err
+
+    assert told("a.jsonl") == (0, "") and told("b.jsonl")[0] == 1
+    for name, said in (
+        ("none.jsonl", "holds no rows"),
+        ("empty.jsonl", "no profile of schema 1"),
+        ("bad.jsonl", "bad.jsonl is not JSON"),
+        ("missing.jsonl", "missing.jsonl cannot be read"),
+    ):
+        code, error = told(name)
+        assert code == 2 and said in error and "\nhint: " in error
+
+
 GOOD = {"schema": 1, "env": ENV, "rows": [row()]}
 
 
@@ -252,6 +358,9 @@ GOOD = {"schema": 1, "env": ENV, "rows": [row()]}
         ({**GOOD, "rows": [row(options=[])]}, "options in row 1 of b.json"),
         ({**GOOD, "rows": [row(fwd_ms="fast")]}, "fwd_ms in row 1 of b.json is no amount: 'fast'"),
         ({**GOOD, "rows": [row(fwd_p10=float("nan"))]}, "fwd_p10 in row 1 of b.json is no amount: nan"),
+        ({**GOOD, "rows": [raced(fwd_speedup=-1)]}, "fwd_speedup in row 1 of b.json is no amount: -1"),
+        ({**GOOD, "rows": [raced(fwd_speedup_low="x")]}, "fwd_speedup_low in row 1 of b.json is no amount: 'x'"),
+        ({**GOOD, "rows": [row(layer=["x"])]}, "layer in row 1 of b.json"),
         ({**GOOD, "rows": [row(macs=-1)]}, "macs in row 1 of b.json is no amount: -1"),
         ([row("rsa")], "no row in common"),
     ],

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from vidops_cli.report.ablation import ablation_table
-from vidops_cli.report.profile import profile_table, scaling_table, tree_table
+from vidops_cli.report.profile import means, means_table, profile_table, scaling_table, tree_table
 from vidops_cli.report.table import Table, digits, number, size, to_csv
 
 
@@ -437,6 +437,81 @@ def test_speed_ups_and_their_words():
     assert told["scr"] == ("-", "0.500 [0.480, 0.520] slower")
     assert line(table, "conv2d")["fwd speed-up"] == "baseline"
     assert any(note.startswith("speed-up: time of conv2d over") for note in table.notes)
+
+
+def timed(op: str, speedup: float, layer: str, memory: float = 0.5, **changes) -> dict:
+    """A layer against its published form."""
+    row = profiled(op, layer=layer, clips_per_s=140.0, bound_share=0.2, saved_bytes=2**20)
+    for which in ("fwd", "fwdbwd"):
+        row |= compared(speedup, "faster", which) | {f"{which}_memory": memory, f"baseline_{which}_ms": 7 * speedup}
+        row |= {f"baseline_peak_{which}_bytes": 10 * 2**20}
+    return {**row, "baseline": "textbook", **changes}
+
+
+def test_layers_with_a_baseline_show_speed_and_memory_alone():
+    rows = [timed("rsa", 2.0, "res3", options="heads=4"), timed("scr", 4.0, "episode")]
+    table = profile_table(rows, ENV)
+    ways = [[f"{way} ms (p10-p90)", f"{way} speed-up", f"{way} peak", f"{way} memory"] for way in ("fwd", "fwd+bwd")]
+    assert table.head == ["layer", "op", "shape", "checked", *ways[0], *ways[1]]
+    assert table.body[0][4:8] == ["7.12 (8.12-9.12)", "2.00 [1.98, 2.02] faster", "5.00 MiB", "0.500"]
+    told = " ".join(table.notes)
+    assert "memory: the peak over that of the baseline" in told and "textbook: the published algorithm" in told
+    assert "MACs" not in told and "released" not in told
+    full = profile_table(rows, ENV, full=True)
+    assert {"options", "MACs", "clips/s", "bound", "saved", "fwd baseline ms"} <= set(full.head)
+    alone = profile_table([{**row, "layer": None} for row in rows], ENV)
+    assert {"options", "MACs", "clips/s", "fwd memory"} <= set(alone.head)
+
+
+def test_what_the_released_code_takes_stands_beside_the_baseline():
+    rows = [timed("rsa", 2.0, "res3", released_fwd_ms=15.5), timed("scr", 4.0, "episode")]
+    table = profile_table(rows, ENV)
+    at = table.head.index("fwd baseline ms")
+    assert table.head[at : at + 2] == ["fwd baseline ms", "released fwd ms"]
+    assert [line[at : at + 2] for line in table.body] == [["14.0", "15.5"], ["28.0", "-"]]
+    assert "released fwd+bwd ms" not in table.head
+    assert "measured elsewhere" in " ".join(table.notes)
+
+
+def test_rows_with_several_baselines_name_theirs():
+    rows = [timed("rsa", 2.0, "res3"), timed("lisa", 0.5, "long", baseline="self_attention")]
+    table = profile_table(rows, ENV)
+    assert [line[table.head.index("baseline")] for line in table.body] == ["textbook", "self_attention"]
+    assert "baseline" not in profile_table(rows[:1] * 2, ENV).head
+
+
+def test_means():
+    rows = [timed("rsa", 2.0, "res3", 0.25), timed("rsa", 8.0, "res4", 1.0), timed("scr", 1.0, "episode", 2.0)]
+    rows += [timed("lisa", 100.0, "long", baseline="self_attention")]
+    rows += [timed("rsa", 100.0, "res5", status="red", fwd_speedup=None), timed("sifa", 3.0, "x", fwd_speedup=None)]
+    rsa, scr, both = means(rows)
+    assert [(entry["op"], entry["rows"]) for entry in (rsa, scr, both)] == [("rsa", 2), ("scr", 1), ("all", 3)]
+    assert rsa["fwd_speedup"] == pytest.approx(4.0) and rsa["fwd_memory"] == pytest.approx(0.5)
+    assert (rsa["fwd_slowest"], rsa["fwd_slowest_layer"], rsa["fwd_memory_highest"]) == (2.0, "res3", 1.0)
+    assert (scr["fwdbwd_speedup_low"], scr["fwdbwd_speedup_high"]) == (pytest.approx(0.98), pytest.approx(1.02))
+    assert both["fwd_speedup"] == pytest.approx(2.0)  # of 4 and 1: each operator once
+    assert both["fwd_speedup_low"] < 2.0 < both["fwd_speedup_high"]
+    assert (both["fwdbwd_slowest"], both["fwdbwd_slowest_layer"], both["fwdbwd_memory_highest"]) == (
+        1.0,
+        "episode",
+        2.0,
+    )
+    assert means(rows[2:]) == []  # one row is no mean
+    table = means_table([rsa, scr, both])
+    assert table.head[:4] == ["mean", "rows", "fwd speed-up", "fwd slowest"]
+    assert [line[0] for line in table.body] == ["rsa", "scr", "all"]
+    assert table.body[0][3:6] == ["2.00 (res3)", "0.500", "1.00"]
+    assert table.body[1][2] == "1.00 [0.980, 1.02]"
+
+
+def test_means_of_forward_alone_and_without_intervals():
+    once = {"fwd_speedup_low": None, "fwd_speedup_high": None}
+    none = {f"fwdbwd_{key}": None for key in ("speedup", "speedup_low", "speedup_high", "memory")}
+    found = means([timed("rsa", 2.0, "a", **none, **once), timed("rsa", 2.0, "b", **none)])
+    assert [entry["fwd_speedup_low"] for entry in found] == [None, None]
+    assert {entry[key] for entry in found for key in ("fwdbwd_speedup", "fwdbwd_slowest", "fwdbwd_memory")} == {None}
+    table = means_table(found)
+    assert "fwd speed-up" in table.head and not any("fwd+bwd" in head for head in table.head)
 
 
 def test_a_speed_up_without_a_verdict_has_no_word():

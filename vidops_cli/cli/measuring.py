@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -14,13 +15,14 @@ from typing import Any
 import torch
 import typer
 
+from vidops_cli.ops import OPS
 from vidops_cli.profiling import scaling
 from vidops_cli.profiling.cases import Case
 from vidops_cli.profiling.memory import limited
 from vidops_cli.profiling.profile import DTYPES, Settings, blank, profile
 from vidops_cli.profiling.roofline import ceilings
 from vidops_cli.record import SCHEMA, command_line, environment
-from vidops_cli.report.profile import profile_table, scaling_table, tree_table
+from vidops_cli.report.profile import means, means_table, profile_table, scaling_table, tree_table
 from vidops_cli.report.table import Table, number
 
 from .common import console, load_recipe
@@ -36,7 +38,6 @@ def operators(
     *,
     title: str,
     isolate: bool,
-    axes: list[str],
     lenient: bool,
 ) -> None:
     """A row for each case. `lenient`: a case that is refused is a row too, and the others go on."""
@@ -57,10 +58,10 @@ def operators(
                 break
             except Exception:
                 if rows:
-                    output.show(*_document(rows, env, axes, output, title))  # what is finished is not lost
+                    output.show(*_document(rows, env, output, title))  # what is finished is not lost
                 raise
-            output.write(*_document(rows, env, axes, output, title))
-    document, tables = _document(rows, env, axes, output, title)
+            output.write(*_document(rows, env, output, title))
+    document, tables = _document(rows, env, output, title)
     if rows:
         output.show(document, tables)
         if output.plot:
@@ -82,45 +83,54 @@ def _row(measure: Callable[[Case, Settings], dict[str, Any]], case: Case, settin
 
 
 def _document(
-    rows: list[dict[str, Any]], env: dict[str, Any], axes: list[str], output: Output, title: str
+    rows: list[dict[str, Any]], env: dict[str, Any], output: Output, title: str
 ) -> tuple[dict[str, Any], list[Table]]:
-    found: list[dict[str, Any]] = []
-    for axis in axes:
-        found += [*scaling.fits(rows, axis), *scaling.crossovers(rows, axis), *scaling.largest(rows, axis)]
+    series, found, mean = _series(rows), [], means(rows)
+    for axis in dict.fromkeys(row["axis"] for row in series):
+        found += [*scaling.fits(series, axis), *scaling.crossovers(series, axis), *scaling.largest(series, axis)]
     tables = [replace(profile_table(rows, env, full=output.full), title=title)] if rows else []
-    if found:
-        tables.append(scaling_table(found))
-    return {"schema": SCHEMA, "env": env, "rows": rows, "scaling": found}, tables
+    tables += [means_table(mean)] if mean else []
+    tables += [scaling_table(found)] if found else []
+    return {"schema": SCHEMA, "env": env, "title": title, "scaling": found, "means": mean, "rows": rows}, tables
+
+
+def _series(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of sweeps, before them the operators that they alone were timed against, from what they say of them.
+
+    The layers of a suite are one line of a plot, though their options differ.
+    """
+    swept = [row | {"options": ""} if row["layer"] else row for row in rows if row["axis"]]
+    measured = {row["op"] for row in swept}
+    keys = ("shape", "positions", "batch", "axis", "at")
+    beside = [
+        {key: row[key] for key in keys}
+        | {"op": row["baseline"], "options": "", "status": "ok"}
+        | {key: row[f"baseline_{key}"] for key in scaling.QUANTITIES}
+        for row in swept
+        if row["baseline"] in OPS.keys() - measured and row["baseline_fwd_ms"] is not None
+    ]
+    return beside + swept
 
 
 def _plot(path: Path, document: dict[str, Any], settings: Settings) -> None:
     from vidops_cli.report.plot import plot
 
     limits = asdict(ceilings(settings.device, DTYPES[settings.dtype], torch.get_num_threads()))
-    kind = plot(document["rows"], path, scaling=document["scaling"], ceilings=limits)
+    kind = plot(_series(document["rows"]) or document["rows"], path, scaling=document["scaling"], ceilings=limits)
     typer.echo(f"{kind} plot: {path}", err=True)
 
 
 def _isolated(case: Case, settings: Settings) -> dict[str, Any]:
     """The row as a process of its own measures it; one that the system kills for its memory is a row of status oom."""
-    words = ["--op", case.card.name, "--batch", str(case.shape.batch), "--channels", str(case.shape.channels)]
-    words += [
-        "--grid",
-        "x".join(map(str, case.shape.grid)),
-        "--dtype",
-        settings.dtype,
-        "--device",
-        str(settings.device),
-    ]
-    words += ["--row-budget", str(settings.limit), "--views", str(settings.views), "--format", "json"]
-    words += [f"--set={name}={json.dumps(value)}" for name, value in case.options.items()]
-    words += [f"--input={told.shape}" for told in case.card.inputs if ":" in case.card.name]
+    words = ["--dtype", settings.dtype, "--device", str(settings.device), "--format", "json"]
+    words += ["--row-budget", str(settings.limit), "--views", str(settings.views)]
     words += ["--backward" if settings.backward else "--no-backward"]
     words += ["--compile"] * settings.compiled + ["--channels-last"] * settings.channels_last
-    words += ["--baseline", settings.baseline] if settings.baseline else []
+    words += ["--baseline", case.baseline] if case.baseline else []
     words += ["--threads", str(torch.get_num_threads())] if settings.device.type == "cpu" else []
     command = [sys.executable, "-m", "vidops_cli", "profile", *words]
-    done = _run(command)
+    with tempfile.TemporaryDirectory() as folder:
+        done = _run([*command, *(_as_operator(case) if case.layer is None else _as_suite(case, Path(folder)))])
     place = {"layer": case.layer, "axis": case.axis, "at": case.at}
     if done.returncode < 0:
         name = signal.Signals(-done.returncode).name
@@ -137,6 +147,23 @@ def _isolated(case: Case, settings: Settings) -> dict[str, Any]:
         raise ValueError(error, hint)
     rows = json.loads(done.stdout)["rows"]
     return {**next(row for row in rows if row["op"] == case.card.name), **place}
+
+
+def _as_operator(case: Case) -> list[str]:
+    shape = case.shape
+    words = ["--op", case.card.name, "--batch", str(shape.batch), "--channels", str(shape.channels)]
+    words += ["--grid", "x".join(map(str, shape.grid))]
+    words += [f"--set={name}={json.dumps(value)}" for name, value in case.options.items()]
+    return words + [f"--input={told.shape}" for told in case.card.inputs if ":" in case.card.name]
+
+
+def _as_suite(case: Case, folder: Path) -> list[str]:
+    """A suite of this layer alone; JSON is YAML."""
+    shape = {"batch": case.shape.batch, "channels": case.shape.channels, "grid": case.shape.grid}
+    layer = {"name": case.layer, "op": case.card.name, **shape, "options": case.options}
+    layer |= {"inputs": case.inputs, "call": case.call, "released": case.released}
+    (folder / "layer.yaml").write_text(json.dumps({"layers": [layer]}))
+    return ["--suite", str(folder / "layer.yaml")]
 
 
 def _run(command: list[str]) -> subprocess.CompletedProcess:

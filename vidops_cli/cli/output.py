@@ -17,7 +17,7 @@ from vidops_cli.report.table import Table, to_csv
 from .common import print_table
 
 FORMATS = ("table", "json", "csv", "markdown", "latex")
-SUFFIXES = {".json": "json", ".csv": "csv", ".md": "markdown", ".tex": "latex"}
+SUFFIXES = {".json": "json", ".csv": "csv", ".md": "markdown", ".tex": "latex", ".jsonl": "jsonl"}
 
 
 @dataclass(frozen=True)
@@ -66,11 +66,16 @@ def _nearest(folder: Path) -> Path:
 
 
 def form(name: str, document: dict[str, Any], tables: list[Table]) -> str:
-    """Rows and tables as text: json and csv hold the rows, the others the tables."""
+    """Rows and tables as text: json, jsonl (a row in a line, after a head) and csv hold the rows, the others tables."""
     forms: dict[str, Callable[[], str]] = {
         "json": lambda: json.dumps(document, indent=1, allow_nan=False) + "\n",
+        "jsonl": lambda: "".join(json.dumps(line, allow_nan=False) + "\n" for line in _lines(**document)),
         "csv": lambda: to_csv(document["rows"]),
         "markdown": lambda: "\n".join(table.markdown() for table in tables),
         "latex": lambda: "\n".join(table.latex() for table in tables),
     }
     return forms[name]()
+
+
+def _lines(rows: list[dict[str, Any]], **head: Any) -> list[dict[str, Any]]:
+    return [head, *rows]

@@ -133,21 +133,19 @@ def command(
         backward=backward,
         compiled=compile_,
         channels_last=channels_last,
-        baseline=_baseline(baseline),
         limit=row_budget,
         views=_views(views),
     )
-    title = ""
+    title, beside = "", _baseline(baseline)
     if suite:
-        title, cases = _layers(suite)
+        title, cases = _layers(suite, beside)
     else:
-        cases = _operators(op or [], settings, channels, batch, size, seq, set_, input_)
+        cases = _operators(op or [], beside, channels, batch, size, seq, set_, input_)
     if not (suite or sweep):
         for case in cases:
             refuse_frames(case)  # before anything is measured
-    swept, axes = _sweeps(cases, sweep or [])
     lenient = bool(suite or sweep)
-    measuring.operators(swept, settings, output, title=title, isolate=isolate, axes=axes, lenient=lenient)
+    measuring.operators(_sweeps(cases, sweep or []), settings, output, title=title, isolate=isolate, lenient=lenient)
 
 
 _LAYER = {"seq", "channels", "batch", "set_", "input_", "sweep"}
@@ -166,7 +164,7 @@ def _refuse_others(context: typer.Context, mode: str) -> None:
 
 def _operators(
     names: list[str],
-    settings: Any,
+    baseline: str | None,
     channels: int | None,
     batch: int,
     grid: tuple[int, int, int] | None,
@@ -186,13 +184,13 @@ def _operators(
     for name in names:
         card = _card(name, inputs)
         shape = Shape(batch, channels or card.layer[0], grid or card.layer[1:])
-        found.append(Case(card, shape, _options(card, given)))
-    if settings.baseline in OPS:  # measured too, first, and where the others are
-        card = OPS[settings.baseline]
+        found.append(Case(card, shape, _options(card, given), baseline=baseline))
+    if baseline in OPS:  # measured too, first, and where the others are
+        card = OPS[baseline]
         known = [text for text in given if text.partition("=")[0] in card.options]
         found = [case for case in found if case.card is not card]
         shape = found[0].shape if found else Shape(batch, channels or card.layer[0], grid or card.layer[1:])
-        found.insert(0, Case(card, shape, _options(card, known), baseline=True))
+        found.insert(0, Case(card, shape, _options(card, known), reference=True))
     return found
 
 
@@ -219,8 +217,8 @@ def _options(card: Any, given: list[str]) -> dict[str, Any]:
     return options
 
 
-def _layers(path: Path) -> tuple[str, list[Case]]:
-    """A suite's title, and a case for each of its layers."""
+def _layers(path: Path, baseline: str | None) -> tuple[str, list[Case]]:
+    """A suite's title, and a case for each of its layers; `baseline` is of those that say none."""
     from vidops_cli.ops import OPS
     from vidops_cli.profiling.cases import Case, Shape
     from vidops_cli.recipe.suite import load_suite
@@ -228,24 +226,35 @@ def _layers(path: Path) -> tuple[str, list[Case]]:
     from .common import known
 
     told = load_suite(path, known())
-    return told.title, [
-        Case(
-            OPS[layer.op], Shape(layer.batch, layer.channels, tuple(layer.grid)), dict(layer.options), layer=layer.name
+    cases = []
+    for layer in told.layers:
+        shape = Shape(layer.batch, layer.channels, tuple(layer.grid))
+        case = Case(
+            OPS[layer.op],
+            shape,
+            layer.options,
+            axis=layer.sweep,
+            at=layer.sweep and shape.along(layer.sweep),
+            layer=layer.name,
+            baseline=layer.baseline or told.baseline or baseline,
+            inputs=layer.inputs,
+            call=layer.call,
+            released=layer.released.model_dump(),
         )
-        for layer in told.layers
-    ]
+        cases.append(case)
+    return told.title, cases
 
 
-def _sweeps(cases: list[Case], sweeps: list[str]) -> tuple[list[Case], list[str]]:
-    """The cases at every value of every sweep, one sweep after the other; the axes."""
+def _sweeps(cases: list[Case], sweeps: list[str]) -> list[Case]:
+    """The cases at every value of every sweep, one sweep after the other."""
     from vidops_cli.profiling.cases import sweep
     from vidops_cli.profiling.scaling import parse_sweep
 
     if not sweeps:
-        return cases, []
+        return cases
     options = [name for case in cases for name in case.card.options]
     told = [parse_sweep(text, options) for text in sweeps]
-    return [case for axis, values in told for case in sweep(cases, axis, values)], [axis for axis, _ in told]
+    return [case for axis, values in told for case in sweep(cases, axis, values)]
 
 
 def _baseline(name: str | None) -> str | None:

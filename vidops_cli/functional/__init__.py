@@ -1,7 +1,7 @@
 """Pure functions on (B, C, T, H, W) feature maps: tensors in, tensors out; no module, no parameter, no paper's name."""
 
 from . import kernels
-from .convolution import conv3d
+from .convolution import conv3d, planewise_conv3d
 from .deformable import sample
 from .displacement import soft_argmax
 from .fourier import relative_conv
@@ -16,6 +16,7 @@ __all__ = [
     "kernels",
     "l2norm",
     "mirror",
+    "planewise_conv3d",
     "relative_conv",
     "sample",
     "soft_argmax",

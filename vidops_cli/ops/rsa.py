@@ -26,7 +26,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vidops_cli.functional import conv3d, l2norm
+from vidops_cli.functional import l2norm, planewise_conv3d
+from vidops_cli.functional.blocks import block_length, recomputed
 from vidops_cli.functional.frames import per_frame
 
 from . import cost
@@ -37,11 +38,24 @@ KERNELS = ("basic", "projected", "relational", "both")
 CONTEXTS = ("basic", "relational", "both")
 
 
-def contract(a: Float[Tensor, "B n c T H W"], b: Float[Tensor, "B c m T H W"]) -> Float[Tensor, "B n m T H W"]:
-    """A matrix product at each position."""
-    # the products are tiny and many: on matrices that lie apart in memory they take ten times as long
-    a, b = (x.movedim((1, 2), (-2, -1)).contiguous() for x in (a, b))
-    return (a @ b).movedim((-2, -1), (1, 2))
+class _Product(torch.autograd.Function):
+    """a @ b of many small matrices, whose gradient is laid out for the products that follow: on matrices that lie apart
+    in memory they take ten times as long."""
+
+    @staticmethod
+    def forward(ctx, a, b):
+        ctx.save_for_backward(a, b)
+        return a @ b
+
+    @staticmethod
+    def backward(ctx, grad):
+        a, b = ctx.saved_tensors
+        grad = grad.contiguous()
+        return grad @ b.mT, a.mT @ grad
+
+
+def product(a: Tensor, b: Tensor) -> Tensor:
+    return _Product.apply(a, b)
 
 
 class RSA(nn.Module):
@@ -100,32 +114,69 @@ class RSA(nn.Module):
         self.P1 = nn.Parameter(scale * torch.randn(key_channels, latent)) if kernel in ("projected", "both") else None
         self.I = nn.Parameter(torch.eye(value_channels)) if context == "both" else None
 
+    def projected(self, x: Float[Tensor, "B C T H W"]) -> tuple[Tensor, Tensor | None, Tensor]:
+        """Queries (B, T, H, W, heads, c), not yet normalised; the key (B, c, T, H, W), if there is one, and values."""
+        rows = F.linear(x.movedim(1, -1), self.projection.weight.flatten(1))
+        queries = self.heads * self.key_channels
+        q, *k, v = rows.split((queries, *[self.key_channels] * self.relational_kernel, self.value_channels), dim=-1)
+        k, v = (l2norm(maps, dim=-1).to(maps.dtype).movedim(-1, 1).contiguous() for maps in (k[0] if k else v, v))
+        return q.unflatten(-1, (self.heads, self.key_channels)), k if self.relational_kernel else None, v
+
+    def kappa(self, q: Tensor, k: Tensor | None) -> Float[Tensor, "B T H W heads D"]:
+        """The kernels, from queries and key."""
+        q = l2norm(q, dim=-1).to(q.dtype)
+        basic = q if self.P1 is None else q @ self.P1.to(q.dtype)
+        if k is None:
+            return basic
+        relational = sum(recomputed(self.relational, q, k, *part) for part in self._parts(k, self.latent))
+        return relational if self.P1 is None else basic + relational
+
+    def relational(self, q: Tensor, k: Tensor, start: int, end: int) -> Float[Tensor, "B T H W heads D"]:
+        """sum_c q[c] (H1[c] * k[c]) of some channels c."""
+        kernels = self.H1.weight[:, 0].unflatten(0, (self.key_channels, self.latent))[start:end]
+        return product(q[..., start:end], planewise_conv3d(k[:, start:end], kernels, self.padding))
+
+    def convolved(self, v: Float[Tensor, "B V T H W"]) -> list[Float[Tensor, "B T H W V M"]]:
+        """H2 * v, M = D, and where the context has it G * v, M = U."""
+        weight = torch.cat([self.H2.weight, self.G.weight]) if self.relational_context else self.H2.weight
+        maps = planewise_conv3d(v, weight.transpose(0, 1), self.padding)
+        return list(maps.split((self.latent, self.value_channels)[: 1 + self.relational_context], dim=-1))
+
+    def attended(self, kappa: Tensor, v: Tensor, start: int, end: int) -> Float[Tensor, "B T H W heads M"]:
+        """kappa H2 of some channels of the values, M of them; with a relational context its sum with I + G, M = U."""
+        basic, *relational = self.convolved(v[:, start:end])
+        y = product(kappa, basic.mT)
+        if not relational:
+            return y
+        whole = product(y, *relational)
+        return whole if self.I is None else whole + y @ self.I[start:end].to(y.dtype)
+
+    def _parts(self, maps: Tensor, outputs: int) -> list[tuple[int, int]]:
+        """Start and end of blocks of channels, each convolved to `outputs` maps."""
+        B, channels, *size = map(int, maps.shape)  # plain numbers, under torch.jit.trace too
+        length = block_length(channels, B * math.prod(size) * outputs * maps.element_size())
+        return [(start, min(start + length, channels)) for start in range(0, channels, length)]
+
     def kernel(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B heads D T H W"]:
         """kappa. Its product with H2 is each head's kernel over the offsets of the window."""
-        projected = F.conv3d(x, self.projection.weight[: -self.value_channels])
-        channels = self.heads * self.key_channels
-        q = l2norm(projected[:, :channels].unflatten(1, (self.heads, self.key_channels)), dim=2).to(projected.dtype)
-        if not self.relational_kernel:
-            return q if self.P1 is None else torch.einsum("bhcxyz,cd->bhdxyz", q, self.P1.to(q.dtype))
-        k = l2norm(projected[:, channels:]).to(projected.dtype)
-        relational = self.H1(k).unflatten(1, (self.key_channels, self.latent))
-        return contract(q, relational if self.P1 is None else self.P1[:, :, None, None, None] + relational)
+        return self.kappa(*self.projected(x)[:2]).movedim((-2, -1), (1, 2))
 
     def context(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B U D T H W"]:
         """F: for each channel of the values, what the D latent dimensions of a kernel are applied to."""
-        v = F.conv3d(x, self.projection.weight[-self.value_channels :])
-        v = l2norm(v).to(v.dtype)
-        maps = v.flatten(0, 1).unsqueeze(1)
-        if not self.relational_context:
-            return self.H2(maps).unflatten(0, v.shape[:2])
-        both = conv3d(maps, torch.cat([self.H2.weight, self.G.weight]), padding=self.padding)
-        basic, relational = both.unflatten(0, v.shape[:2]).split((self.latent, self.value_channels), dim=2)
-        relational = relational if self.I is None else self.I[:, :, None, None, None] + relational
-        return contract(relational.transpose(1, 2), basic)
+        context, *relational = self.convolved(self.projected(x)[2])
+        for maps in relational:
+            context = (maps if self.I is None else self.I.to(maps.dtype) + maps).mT @ context
+        return context.movedim((-2, -1), (1, 2))
 
     def forward(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B C2 T H2 W2"]:
+        """F is not formed: the products with kappa are taken from the left."""
         made_for("RSA", self.projection.in_channels, x)
-        y = contract(self.context(x), self.kernel(x).transpose(1, 2)).flatten(1, 2)
+        q, k, v = self.projected(x)
+        kappa = self.kappa(q, k)
+        parts = self._parts(v, self.latent + self.relational_context * self.value_channels)
+        blocks = [recomputed(self.attended, kappa, v, *part) for part in parts]
+        y = sum(blocks) if self.relational_context else torch.cat(blocks, dim=-1)
+        y = y.movedim((-1, -2), (1, 2)).flatten(1, 2)  # heads are the faster
         if self.stride > 1:
             y = per_frame(lambda images: F.avg_pool2d(images, 3, self.stride, padding=1), y)
         return y.contiguous()
@@ -138,14 +189,14 @@ class RSA(nn.Module):
         total += cost.l2norm(n * h * c, n * h) + cost.l2norm(n * u, n)
         if self.relational_kernel:
             total += cost.l2norm(n * c, n) + cost.products(n * c * d, offsets)
-            total += cost.products(n * h * d, c) + cost.each(n * c * d if self.P1 is not None else 0)
+            total += cost.correlation(n * h * d, c) + cost.each(n * c * d if self.P1 is not None else 0)
         elif self.P1 is not None:
             total += cost.correlation(n * h * d, c)
         total += cost.products(n * u * d, offsets)
         if self.relational_context:
-            total += cost.products(n * u * u, offsets) + cost.products(n * u * d, u)
+            total += cost.products(n * u * u, offsets) + cost.correlation(n * u * d, u)
             total += cost.each(n * u * u if self.I is not None else 0)
-        total += cost.products(n * u * h, d)
+        total += cost.correlation(n * u * h, d)
         if self.stride > 1:
             averages = B * T * ((H - 1) // self.stride + 1) * ((W - 1) // self.stride + 1) * u * h
             total += cost.each(averages, 3 * 3)

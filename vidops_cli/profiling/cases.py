@@ -19,13 +19,23 @@ class Shape:
     channels: int
     grid: Grid
 
+    def along(self, axis: str) -> int:
+        """Its size along an axis of a sweep: seq, frames, size (height), channels or batch."""
+        T, H, W = self.grid
+        return {"seq": T * H * W, "frames": T, "size": H, "channels": self.channels, "batch": self.batch}[axis]
+
     def __str__(self) -> str:
         return f"{self.batch}x{self.channels}x" + "x".join(map(str, self.grid))
 
 
 @dataclass(frozen=True)
 class Case:
-    """One operator on one shape; `axis` and `at` tell its place in a sweep, `layer` the line of a suite."""
+    """One operator on one shape; `axis` and `at` tell its place in a sweep, `layer` the line of a suite.
+
+    `baseline`: an operator, or textbook or eager, timed in turns with it. `inputs`: shapes by the name of an input,
+    where they are not the card's, in its letters. `call`: keywords of forward. `released`: milliseconds of the released
+    code (fwd_ms, fwdbwd_ms), which the row only repeats.
+    """
 
     card: Card
     shape: Shape
@@ -33,10 +43,20 @@ class Case:
     axis: str | None = None
     at: int | None = None
     layer: str | None = None
-    baseline: bool = False  # measured for the sake of the others: what is swept may not concern it
+    baseline: str | None = None
+    reference: bool = False  # measured for the sake of the others: what is swept may not concern it
+    inputs: dict[str, str] = field(default_factory=dict)
+    call: dict[str, Any] = field(default_factory=dict)
+    released: dict[str, float | None] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return f"{self.layer or self.card.name} on {self.shape}"
+
+    def example(self) -> list[Any]:
+        """Random inputs on the CPU, in the order that forward takes them; imports torch."""
+        told = tuple(replace(one, shape=self.inputs.get(one.name, one.shape)) for one in self.card.inputs)
+        card, shape = replace(self.card, inputs=told), self.shape
+        return card.example(shape.batch, shape.channels, shape.grid, options=self.options)
 
 
 def sweep(cases: Sequence[Case], axis: str, values: Sequence[int]) -> Iterator[Case]:
@@ -46,7 +66,7 @@ def sweep(cases: Sequence[Case], axis: str, values: Sequence[int]) -> Iterator[C
     """
     for value in values:
         for case in cases:
-            yield replace(_moved(case, axis, value), axis=axis, at=value)
+            yield replace(_moved(case, axis, value), axis=axis, at=value, released={})  # of another size
 
 
 def _moved(case: Case, axis: str, value: int) -> Case:
@@ -58,7 +78,7 @@ def _moved(case: Case, axis: str, value: int) -> Case:
         return replace(case, shape=replace(case.shape, grid=grids[axis]))
     if axis in ("channels", "batch"):
         return replace(case, shape=replace(case.shape, **{axis: value}))
-    if case.baseline and axis not in case.card.options:
+    if case.reference and axis not in case.card.options:
         return case
     option = find_option(case.card, axis)
     given: Any = value

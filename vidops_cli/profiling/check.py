@@ -11,7 +11,9 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -42,7 +44,7 @@ class Checked:
     passed: bool
 
 
-def check(card: Card, op: nn.Module, timed: Form, inputs: list[Tensor]) -> Checked:
+def check(card: Card, op: nn.Module, timed: Form, inputs: list[Tensor], **call: Any) -> Checked:
     """Compare `timed(*inputs)`, a form of `op`, with the textbook form of `op` in float64, with gradients and without.
 
     An error is max |a - b| / max(1, max |b|), b the reference; in half precision |a - b| / |b| for each result. It may
@@ -51,17 +53,18 @@ def check(card: Card, op: nn.Module, timed: Form, inputs: list[Tensor]) -> Check
     that the textbook form too gets wrong is judged together with all others; in float32, where an operator jumps (a
     floor, a maximum), single elements of the output (0.1 %) and of the gradients to inputs (1 %) may be wrong if its
     own float64 form equals the reference and 99 % of the norms are right; `how` then says so. A module that is not ours
-    is held against itself in float64.
+    is held against itself in float64. `call`: keywords that the textbook form takes beside the inputs, as shots; `op`
+    and `timed` have them already.
     """
     exact, true_inputs = copy.deepcopy(op).double(), [x.double() if x.is_floating_point() else x for x in inputs]
     book = module_of(card.name) if OPS.get(card.name) is card else None
-    if book and _too_large(book, exact, true_inputs):
+    if book and _too_large(book, exact, true_inputs, **call):
         part = _at_random(book, exact, true_inputs)
         if part is not None:
             return _in_part(exact, _run(timed, op, inputs), true_inputs, *part)
 
     def published(parameters: nn.Module) -> Form:
-        return (lambda *parts: book.forward(parameters, *parts)) if book else parameters
+        return partial(book.forward, parameters, **call) if book else parameters
 
     true = _run(published(exact), exact, true_inputs)
     found = _run(timed, op, inputs)
@@ -164,12 +167,12 @@ def _jumps(found: list[Tensor], true: list[Tensor], inputs: int) -> bool:
 # --- where the reference is too large ---------------------------------------------------------------------------------
 
 
-def _too_large(book: ModuleType, exact: nn.Module, inputs: list[Tensor]) -> bool:
+def _too_large(book: ModuleType, exact: nn.Module, inputs: list[Tensor], **call: Any) -> bool:
     """From the operations and bytes of the reference, counted on shapes alone; with its gradients about three times."""
     meta, shapes = on_meta(exact, inputs)
     mode = Counter()
     with torch.no_grad(), mode:
-        book.forward(meta, *shapes)
+        book.forward(meta, *shapes, **call)
     flops, written = SPEED[inputs[0].device.type]
     return 3 * (mode.cost.flops / flops + mode.written / written) > SECONDS or mode.written > BYTES
 

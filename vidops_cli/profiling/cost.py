@@ -1,8 +1,8 @@
 """What a module costs, counted in up to three ways that share only the prices of single operations.
 
-An operator's own formula says it (`op.cost`). fvcore counts a trace of the operator with our handles. A dispatch
-counter that knows aten alone counts the published algorithm written in plain aten. An operation that a counter has no
-price for is named in `uncounted`, never taken as zero. `flops_executed` is counted on the form that runs.
+An operator's own formula says it (`op.cost`). fvcore counts a trace of the published algorithm with our handles. A
+dispatch counter that knows aten alone counts that algorithm while it runs. An operation that a counter has no price for
+is named in `uncounted`, never taken as zero. `flops_executed` is counted on the form that is timed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from vidops_cli.ops.cost import Cost
 
 from .counter import Counted, count_backward, count_forward, on_meta
 from .handles import HANDLES
-from .traced import traced
+from .traced import as_published, traced
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,9 @@ class Count:
 
 
 def count(module: nn.Module, *inputs: Tensor) -> Count:
-    """Operations of `module(*inputs)` in evaluation mode."""
-    found = traced(module, inputs, HANDLES)
+    """Operations of `module(*inputs)` in evaluation mode; of our operators, those of the published algorithm."""
+    with as_published(module):
+        found = traced(module, inputs, HANDLES)
     by_operator = found.by_operator()
     params = sum(p.numel() for p in module.parameters())
     uncounted = tuple(sorted(found.unsupported_ops()))

@@ -252,6 +252,8 @@ _FREE = [
     "ones",
     "ones_like",
     "pad",
+    "mT",
+    "numpy_T",
     "permute",
     "pixel_shuffle",
     "pixel_unshuffle",

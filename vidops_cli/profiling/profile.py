@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import re
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from vidops_cli.textbook import published, textbook
 from .cases import Case
 from .check import check
 from .cost import costs
+from .counter import on_meta
 from .foreign import ForeignCard
 from .latency import Comparison, Latency, compare, measure
 from .memory import is_out_of_memory, limited, peak, saved_bytes
@@ -31,7 +33,7 @@ OWN_BASELINES = ("textbook", "eager")  # other forms of the operator itself
 
 @dataclass(frozen=True)
 class Settings:
-    """How an operator is measured. `baseline`: an operator, or textbook or eager, timed in turns with it.
+    """How operators are measured.
 
     `limit`: seconds of a single pass from which on it is timed once; `budget`: seconds of timing on each side.
     """
@@ -41,7 +43,6 @@ class Settings:
     backward: bool = True
     compiled: bool = False
     channels_last: bool = False
-    baseline: str | None = None
     limit: float = 30.0
     budget: float = 1.0
     views: int = 1
@@ -83,9 +84,10 @@ def float32_exact() -> Iterator[None]:
 def blank(case: Case, settings: Settings) -> dict[str, Any]:
     """A row that says what is to be measured, every number of it still unknown."""
     T, H, W = case.shape.grid
+    told = case.options | case.call | {name: shape.replace(" ", "x") for name, shape in case.inputs.items()}
     row: dict[str, Any] = {
         "op": case.card.name,
-        "options": " ".join(f"{name}={_word(value)}" for name, value in case.options.items()),
+        "options": " ".join(f"{name}={_word(value)}" for name, value in told.items()),
         "layer": case.layer,
         "shape": str(case.shape),
         "positions": T * H * W,
@@ -100,13 +102,15 @@ def blank(case: Case, settings: Settings) -> dict[str, Any]:
         "status": "error",
         "error": None,
         "views": settings.views,
-        "baseline": None if settings.baseline == case.card.name else settings.baseline,
+        "baseline": None if case.baseline == case.card.name else case.baseline,
+        "released_fwd_ms": case.released.get("fwd_ms"),
+        "released_fwdbwd_ms": case.released.get("fwdbwd_ms"),
         "uncounted": [],
         "fwd_flags": [],
         "fwdbwd_flags": [],
     }
     times = [f"{which}_{key}" for which in ("fwd", "fwdbwd") for key in TIMES]
-    return row | dict.fromkeys((*COUNTS, *CHECKS, *times, *RATES, *MEMORY, *BOUNDS))
+    return row | dict.fromkeys((*COUNTS, *CHECKS, *times, *RATES, *MEMORY, *BESIDE, *BOUNDS))
 
 
 COUNTS = ("params", "macs", "other_flops", "flops", "flops_executed", "macs_bwd", "flops_bwd", "bytes_min")
@@ -115,6 +119,8 @@ CHECKS = ("checked", "checked_how", "passed")
 TIMES = ("ms", "p10", "p90", "p99", "n", "speedup", "speedup_low", "speedup_high", "verdict", "pairs")
 RATES = ("clips_per_s", "train_clips_per_s")
 MEMORY = ("peak_fwd_bytes", "peak_fwdbwd_bytes", "saved_bytes", "reserved_fwd_bytes", "reserved_fwdbwd_bytes")
+BESIDE = ("baseline_fwd_ms", "baseline_fwdbwd_ms", "baseline_peak_fwd_bytes", "baseline_peak_fwdbwd_bytes")
+BESIDE += ("fwd_memory", "fwdbwd_memory")  # of the baseline; peak over the baseline's peak
 BOUNDS = ("intensity", "bound_ms", "bound_share", "bound_by")
 
 
@@ -126,13 +132,13 @@ def _word(value: Any) -> str:
 
 def _fill(row: dict[str, Any], case: Case, settings: Settings) -> None:
     op, inputs = build(case)
-    form = published(case.card.name) if _is_ours(case.card) else None
+    form = partial(published(case.card.name), **case.call) if _is_ours(case.card) else None
     itemsize = DTYPES[settings.dtype].itemsize
     row.update(costs(op, inputs, form, itemsize, backward=settings.backward))
     op, inputs = _placed(op, settings), [_placed(x, settings) for x in inputs]
     timed = _compiled(op) if settings.compiled else op
     try:
-        found = check(case.card, op, timed, inputs)
+        found = check(case.card, op, timed, inputs, **case.call)
     except Exception as error:
         if not is_out_of_memory(error):
             raise
@@ -162,10 +168,14 @@ def _fill(row: dict[str, Any], case: Case, settings: Settings) -> None:
             except Exception as error:
                 if against is None or not is_out_of_memory(error):
                     raise
-                row["error"] = f"not compared: {settings.baseline}: {_shortage(error)}"
+                row["error"] = f"not compared: {case.baseline}: {_shortage(error)}"
+                against = None
                 row.update(_times(which, call, None, settings))
             most = peak(call, settings.device, warm=True)
             row[f"peak_{which}_bytes"], row[f"reserved_{which}_bytes"] = most.allocated, most.reserved
+            if against:
+                its = row[f"baseline_peak_{which}_bytes"] = peak(against, settings.device, warm=True).allocated
+                row[f"{which}_memory"] = most.allocated / its if its else None
     row["clips_per_s"] = 1e3 * case.shape.batch / row["fwd_ms"]
     if settings.backward:
         row["train_clips_per_s"] = 1e3 * case.shape.batch / row["fwdbwd_ms"]
@@ -208,10 +218,26 @@ def build(case: Case) -> tuple[nn.Module, list[Tensor]]:
     _make_generic(op)
     if card.draws:
         op.size = shape.grid[1:]
-    inputs = card.example(shape.batch, shape.channels, shape.grid, options=case.options)
+    inputs = case.example()
     if isinstance(card, ForeignCard):
         card.check(op, inputs)
+    if case.call:  # bound for good, so that whoever calls the operator, or asks what it costs, need not know
+        for name in case.call.keys() - inspect.signature(op.forward).parameters.keys():
+            raise ValueError(f"{card.name}: its forward takes no {name!r}", "see `call` in the suite")
+        op.forward, op.cost = partial(op.forward, **case.call), partial(op.cost, **case.call)
+    if case.call or case.inputs:
+        _refuse_inputs(card, op, inputs)
     return op, inputs
+
+
+@torch.no_grad()
+def _refuse_inputs(card: Card, op: nn.Module, inputs: list[Tensor]) -> None:
+    """ValueError if the operator does not take what a suite made of its inputs; its textbook form would not say why."""
+    meta, shapes = on_meta(op, inputs)
+    try:
+        meta(*shapes)
+    except RuntimeError as error:
+        raise ValueError(f"{card.name} does not take these inputs: {error}", "see `inputs` in the suite") from None
 
 
 @torch.no_grad()
@@ -244,13 +270,13 @@ def _baseline(
     case: Case, op: nn.Module, inputs: list[Tensor], settings: Settings
 ) -> tuple[Callable[..., Tensor], nn.Module, list[Tensor]] | None:
     """Form, module and inputs that the operator is timed against; ValueError if the baseline is itself wrong."""
-    name = settings.baseline
+    name = case.baseline
     if name is None or name == case.card.name or (name == "eager" and not settings.compiled):
         return None
     if name == "eager":
         return op, op, inputs
     if name == "textbook":
-        return (partial(textbook(case.card.name), op), op, inputs) if _is_ours(case.card) else None
+        return (partial(textbook(case.card.name), op, **case.call), op, inputs) if _is_ours(case.card) else None
     known = {key: value for key, value in case.options.items() if key in OPS[name].options}
     its, its_inputs = build(Case(OPS[name], case.shape, known))
     its, its_inputs = _placed(its, settings), [_placed(x, settings) for x in its_inputs]
@@ -303,4 +329,5 @@ def _times(which: str, call: Callable, against: Callable | None, settings: Setti
     if pair:
         found |= {"speedup": pair.speedup, "speedup_low": pair.low, "speedup_high": pair.high}
         found |= {"verdict": pair.verdict, "pairs": pair.pairs}
-    return {f"{which}_{key}": value for key, value in found.items()}
+    row = {f"{which}_{key}": value for key, value in found.items()}
+    return row | ({f"baseline_{which}_ms": pair.b.median} if pair else {})

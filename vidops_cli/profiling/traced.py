@@ -5,10 +5,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from fvcore.nn import FlopCountAnalysis
 from torch import Tensor, nn
+
+from vidops_cli import ops
+from vidops_cli.textbook import published
 
 from .counter import eager, opened_functions
 
@@ -24,6 +28,25 @@ def evaluating(module: nn.Module) -> Iterator[None]:
     finally:
         for part, training in modes.items():
             part.training = training
+
+
+@contextmanager
+def as_published(module: nn.Module) -> Iterator[None]:
+    """Runs the operators of ours that the module holds as the published algorithm, whatever their own form is."""
+    operators = [(part, name) for part in module.modules() if (name := _operator(part))]
+    for part, name in operators:
+        part.forward = partial(published(name), part)
+    try:
+        yield
+    finally:
+        for part, _ in operators:
+            del part.forward
+
+
+def _operator(part: nn.Module) -> str | None:
+    """Its name, if it is one of the zoo."""
+    home, _, name = type(part).__module__.rpartition(".")
+    return name if home == ops.__name__ and name in ops.OPS and ops.OPS[name].cls == type(part).__name__ else None
 
 
 def traced(module: nn.Module, inputs: Sequence[Tensor], handles: Mapping[str, Callable]) -> FlopCountAnalysis:

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
 from .checking import Known, explain, nearest, option_problems, section, where
 from .problems import Problem, RecipeError
-from .reading import Lines, read_file
+from .reading import Lines, Place, read_file
 from .schema import Count, Section
 
 EXAMPLE = "recipes/profile/layers.yaml"
+PUBLISHED = "textbook"  # the baseline that is the operator itself, as it was published
+
+
+class Released(Section):
+    fwd_ms: Annotated[float, Field(gt=0)] | None = None
+    """forward"""
+    fwdbwd_ms: Annotated[float, Field(gt=0)] | None = None
+    """forward + backward"""
 
 
 class Layer(Section):
@@ -29,6 +38,16 @@ class Layer(Section):
     """of the operator: see `vidops show OPERATOR`"""
     batch: Count = 1
     """clips, or images, at a time"""
+    inputs: dict[str, str] = Field(default_factory=dict)
+    """shape of an input where it is not the card's, as in support: 25 C T H W"""
+    call: dict[str, Count] = Field(default_factory=dict)
+    """keywords of the operator's forward, as in shots: 5"""
+    baseline: str | None = None
+    """what it is timed in turns with: textbook, or an operator"""
+    released: Released = Released()
+    """CPU milliseconds, at one thread, of the code released with the paper, measured elsewhere"""
+    sweep: Literal["seq", "frames", "size", "channels", "batch"] | None = None
+    """the layers of an operator that say it are one series along this axis"""
     paper: str = ""
     """arXiv id, in quotes"""
     source: str = ""
@@ -38,6 +57,8 @@ class Layer(Section):
 class Suite(Section):
     title: str = ""
     """heading of the table"""
+    baseline: str | None = None
+    """of all layers that say none"""
     layers: Annotated[list[Layer], Field(min_length=1)]
 
 
@@ -55,6 +76,7 @@ def load_suite(path: Path, known: Known) -> Suite:
         suite = Suite.model_validate(value)
     except ValidationError as error:
         problems += explain(error, lines, Suite)
+    problems += _baseline(value.get("baseline"), ("baseline",), lines, known)
     problems += _layers(value.get("layers"), lines, known)
     if problems:
         raise RecipeError(problems)
@@ -77,12 +99,14 @@ def _layers(listed: Any, lines: Lines, known: Known) -> Iterator[Problem]:
 
 def _layer(layer: Layer, index: int, lines: Lines, known: Known) -> Iterator[Problem]:
     path = ("layers", index)
+    yield from _baseline(layer.baseline, (*path, "baseline"), lines, known)
     card = known.ops.get(layer.op)
     if card is None:
         hint = nearest(layer.op, known.ops, "operators")
         yield Problem(where((*path, "op"), lines), f"unknown operator {layer.op!r}", hint)
         return
     yield from option_problems(layer.op, card, layer.options, path, lines)
+    yield from _inputs(layer, card, path, lines)
     line, frames = where((*path, "grid"), lines), layer.grid[0]
     if frames < card.min_frames:
         yield Problem(line, f"{layer.op} needs at least {card.min_frames} frames, got T = {frames}", "grid: [T, H, W]")
@@ -92,3 +116,23 @@ def _layer(layer: Layer, index: int, lines: Lines, known: Known) -> Iterator[Pro
     if not any("H" in told.shape for told in card.inputs) and layer.grid[1:] != fixed:
         told = f"{layer.op} takes no map, so that no size of one can be given, got {layer.grid[1:]}"
         yield Problem(line, told, f"grid: {[frames, *fixed]}")
+
+
+def _baseline(name: Any, path: Place, lines: Lines, known: Known) -> Iterator[Problem]:
+    if isinstance(name, str) and name not in (PUBLISHED, *known.ops):
+        hint = nearest(name, [PUBLISHED, *known.ops], "baselines")
+        yield Problem(where(path, lines), f"unknown baseline {name!r}", hint)
+
+
+def _inputs(layer: Layer, card: Any, path: Place, lines: Lines) -> Iterator[Problem]:
+    shapes = {told.name: told.shape for told in card.inputs}
+    for name, shape in layer.inputs.items():
+        line = where((*path, "inputs", name), lines)
+        if name not in shapes:
+            yield Problem(line, f"{layer.op} takes no input {name!r}", nearest(name, shapes, f"inputs of {layer.op}"))
+            continue
+        parts, letters = shape.split(), ("B", "C", "T", "H", "W", *card.letters)
+        sound = all(part in letters or re.fullmatch(r"[1-9]\d*", part) for part in parts)
+        if not sound or len(parts) != len(shapes[name].split()):
+            told = f"{layer.op}.{name}: expected a shape like {shapes[name]!r}, got {shape!r}"
+            yield Problem(line, told, f"numbers, or letters of {' '.join(letters)}")

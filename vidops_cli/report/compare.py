@@ -10,6 +10,7 @@ from .table import Table, digits
 
 Row = dict[str, Any]
 
+LAYER = "layer"  # of a suite: makes two rows the same too where both have one
 KEY = {  # what makes two rows the same, and what a row that does not say it means
     "op": None,
     "options": "",
@@ -22,12 +23,19 @@ KEY = {  # what makes two rows the same, and what a row that does not say it mea
 }
 MEASURES = {
     "fwd_ms": "fwd ms",
+    "fwd_speedup": "fwd speed-up",
     "fwdbwd_ms": "fwd+bwd ms",
+    "fwdbwd_speedup": "fwd+bwd speed-up",
     "peak_fwd_bytes": "fwd peak",
     "peak_fwdbwd_bytes": "fwd+bwd peak",
     "macs": "MACs",
 }
 TIMES = ("fwd_ms", "fwdbwd_ms")
+SPEEDUPS = ("fwd_speedup", "fwdbwd_speedup")
+ENDS = {  # what spans the noise of a measure
+    **{key: (f"{key[:-3]}_p10", f"{key[:-3]}_p90") for key in TIMES},
+    **{key: (f"{key}_low", f"{key}_high") for key in SPEEDUPS},
+}
 LEAST = 0.01  # no change below this counts, unless a threshold is given
 ENVIRONMENT = ("device", "gpu", "cpu", "cores", "platform", "python", "torch", "cuda")
 
@@ -57,10 +65,10 @@ def rows_of(document: Any, name: str) -> tuple[list[Row], dict[str, Any]]:
     for i, row in enumerate(rows, 1):
         if not isinstance(row, dict) or not all(isinstance(row.get(key), str) for key in ("op", "shape")):
             raise ValueError(f"row {i} of {name} names no op and shape", hint)
-        for key in KEY:
+        for key in (*KEY, LAYER, "baseline"):
             if not isinstance(row.get(key), str | int | None):
                 raise ValueError(f"{key} in row {i} of {name} is no word or number: {row[key]!r}", hint)
-        for key in (*MEASURES, *(f"{key[:-3]}_{end}" for key in TIMES for end in ("p10", "p90", "n"))):
+        for key in (*MEASURES, *(end for ends in ENDS.values() for end in ends), "fwd_n", "fwdbwd_n"):
             if not _is_amount(row.get(key)):
                 raise ValueError(f"{key} in row {i} of {name} is no amount: {row[key]!r}", hint)
     return rows, env
@@ -81,42 +89,51 @@ def compare(a: list[Row], b: list[Row], *, threshold: float | None = None) -> Co
     of a single run tells no noise and is not judged. Memory and MACs are the same on every run. No change below 1 %
     counts. A row that fails (red, out of memory, error) where it did not is worse.
 
+    Where both rows were timed in turns with the same baseline, their speed-ups are judged in place of the times, which
+    are only shown: another machine, or other load, slows both forms alike. Without a threshold a speed-up counts as
+    changed where the two 95 % intervals do not meet. One that was "faster" and is "slower" is always worse.
+
     A row that stands twice in a profile meets its like of the other, the first the first. ValueError if the two have
     none in common.
     """
-    old, new = _by_key(a), _by_key(b)
-    both = [key for key in old if key in new]
+    pairs, only_b = _matched(a, b)
+    both = [(old, new) for old, new in pairs if new is not None]
     if not both:
         raise ValueError(
-            "the two profiles have no row in common", f"rows are the same where these are: {', '.join(KEY)}"
+            "the two profiles have no row in common", f"rows are the same where these are: {', '.join((LAYER, *KEY))}"
         )
-    rows = [_judged(dict(zip(KEY, key[:-1], strict=True)), old[key], new[key], threshold) for key in both]
-    only_a = [_name(row) for key, row in old.items() if key not in new]
-    only_b = [_name(row) for key, row in new.items() if key not in old]
-    return Comparison(rows, only_a, only_b, threshold)
+    rows = [_judged(old, new, threshold) for old, new in both]
+    only_a = [_name(old) for old, new in pairs if new is None]
+    return Comparison(rows, only_a, [_name(new) for new in only_b], threshold)
 
 
-def _by_key(rows: list[Row]) -> dict[tuple, Row]:
-    found: dict[tuple, Row] = {}
-    for row in rows:
-        key = tuple(row.get(name, default) for name, default in KEY.items())
-        nth = sum(other[:-1] == key for other in found)  # one that was measured again meets its like
-        found[(*key, nth)] = row
-    return found
+def _matched(a: list[Row], b: list[Row]) -> tuple[list[tuple[Row, Row | None]], list[Row]]:
+    """Each row of a with the first of b that is the same and not yet taken; those of b that nobody took."""
+    left, pairs = list(b), []
+    for row in a:
+        nth = next((i for i, other in enumerate(left) if _is_same(row, other)), None)
+        pairs.append((row, None if nth is None else left.pop(nth)))
+    return pairs, left
+
+
+def _is_same(a: Row, b: Row) -> bool:
+    layers = {row[LAYER] for row in (a, b) if row.get(LAYER)}
+    return len(layers) < 2 and all(a.get(key, default) == b.get(key, default) for key, default in KEY.items())
 
 
 def _name(row: Row) -> str:
     threads = f"{row['threads']} threads" if row.get("threads") else ""
     layout = "channels last" if row.get("channels_last") else ""
     form = "" if row.get("form") == "eager" else row.get("form")
-    words = (row["op"], row.get("options"), row["shape"], row.get("dtype"), row.get("device"), threads, form, layout)
-    return " ".join(str(word) for word in words if word)
+    words = (row.get(LAYER), row["op"], row.get("options"), row["shape"], row.get("dtype"), row.get("device"))
+    return " ".join(str(word) for word in (*words, threads, form, layout) if word)
 
 
-def _judged(key: Row, a: Row, b: Row, threshold: float | None) -> Row:
+def _judged(a: Row, b: Row, threshold: float | None) -> Row:
     """A flat row: each measure before and after with its ratio and threshold, and what became worse or better."""
     state_a, state_b = _state(a), _state(b)
-    row = {**key, "state_a": state_a, "state_b": state_b}
+    named = {LAYER: a.get(LAYER) or b.get(LAYER), **{key: a.get(key, default) for key, default in KEY.items()}}
+    row = {**named, "state_a": state_a, "state_b": state_b}
     changes = {measure: _change(measure, a, b, threshold) for measure in MEASURES}
     for measure, change in changes.items():
         row |= {f"{measure}_{name}": value for name, value in change.items()}
@@ -131,16 +148,29 @@ def _change(measure: str, a: Row, b: Row, threshold: float | None) -> Row:
     """A measure of two rows: a, b, ratio, threshold, change ("worse", "better", "same"); None where it is not known."""
     before, after = a.get(measure), b.get(measure)
     change = {"a": before, "b": after, "ratio": None, "threshold": None, "change": None}
-    timed = measure not in TIMES or _state(a) == _state(b) == "ok"
+    timed = measure not in ENDS or _state(a) == _state(b) == "ok"
+    timed = timed and (measure not in SPEEDUPS or _in_turns(measure, a, b))
     counted = measure != "macs" or (a.get("uncounted") or []) == (b.get("uncounted") or [])
     if before is None or after is None or not timed or not counted:
         return change
     change["ratio"] = after / before if before else None
+    if measure in TIMES and _in_turns(measure.replace("_ms", "_speedup"), a, b):
+        return change
     change["threshold"] = allowed = _threshold(measure, a, b, threshold)
     if allowed is not None:
         rose, fell = after > (1 + allowed) * before, before > (1 + allowed) * after
-        change["change"] = "worse" if rose else "better" if fell else "same"
+        worse, better = (fell, rose) if measure in SPEEDUPS else (rose, fell)
+        change["change"] = "worse" if worse else "better" if better else "same"
+    verdicts = tuple(row.get(measure.replace("speedup", "verdict")) for row in (a, b))
+    if measure in SPEEDUPS and verdicts == ("faster", "slower"):
+        change["change"] = "worse"
     return change
+
+
+def _in_turns(speedup: str, a: Row, b: Row) -> bool:
+    """Whether both rows were timed against the same baseline, so that their speed-ups can be compared."""
+    same = bool(a.get("baseline")) and a.get("baseline") == b.get("baseline")
+    return same and bool(a.get(speedup) and b.get(speedup))
 
 
 def _state(row: Row) -> str:
@@ -152,14 +182,14 @@ def _threshold(measure: str, a: Row, b: Row, given: float | None) -> float | Non
     """Relative change from which a measure counts as changed; None if nothing tells its noise."""
     if given is not None:
         return given
-    if measure not in TIMES:
+    if measure not in ENDS:
         return LEAST
-    way = measure.removesuffix("_ms")
-    low, high = sorted((a, b), key=lambda row: row[measure])
-    p90, p10 = low.get(f"{way}_p90"), high.get(f"{way}_p10")
-    if not all((row.get(f"{way}_n") or 0) > 1 for row in (a, b)) or not (low[measure] and p90 and p10):
+    small, large = sorted((a, b), key=lambda row: row[measure])
+    below, above = (row.get(end) for row, end in zip((large, small), ENDS[measure], strict=True))
+    once = measure in TIMES and not all((row.get(f"{measure[:-3]}_n") or 0) > 1 for row in (a, b))
+    if once or not (small[measure] and below and above):
         return None
-    return max(LEAST, p90 / low[measure] * high[measure] / p10 - 1)
+    return max(LEAST, above / small[measure] * large[measure] / below - 1)
 
 
 # --- table ------------------------------------------------------------------------------------------------------------
@@ -168,14 +198,15 @@ def _threshold(measure: str, a: Row, b: Row, given: float | None) -> float | Non
 def compare_table(compared: Comparison, env_a: dict[str, Any], env_b: dict[str, Any]) -> Table:
     """One line for each row that both have: times before and after, ratios, and what became worse or better."""
     rows = compared.rows
-    names = [key for key in KEY if key == "op" or len({row[key] for row in rows}) > 1]
+    names = [LAYER] if any(row[LAYER] for row in rows) else []
+    names += [key for key in KEY if key == "op" or len({row[key] for row in rows}) > 1]
     shown = [key for key in MEASURES if any(row[f"{key}_ratio"] is not None for row in rows)]
-    times, others = [key for key in shown if key in TIMES], [key for key in shown if key not in TIMES]
+    times, others = [key for key in shown if key in ENDS], [key for key in shown if key not in ENDS]
     head = [*names, *(f"{MEASURES[key]} {end}" for key in times for end in ("A", "B", "B/A"))]
     head += [*(f"{MEASURES[key]} B/A" for key in others), "result"]
     body = [
         [
-            *(str(row[key]) for key in names),
+            *(str(row[key] or "") for key in names),
             *(cell for key in times for cell in (digits(row[f"{key}_a"]), digits(row[f"{key}_b"]), _ratio(row, key))),
             *(_ratio(row, key) for key in others),
             _result(row),
@@ -191,7 +222,7 @@ def _ratio(row: Row, key: str) -> str:
     ratio, allowed = row[f"{key}_ratio"], row[f"{key}_threshold"]
     if ratio is None:
         return "-"
-    return f"{ratio:.3f}" + (f" ± {100 * allowed:.2g} %" if key in TIMES and allowed is not None else "")
+    return f"{ratio:.3f}" + (f" ± {100 * allowed:.2g} %" if key in ENDS and allowed is not None else "")
 
 
 def _result(row: Row) -> str:
@@ -214,7 +245,19 @@ def _notes(compared: Comparison, env_a: dict[str, Any], env_b: dict[str, Any]) -
             "B/A: a time counts as changed where p10 to p90 of A and of B do not meet (±, at least 1 %), memory and "
             "MACs from 1 %; what differs from one run of the program to the next, as other load, is not in that noise"
         )
-    if any(row[f"{key}_ratio"] is not None and row[f"{key}_change"] is None for row in compared.rows for key in TIMES):
+    if any(row[f"{key}_ratio"] is not None for row in compared.rows for key in SPEEDUPS):
+        notes.append(
+            "speed-up: of two forms run in turns, so that a slower machine slows both; where A and B have the same "
+            "baseline it is judged in place of the ms, which are only shown"
+            + ("" if compared.threshold is not None else "; it counts as changed where the 95 % intervals do not meet")
+            + '; "faster" that became "slower" is always worse'
+        )
+    if any(_unjudged(row, which) for row in compared.rows for which in ("fwd", "fwdbwd")):
         notes.append("a time of a single run tells no noise: it is shown, not judged (--fail-over judges it)")
     places = [f"{name}: commit {env['commit']}" for name, env in (("A", env_a), ("B", env_b)) if env.get("commit")]
     return [*notes, "; ".join(places)] if places else notes
+
+
+def _unjudged(row: Row, which: str) -> bool:
+    keys = [f"{which}_ms", f"{which}_speedup"]
+    return row[f"{keys[0]}_ratio"] is not None and not any(row[f"{key}_change"] for key in keys)

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
+from vidops_cli import stats
+
 from .table import INDENT, Table, digits, number, size
 
 Row = dict[str, Any]
@@ -33,10 +35,15 @@ def profile_table(rows: list[Row], env: dict[str, Any], *, full: bool = False) -
     """One line for each row, then what the words mean; a column in which no row has anything is left out.
 
     A red row (it differs from its reference) shows no time. `full` adds p99, the other counts and what the bound is
-    made of.
+    made of; without it layers that have a baseline show their speed and memory alone, no counts and no bound.
     """
     names, shared = _names(rows)
-    columns = [*names, *shared, *_costs(full), *_times("fwd", rows, full), *_times("fwdbwd", rows, full), *_remarks()]
+    brief = not full and any(row.get("layer") and row.get("baseline") for row in rows)
+    costs = [("checked", _checked)] + ([] if brief else _costs(full))
+    times = [column for which in WAYS for column in _times(which, rows, full, brief)]
+    if brief:  # a layer's name stands for its options
+        names, shared = ([column for column in part if column[0] != "options"] for part in (names, shared))
+    columns = [*names, *shared, *costs, *times, *_remarks()]
     table = _table(columns, rows, [], keys=len(names))
     return replace(table, notes=_notes(rows, env, table.head))
 
@@ -64,8 +71,11 @@ def _names(rows: list[Row]) -> tuple[list[Column], list[Column]]:
         "form": _text("form"),
         "layout": lambda row: "channels last" if row.get("channels_last") else "",
         "views": _text("views"),
+        "baseline": _text("baseline"),
     }
     several = {key for key, cell in setting.items() if len({cell(row) for row in rows}) > 1}
+    if len(_distinct(rows, "baseline")) < 2:
+        several -= {"baseline"}
     layer = [("layer", _text("layer"))] if any(row.get("layer") for row in rows) else []  # of a suite
     names = [*layer, ("op", _text("op")), *(column for column in setting.items() if column[0] in several)]
     return names, [(key, setting[key]) for key in ("options", "shape") if key not in several]
@@ -73,7 +83,6 @@ def _names(rows: list[Row]) -> tuple[list[Column], list[Column]]:
 
 def _costs(full: bool) -> list[Column]:
     columns = [
-        ("checked", _checked),
         ("params", _number("params")),
         ("MACs", _number("macs")),
         ("other", _number("other_flops")),
@@ -97,15 +106,23 @@ def _costs(full: bool) -> list[Column]:
     return columns + (more if full else [])
 
 
-def _times(which: str, rows: list[Row], full: bool) -> list[Column]:
+def _times(which: str, rows: list[Row], full: bool, brief: bool) -> list[Column]:
     way = WAYS[which]
     baselines = {row["baseline"] for row in rows if row.get("baseline")}
+    told = (f"{way} baseline ms", _timed(_digits(f"baseline_{which}_ms")))
+    released = (f"released {way} ms", _timed(_digits(f"released_{which}_ms")))
+    beside = any(row.get(f"released_{which}_ms") is not None for row in rows)
     columns = [
         (f"{way} ms (p10-p90)", _time(which)),
+        *([told, released] if beside else []),
         (f"{way} speed-up", _speedup(which, baselines)),
         (f"{way} peak", _size(f"peak_{which}_bytes")),
+        (f"{way} memory", _timed(_digits(f"{which}_memory"))),
     ]
-    more = [
+    if brief:
+        return columns
+    more = [] if beside else [told]
+    more += [
         (f"{way} p99 ms", _timed(_digits(f"{which}_p99"))),
         (f"{way} runs", _timed(_text(f"{which}_n"))),
         (f"{way} pairs", _timed(_text(f"{which}_pairs"))),
@@ -185,8 +202,7 @@ def _speedup(which: str, baselines: set[str]) -> Cell:
         if ratio is None:
             return "baseline" if row["op"] in baselines and not row.get("baseline") else "-"
         told = digits(ratio) + ("" if low is None else f" [{digits(low)}, {digits(high)}]")
-        told += f" {row[f'{which}_verdict']}" if row.get(f"{which}_verdict") else ""
-        return told + (f" (to {row['baseline']})" if len(baselines) > 1 else "")
+        return told + (f" {row[f'{which}_verdict']}" if row.get(f"{which}_verdict") else "")
 
     return _timed(cell)
 
@@ -216,10 +232,10 @@ def _notes(rows: list[Row], env: dict[str, Any], head: list[str]) -> list[str]:
         return ["nothing was measured"]
     shown = " ".join(head)
     notes = [_failed(row) for row in rows if row.get("error")]
-    backward = "; bwd: the backward pass alone" if "bwd MACs" in head else ""
-    ours = " of the published algorithm" if "formula" in _distinct(rows, "cost_from") else ""
-    notes += [f"MACs: multiply-adds{ours}; FLOPs = 2 MACs + other{backward}"]
-    notes += [_counts(rows)]
+    if "MACs" in head:
+        backward = "; bwd: the backward pass alone" if "bwd MACs" in head else ""
+        ours = " of the published algorithm" if "formula" in _distinct(rows, "cost_from") else ""
+        notes += [f"MACs: multiply-adds{ours}; FLOPs = 2 MACs + other{backward}", _counts(rows)]
     notes += [f"convention of the paper: {said}" for said in _distinct(rows, "convention")]
     views = _distinct(rows, "views")
     if views not in ([], ["1"]):
@@ -239,6 +255,15 @@ def _notes(rows: list[Row], env: dict[str, Any], head: list[str]) -> list[str]:
         notes += [
             f"speed-up: time of {names} over that of the row, run in turns, with the 95 % bootstrap interval; "
             "faster, slower: it excludes 1"
+        ]
+        own = "textbook: the published algorithm in plain operations of torch, on the same parameters"
+        notes += [own] if "textbook" in _distinct(rows, "baseline") else []
+    if "memory" in shown:
+        notes += ["memory: the peak over that of the baseline"]
+    if "released" in shown:
+        notes += [
+            "released: CPU milliseconds at one thread of the code released with the paper, measured elsewhere, not in "
+            "turns with the row; they tell whether the baseline is a slow one"
         ]
     if "bound" in head:
         cached = (
@@ -295,6 +320,74 @@ def _on_cpu(rows: list[Row]) -> bool:
 
 def _once(rows: list[Row]) -> bool:
     return any("once" in (row.get(f"{which}_flags") or []) for row in rows for which in WAYS)
+
+
+# --- means ------------------------------------------------------------------------------------------------------------
+
+
+def means(rows: list[Row]) -> list[Row]:
+    """Geometric means over the rows that were timed against their published form: of each operator, then of "all".
+
+    That of all is the mean of the operators' means. An entry: op, rows, and for fwd and fwdbwd: speedup with its 95 %
+    interval (see stats.geometric_mean), slowest (the least speed-up) and its layer, memory (mean ratio of the peaks),
+    memory_highest; None where no row knows it. Empty for fewer than two such rows.
+    """
+    ran = [row for row in rows if row.get("baseline") == "textbook" and row.get("status") == "ok"]
+    ran = [row for row in ran if row.get("fwd_speedup") is not None]
+    if len(ran) < 2:
+        return []
+    by_op = {op: [row for row in ran if row["op"] == op] for op in _distinct(ran, "op")}
+    groups = {op: [[row] for row in own] for op, own in by_op.items()} | {"all": list(by_op.values())}
+    return [_mean(op, parts) for op, parts in groups.items()]
+
+
+def _mean(op: str, parts: list[list[Row]]) -> Row:
+    """The mean over parts of the mean over the rows of each."""
+    rows = [row for part in parts for row in part]
+    entry: Row = {"op": op, "rows": len(rows)}
+    for which in WAYS:
+        speed, memory = f"{which}_speedup", f"{which}_memory"
+        fast, small = _nested(parts, speed), _nested(parts, memory)
+        slowest = min((row for row in rows if row.get(speed)), key=lambda row: row[speed], default={})
+        entry |= {speed: fast and fast.value, f"{speed}_low": fast and fast.low, f"{speed}_high": fast and fast.high}
+        entry |= {f"{which}_slowest": slowest.get(speed), f"{which}_slowest_layer": slowest.get("layer")}
+        entry |= {memory: small and small.value}
+        entry |= {f"{memory}_highest": max((row[memory] for row in rows if row.get(memory)), default=None)}
+    return entry
+
+
+def _nested(parts: list[list[Row]], key: str) -> stats.Ratio | None:
+    told = [
+        [stats.Ratio(row[key], row.get(f"{key}_low"), row.get(f"{key}_high"), 1) for row in part if row.get(key)]
+        for part in parts
+    ]
+    return stats.geometric_mean([stats.geometric_mean(part) for part in told if part]) if any(told) else None
+
+
+def means_table(entries: list[Row]) -> Table:
+    """One line for each operator and one for all; a column in which no entry has anything is left out."""
+    columns: list[Column] = [("mean", _text("op")), ("rows", _text("rows"))]
+    for which, way in WAYS.items():
+        columns += [
+            (f"{way} speed-up", _speedup(which, set())),
+            (f"{way} slowest", _slowest(which)),
+            (f"{way} memory", _digits(f"{which}_memory")),
+            (f"{way} highest memory", _digits(f"{which}_memory_highest")),
+        ]
+    notes = [
+        "mean: geometric, of the rows against textbook; all: of the operators' means, each operator once; intervals: "
+        "from those of the rows, as independent errors on logarithms",
+        "slowest: the least speed-up, and its layer; memory: the peak over that of the baseline",
+    ]
+    return _table(columns, entries, notes, keys=1, turns=False)
+
+
+def _slowest(which: str) -> Cell:
+    def cell(row: Row) -> str:
+        value, layer = row[f"{which}_slowest"], row[f"{which}_slowest_layer"]
+        return digits(value) + (f" ({layer})" if layer else "")
+
+    return cell
 
 
 # --- scaling ----------------------------------------------------------------------------------------------------------

@@ -5,10 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions
     from rich.table import Table as RichTable
 
 SHORT = 16  # characters up to which a column is not broken
@@ -35,39 +38,24 @@ class Table:
         from rich.console import Group
         from rich.text import Text
 
-        parts = [self._grid(self.head, self.body)]
-        if self.numeric and _width(parts[0]) > width:
+        parts = [_Grid(self.head, self.body, self.numeric)]
+        if self.numeric and parts[0].width > width:
             turned = [list(column) for column in zip(self.head, *self.body, strict=True)]
-            parts = [self._grid(turned[0], turned[1:])]
-            if not self.turns or _width(parts[0]) > width:
-                parts = [self._columns(chosen) for chosen in self._cut(width)]
+            whole, parts = parts[0], [_Grid(turned[0], turned[1:], self.numeric)]
+            if not self.turns or parts[0].width > width:
+                parts = [self._columns(chosen) for chosen in self._cut(whole.widths, width)]
         title = [Text(self.title, "bold")] if self.title else []
         return Group(*title, *parts, *(Text(note, style="dim") for note in self.notes))
 
-    def _grid(self, head: list[str], body: list[list[str]]) -> RichTable:
-        from rich.table import Table as RichTable
-        from rich.text import Text
+    def _columns(self, chosen: list[int]) -> _Grid:
+        return _Grid([self.head[i] for i in chosen], [[row[i] for i in chosen] for row in self.body], self.numeric)
 
-        table = RichTable()
-        for i, name in enumerate(head):
-            justify = "right" if i and self.numeric else "left"
-            short = max(len(cell) for cell in (name, *(row[i] for row in body))) <= SHORT
-            whole = short or (self.numeric and not i)
-            widest = WIDEST if self.numeric and not whole else None
-            table.add_column(Text(name), justify=justify, overflow="fold", no_wrap=whole, max_width=widest)
-        for row in body:
-            table.add_row(*(Text(cell) for cell in row))
-        return table
-
-    def _columns(self, chosen: list[int]) -> RichTable:
-        return self._grid([self.head[i] for i in chosen], [[row[i] for i in chosen] for row in self.body])
-
-    def _cut(self, width: int) -> list[list[int]]:
+    def _cut(self, widths: list[int], width: int) -> list[list[int]]:
         """Columns of each part: those that name a row, then as many others as fit, at least one."""
         keys = list(range(self.keys))
         parts: list[list[int]] = [[*keys]]
         for i in range(self.keys, len(self.head)):
-            if len(parts[-1]) > len(keys) and _width(self._columns([*parts[-1], i])) > width:
+            if len(parts[-1]) > len(keys) and _framed([widths[j] for j in (*parts[-1], i)]) > width:
                 parts.append([*keys])
             parts[-1].append(i)
         return parts
@@ -92,13 +80,73 @@ class Table:
         return tabulate(body, head, tablefmt=form, colalign=align, disable_numparse=True)
 
 
-def _width(table: RichTable) -> int:
-    """Characters that a table takes where nothing limits it."""
-    from rich.console import Console
-    from rich.measure import Measurement
+class _Grid:
+    """A table as rich draws it, but sooner: rich lays out every cell, which takes seconds for 10,000 rows."""
 
-    console = Console(width=10**4)
-    return Measurement.get(console, console.options, table).maximum
+    def __init__(self, head: list[str], body: list[list[str]], numeric: bool):
+        from rich.cells import cell_len
+
+        self.head, self.body, self.numeric, self.cell_len = head, body, numeric, cell_len
+        longest = [max(map(cell_len, column)) for column in zip(head, *body, strict=True)]
+        self.widths = [min(n, WIDEST) if numeric and i else n for i, n in enumerate(longest)]
+        self.width = _framed(self.widths)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Any]:
+        from rich.box import HEAVY_HEAD
+        from rich.text import Text
+
+        if self.width > options.max_width:  # what does not fit flows
+            yield self._flowing()
+            return
+        box = HEAVY_HEAD.substitute(options)
+        wide = [n + 2 for n in self.widths]
+        yield Text(box.get_top(wide), no_wrap=True)
+        for cells in self._broken(self.head, console, low=True):
+            bars = [box.head_left, *[box.head_vertical] * (len(cells) - 1), box.head_right]
+            parts = [part for bar, cell in zip(bars, cells, strict=False) for part in (bar, (cell, "table.header"))]
+            yield Text.assemble(*parts, bars[-1], no_wrap=True)
+        yield Text(box.get_row(wide, "head"), no_wrap=True)
+        lines = [cells for row in self.body for cells in self._broken(row, console)]
+        drawn = [box.mid_left + box.mid_vertical.join(cells) + box.mid_right for cells in lines]
+        yield Text("\n".join([*drawn, box.get_bottom(wide)]), no_wrap=True)
+
+    def _broken(self, row: list[str], console: Console, *, low: bool = False) -> Iterator[list[str]]:
+        """Lines of a row: its cells, broken where too long, filled up with spaces; `low`: they end together."""
+        from rich.text import Text
+
+        cells = [
+            [cell.rstrip()]
+            if self.cell_len(cell) <= n and "\n" not in cell
+            else [line.plain.rstrip() for line in Text(cell).wrap(console, n, overflow="fold")]
+            for cell, n in zip(row, self.widths, strict=True)
+        ]
+        if low:
+            most = max(map(len, cells))
+            cells = [[""] * (most - len(lines)) + lines for lines in cells]
+        for words in zip_longest(*cells, fillvalue=""):
+            gaps = [" " * (n - self.cell_len(word)) for word, n in zip(words, self.widths, strict=True)]
+            yield [
+                f" {gap}{word} " if i and self.numeric else f" {word}{gap} "
+                for i, (word, gap) in enumerate(zip(words, gaps, strict=True))
+            ]
+
+    def _flowing(self) -> RichTable:
+        from rich.table import Table as RichTable
+        from rich.text import Text
+
+        table = RichTable()
+        for i, (name, n) in enumerate(zip(self.head, self.widths, strict=True)):
+            whole = n <= SHORT or (self.numeric and not i)
+            justify = "right" if i and self.numeric else "left"
+            table.add_column(Text(name), justify=justify, overflow="fold", no_wrap=whole, max_width=n)
+        for row in self.body:
+            table.add_row(*(Text(cell) for cell in row))
+        return table
+
+
+def _framed(widths: list[int]) -> int:
+    """Characters that columns of these widths take with their frame."""
+    return sum(widths) + 3 * len(widths) + 1
 
 
 def _indented(cell: str, step: str) -> str:

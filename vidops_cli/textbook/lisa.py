@@ -77,7 +77,7 @@ def spectral(maps, table, op):
 
 
 def published(op, x):
-    grid = tuple(x.shape[2:])
+    grid = tuple(int(size) for size in x.shape[2:])
     q, k, v = (part.transpose(2, 3).unflatten(3, grid) for part in projected(op, x))  # B, heads, c, T, H, W
     P, R = tables(op, grid)
     s = torch.stack([(q * spectral(k, P[:, d, None], op)).sum(2) for d in range(op.patterns)], dim=-1)

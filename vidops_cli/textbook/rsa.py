@@ -1,39 +1,42 @@
-"""RSA as published: at each position products of small matrices, made by convolutions of keys and values."""
+"""RSA as published: a convolution of the keys and two of the values, then sums over channels at each position."""
 
 import torch
 import torch.nn.functional as F
 
 
-def normalized(x):
-    return x / torch.sqrt((x * x).sum(-1, keepdim=True) + 1e-6)
+def normalized(x, dim):
+    return x / torch.sqrt((x * x).sum(dim, keepdim=True) + 1e-6)
 
 
-def convolved(x, weight, groups):
-    """(B, T, H, W, c) by (o, 1, L, U, V), the same for all c or (groups = c) o / c for each: B T H W c o."""
-    B, T, H, W, c = x.shape
-    padding = [size // 2 for size in weight.shape[2:]]
-    maps = F.conv3d(x.movedim(-1, 1).reshape(-1, groups, T, H, W), weight, padding=padding, groups=groups)
-    return maps.reshape(B, c, -1, T, H, W).movedim((1, 2), (-2, -1)).contiguous()
+def convolved(x, conv, groups):
+    """(B, c, T, H, W) by (o, 1, L, U, V), the same for all c or (groups = c) o / c for each: B c o T H W."""
+    padding = [size // 2 for size in conv.weight.shape[2:]]
+    maps = F.conv3d(x.reshape(-1, groups, *x.shape[2:]), conv.weight, padding=padding, groups=groups)
+    return maps.reshape(*x.shape[:2], -1, *x.shape[2:])
+
+
+def everywhere(matrix):
+    return matrix[:, :, None, None, None]
 
 
 def forward(op, x):
     h, c, u = op.heads, op.key_channels, op.value_channels
-    projected = F.conv3d(x, op.projection.weight).movedim(1, -1).contiguous()
-    q, v = normalized(projected[..., : h * c].unflatten(-1, (h, c))), normalized(projected[..., -u:])
+    projected = F.conv3d(x, op.projection.weight)
+    q, v = normalized(projected[:, : h * c].unflatten(1, (h, c)), 2), normalized(projected[:, -u:], 1)
 
-    kappa = q  # h x D
+    kappa = q
     if op.relational_kernel:
-        K = convolved(normalized(projected[..., h * c : h * c + c]), op.H1.weight, c)
-        kappa = q @ (K if op.P1 is None else op.P1 + K)
+        K = convolved(normalized(projected[:, h * c : h * c + c], 1), op.H1, c)
+        kappa = torch.einsum("bhctyx,bcdtyx->bhdtyx", q, K if op.P1 is None else everywhere(op.P1) + K)
     elif op.P1 is not None:
-        kappa = torch.einsum("bxyzhc,cd->bxyzhd", q, op.P1)
+        kappa = torch.einsum("bhctyx,cd->bhdtyx", q, op.P1)
 
-    context = convolved(v, op.H2.weight, 1)  # u x D
+    context = convolved(v, op.H2, 1)  # u x D
     if op.relational_context:
-        V = convolved(v, op.G.weight, 1)
-        context = (V if op.I is None else op.I + V).mT @ context
+        V = convolved(v, op.G, 1)
+        context = torch.einsum("bvutyx,bvdtyx->budtyx", V if op.I is None else everywhere(op.I) + V, context)
 
-    y = (context @ kappa.mT).flatten(-2).movedim(-1, 1)
+    y = torch.einsum("bhdtyx,budtyx->buhtyx", kappa, context).flatten(1, 2)
     if op.stride > 1:
         y = F.pad(y, (1, 1, 1, 1)).unfold(3, 3, op.stride).unfold(4, 3, op.stride).mean((-1, -2))
     return y

@@ -1,0 +1,96 @@
+"""A row of the benchmark: what was timed, its median and spread, and the bar that it has to meet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from vidops_cli import stats
+from vidops_cli.report.table import Table, digits
+
+Row = dict[str, Any]
+
+SPREAD = "interval: 95 % bootstrap; smallest to largest (~) of fewer than 6 runs"
+
+
+def row(
+    group: str,
+    name: str,
+    unit: str,
+    median: float | None = None,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    n: int = 0,
+    how: str | None = None,
+    bar: str | None = None,
+    passed: bool | None = None,
+    note: str = "",
+    **more: float,
+) -> Row:
+    """One flat row; `how` tells what low and high are, `passed` is None where there is no bar to meet."""
+    numbers = {"median": median, "low": low, "high": high, "n": n, "interval": how}
+    return {"group": group, "name": name, "unit": unit, **numbers, "bar": bar, "passed": passed, "note": note, **more}
+
+
+def timed(group: str, name: str, seconds: Sequence[float], *, most: float, note: str = "") -> Row:
+    """Runs of one thing, in seconds, that may take `most` in the median."""
+    median = stats.quantile(seconds, 0.5)
+    low, high, how = spread(seconds)
+    bar = f"at most {most:g} s"
+    return row(
+        group,
+        name,
+        "s",
+        median,
+        low=low,
+        high=high,
+        n=len(seconds),
+        how=how,
+        bar=bar,
+        passed=median <= most,
+        note=note,
+    )
+
+
+def spread(values: Sequence[float]) -> tuple[float, float, str]:
+    """The interval of a median, or the range of values that are too few for one."""
+    if len(values) < 6:
+        return min(values), max(values), "range"
+    return *stats.bootstrap(values), "95 %"
+
+
+def missed(rows: Sequence[Row]) -> list[Row]:
+    return [row for row in rows if row["passed"] is False]
+
+
+def table(rows: Sequence[Row], env: dict[str, Any]) -> Table:
+    head = ["group", "what", "median", "interval", "n", "bar", "met", "note"]
+    met = {True: "yes", False: "NO", None: "-"}
+    body = [
+        [
+            row["group"],
+            row["name"],
+            _value(row),
+            _interval(row),
+            str(row["n"]),
+            row["bar"] or "-",
+            met[row["passed"]],
+            row["note"],
+        ]
+        for row in rows
+    ]
+    machine = f"torch {env['torch']} on {env['cpu']}, {env['cores']} cores; commit {env['commit']}"
+    notes = [SPREAD, machine + (" (with uncommitted changes)" if env["dirty"] else "")]
+    return Table("Benchmark", head, body, notes, numeric=False)
+
+
+def _value(row: Row) -> str:
+    return "-" if row["median"] is None else f"{digits(row['median'])} {row['unit']}".strip()
+
+
+def _interval(row: Row) -> str:
+    if row["low"] is None:
+        return "-"
+    told = f"[{digits(row['low'])}, {digits(row['high'])}]"
+    return f"~ {told}" if row["interval"] == "range" else told

@@ -1,0 +1,119 @@
+"""The parts of tests/bench that judge: bars, and what is held against what."""
+
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from vidops_cli.profiling.latency import Comparison, Latency
+
+
+@pytest.fixture
+def bench(monkeypatch):
+    """A function of a name -> that module of tests/bench."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent / "bench"))
+    return importlib.import_module
+
+
+def test_a_median_over_its_bar_is_missed(bench):
+    rows = bench("rows")
+    found = [rows.timed("group", name, [1.0, seconds, 9.0], most=2.0) for name, seconds in (("a", 1.9), ("b", 2.1))]
+    assert [row["name"] for row in rows.missed(found)] == ["b"]
+    assert (found[0]["low"], found[0]["high"], found[0]["interval"]) == (1.0, 9.0, "range")
+    assert rows.missed([rows.row("group", "without a bar", "s")]) == []
+    env = {"torch": "2", "cpu": "c", "cores": 2, "commit": "0", "dirty": False}
+    told = rows.table(found, env).markdown()
+    assert "2.10 s" in told and "~ [1.00, 9.00]" in told and "| NO " in told
+
+
+@pytest.mark.parametrize(
+    ("value", "high", "passed"), [(0.8, 0.9, False), (0.9, 1.1, True), (1.5, 2.0, True), (0.9, None, False)]
+)
+def test_slower_is_an_interval_below_one(bench, value, high, passed):
+    side = Latency.of([500.0] * 6)
+    row = bench("networks").judged("name", Comparison(side, side, value, 0.7, high, 6, None), 2)
+    assert row["passed"] is passed and row["clips_per_s"] == pytest.approx(4)
+
+
+def small(networks, monkeypatch):
+    monkeypatch.setitem(networks.CLIPS, "resnet_tiny", (2, 3, 4, 16, 16))
+    monkeypatch.setitem(networks.PAIRS, "resnet_tiny", {"fewest": 2, "budget": 0.0})
+    return networks.Case("resnet_tiny", [{"op": "tsm", "at": "res2"}])
+
+
+def test_both_forms_are_timed(bench, monkeypatch):
+    networks = bench("networks")
+    first, second = networks.measure([small(networks, monkeypatch)])
+    assert [first["name"], second["name"]] == ["resnet_tiny + tsm, training", "resnet_tiny + tsm, inference"]
+    assert all(row["median"] > 0 and row["n"] == 2 and row["textbook_clips_per_s"] > 0 for row in (first, second))
+
+
+def test_a_wrong_or_absent_form_has_no_ratio(bench, monkeypatch):
+    networks = bench("networks")
+    case = small(networks, monkeypatch)
+    monkeypatch.setattr(networks, "textbook", lambda name: lambda op, x: x.flip(2))
+    wrong = list(networks.measure([case]))
+    assert [row["note"].split(":")[0] for row in wrong] == ["losses differ"] * 2
+    monkeypatch.setattr(networks, "textbook", lambda name: importlib.import_module(f"vidops_cli.textbook.no_{name}"))
+    absent = list(networks.measure([case]))
+    assert all(row["note"].startswith("ModuleNotFoundError") for row in absent)
+    assert all(row["median"] is None and row["passed"] is False for row in wrong + absent)
+
+
+def test_every_network_has_both_forms(bench):
+    networks = bench("networks")
+    for case in networks.CASES:
+        with torch.device("meta"):
+            network = networks.MODELS[case.network].build(classes=4, ops=case.ops)
+        twin = networks.in_textbook_form(network, {spec["op"] for spec in case.ops})
+        assert sum("forward" in vars(module) for module in twin.modules()) >= len(case.ops)
+        assert not any("forward" in vars(module) for module in network.modules())
+    assert len(networks.CASES) == 8
+
+
+def test_steps_of_the_engine_are_paired_with_bare_ones(bench, monkeypatch, tmp_path):
+    engine = bench("engine")
+    monkeypatch.setattr(engine, "WARM", 1)
+    monkeypatch.setattr(engine, "STEPS", 3)
+    told = engine.load_recipe(engine.RECIPE, ["train.batch=2", "train.threads=null"], rows=False)
+    ours, bare = engine.pairs(told, tmp_path)
+    assert len(ours) == len(bare) == 3 and min(ours + bare) > 0
+
+
+def test_tables_have_all_their_rows(bench, monkeypatch):
+    rendering = bench("rendering")
+    monkeypatch.setattr(rendering, "ROWS", 40)
+    for make in (rendering.ablation, rendering.profile):
+        table, rows = make()
+        assert len(table.body) == 40 and len({tuple(line) for line in table.body}) == 40 and len(rows) >= 40
+        assert sorted(rendering.forms(table, rows)) == [
+            "CSV",
+            "LaTeX",
+            "Markdown",
+            "rich, 160 columns",
+            "rich, 80 columns",
+        ]
+
+
+def test_the_guard_says_what_it_lacks(bench, monkeypatch, tmp_path):
+    speed = bench("speed")
+    monkeypatch.setattr(speed, "ROOT", tmp_path)
+    (row,) = speed.measure()
+    assert row["passed"] is None and row["note"].count(" no ") == 2
+    for path in (speed.SUITE, speed.RECORD):
+        (tmp_path / path).parent.mkdir(parents=True)
+        (tmp_path / path).touch()
+    called = []
+    monkeypatch.setattr(speed, "run", lambda *words: called.append(words) or (words[0] == "compare"))
+    (row,) = speed.measure(tmp_path)
+    assert row["passed"] is False
+    assert called[1] == ("compare", speed.RECORD, tmp_path / "speed.jsonl", "--fail-over", "20%")
+
+
+def test_an_unknown_group_is_refused():
+    main = Path(__file__).parent / "bench"
+    done = subprocess.run([sys.executable, main, "--only", "commands,nothing"], capture_output=True, text=True)
+    assert done.returncode == 2 and "unknown group 'nothing'" in done.stderr
