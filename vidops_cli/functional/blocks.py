@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-BYTES = 2**24  # of what a block makes on the way: about what a CPU's caches hold
+BYTES = 2**23  # of what a block makes on the way: about what a CPU's caches hold
 
 
 def block_length(total: int, bytes_each: int) -> int:
@@ -21,3 +21,20 @@ def recomputed(function: Callable[..., Tensor], *inputs: Tensor | int | None) ->
     if not torch.is_grad_enabled() or torch.compiler.is_compiling():
         return function(*inputs)
     return checkpoint(function, *inputs, use_reentrant=False, preserve_rng_state=False)
+
+
+def blockwise(function: Callable[..., Tensor], *inputs: Tensor, bytes_each: int, dim: int = 0) -> Tensor:
+    """function(*inputs), which treats the entries along an axis alike and apart, block by block."""
+    total = int(inputs[0].shape[dim])  # a plain number, under torch.jit.trace too
+    length = block_length(total, bytes_each)
+    parts = list(zip(*(x.split(length, dim) for x in inputs), strict=True))
+    if len(parts) == 1 or torch.is_grad_enabled():
+        made = [recomputed(function, *part) for part in parts]
+        return torch.cat(made, dim) if len(made) > 1 else made[0]
+    first = function(*parts[0])
+    y = first.new_empty(*first.shape[:dim], total, *first.shape[dim + 1 :])
+    y.narrow(dim, 0, length).copy_(first)
+    del first
+    for i, part in enumerate(parts[1:], 1):
+        y.narrow(dim, i * length, part[0].shape[dim]).copy_(function(*part))
+    return y

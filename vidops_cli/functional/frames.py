@@ -10,3 +10,8 @@ def per_frame(function: Callable[[Tensor], Tensor], x: Float[Tensor, "B C T H W"
     """Apply a function of images (N, C, H, W) to each frame. Views only, when memory runs as channels_last_3d."""
     images = x.transpose(1, 2)
     return function(images.flatten(0, 1)).unflatten(0, images.shape[:2]).transpose(1, 2)
+
+
+def per_position(function: Callable[[Tensor], Tensor], x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B C2 T H W"]:
+    """Apply a function of images that treats positions apart, as a 1x1 convolution does. Views only, if x is dense."""
+    return function(x.flatten(2, 3)).unflatten(2, x.shape[2:4])

@@ -24,9 +24,11 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from vidops_cli.functional.blocks import blockwise
+
 from . import cost
 from .checks import at_least, made_for, odd
-from .layers import SafeConv3d, conv_bn_relu
+from .layers import SafeConv3d, conv_bn_relu, response
 
 
 def wide(x: Tensor) -> Tensor:
@@ -66,9 +68,18 @@ class SeparableConv4d(nn.Module):
 
     def forward(self, x: Float[Tensor, "B C U V H W"]) -> Float[Tensor, "B C2 U V H W"]:
         U, V, H, W = x.shape[2:]
-        x = self.first(x.flatten(4)).relu()
-        x = self.second(x.unflatten(4, (H, W)).flatten(2, 3))
+        x = self.convolved(self.first, x.flatten(4), (U, V, 1)).relu_()
+        x = self.convolved(self.second, x.unflatten(4, (H, W)).flatten(2, 3), (1, H, W))
         return self.project(x.flatten(3)).unflatten(3, (H, W)).unflatten(2, (U, V))
+
+    def convolved(self, layer: nn.Sequential, x: Tensor, size: tuple[int, int, int]) -> Tensor:
+        """Convolution over the axes of x that have this size, and norm."""
+        conv, norm = layer
+        if x.shape[1] > 1:
+            return norm(conv(x.contiguous(memory_format=torch.channels_last_3d)))
+        matrix = response(conv, size, x)
+        maps = x.flatten(3) if size[0] == 1 else x.flatten(2, 3)
+        return norm((maps @ matrix if size[0] == 1 else matrix.mT @ maps).view_as(x))
 
 
 class Matching4d(nn.Module):
@@ -82,6 +93,7 @@ class Matching4d(nn.Module):
         for width, out, kernel in zip([1, *planes], planes, kernels, strict=False):
             layers += [SeparableConv4d(width, out, kernel=kernel), nn.ReLU()]
         self.conv = nn.Sequential(*layers[:-1])
+        self.widest = max(planes)
 
     def forward(self, x: Float[Tensor, "B 1 U V H W"]) -> Float[Tensor, "B C U V H W"]:
         there = self.conv(x)
@@ -137,7 +149,14 @@ class CCA(nn.Module):
 
     def refine(self, correlation: Float[Tensor, "B S Hs Ws Hq Wq"]) -> Float[Tensor, "B S Hs Ws Hq Wq"]:
         """h(C)"""
-        return self.matching(correlation.flatten(0, 1).unsqueeze(1)).squeeze(1).unflatten(0, correlation.shape[:2])
+        pairs = correlation.flatten(0, 1)
+        if self.training:  # batch statistics are those of all pairs
+            return self.matched(pairs).unflatten(0, correlation.shape[:2])
+        widest = self.matching.widest * pairs[0].numel() * pairs.element_size()
+        return blockwise(self.matched, pairs, bytes_each=widest).unflatten(0, correlation.shape[:2])
+
+    def matched(self, pairs: Float[Tensor, "P Hs Ws Hq Wq"]) -> Float[Tensor, "P Hs Ws Hq Wq"]:
+        return self.matching(pairs.unsqueeze(1)).squeeze(1)
 
     def attention(
         self, refined: Float[Tensor, "B S Hs Ws Hq Wq"]

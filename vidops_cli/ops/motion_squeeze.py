@@ -19,7 +19,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vidops_cli.functional import correlate, l2norm, soft_argmax
-from vidops_cli.functional.frames import per_frame
+from vidops_cli.functional.blocks import blockwise
+from vidops_cli.functional.frames import per_frame, per_position
 
 from . import cost
 from .checks import at_least, made_for
@@ -78,7 +79,7 @@ class MotionSqueeze(nn.Module):
 
     def correlation(self, x: Tensor) -> list[Float[Tensor, "B N T H W"]]:
         """Scores of frames t = 0 .. T-2 against the next one; with `backward`, then of frames t + 1 against t."""
-        f = l2norm(per_frame(self.reduction, x))
+        f = l2norm(per_position(self.reduction, x))
         pair = f[:, :, :-1], f[:, :, 1:]
         return [self.match(*pair), self.match(*pair[::-1])] if self.directions == 2 else [self.match(*pair)]
 
@@ -102,7 +103,15 @@ class MotionSqueeze(nn.Module):
         ahead, *behind = (torch.cat(pair, dim=1) if self.confidence else pair[0] for pair in pairs)
         channels = [torch.cat([ahead, ahead[:, :, -1:]], dim=2)]
         channels += [torch.cat([maps[:, :, :1], maps], dim=2) for maps in behind]
-        return x + per_frame(self.refine, torch.cat(channels, dim=1).to(x.dtype))
+        light = per_frame(self.refine[:-1], torch.cat(channels, dim=1).to(x.dtype)).contiguous()
+        if self.training:  # batch statistics are those of all frames
+            return self.added(x, light)
+        return blockwise(self.added, x, light, bytes_each=2 * x[:, :, 0].numel() * x.element_size(), dim=2)
+
+    def added(self, x: Tensor, light: Tensor) -> Float[Tensor, "B C T H W"]:
+        """x plus the last stage of the refinement, which alone has as many channels as x."""
+        widened = per_position if self.refine[-1][0].kernel_size == (1, 1) else per_frame
+        return x + widened(self.refine[-1], light)
 
     def forward(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B C T H W"]:
         made_for("MotionSqueeze", self.reduction[0].in_channels, x)

@@ -173,9 +173,10 @@ class RSA(nn.Module):
         made_for("RSA", self.projection.in_channels, x)
         q, k, v = self.projected(x)
         kappa = self.kappa(q, k)
+        del q, k
         parts = self._parts(v, self.latent + self.relational_context * self.value_channels)
-        blocks = [recomputed(self.attended, kappa, v, *part) for part in parts]
-        y = sum(blocks) if self.relational_context else torch.cat(blocks, dim=-1)
+        blocks = (recomputed(self.attended, kappa, v, *part) for part in parts)
+        y = sum(blocks) if self.relational_context else torch.cat(list(blocks), dim=-1)
         y = y.movedim((-1, -2), (1, 2)).flatten(1, 2)  # heads are the faster
         if self.stride > 1:
             y = per_frame(lambda images: F.avg_pool2d(images, 3, self.stride, padding=1), y)

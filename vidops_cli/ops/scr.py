@@ -20,16 +20,21 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vidops_cli.functional import correlate
+from vidops_cli.functional import correlate, mixed_correlation
 
 from . import cost
 from .checks import made_for, odd
 from .layers import conv_bn_relu
 
 
+def normalised(x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B C T H W"]:
+    """Z, in float32 or better: norms of halves underflow."""
+    return F.normalize(x.relu().to(torch.promote_types(x.dtype, torch.float32)), dim=1)
+
+
 def self_correlation(x: Float[Tensor, "B C T H W"], window: tuple[int, int]) -> Float[Tensor, "B C N T H W"]:
     """R: Hadamard products of each position's normalised feature with those of the N = U * V positions around it."""
-    z = F.normalize(x.relu().to(torch.promote_types(x.dtype, torch.float32)), dim=1)  # norms of halves underflow
+    z = normalised(x)
     channels = int(z.shape[1])  # a plain number, under torch.jit.trace too
     return correlate(z, z, (1, *window), groups=channels).to(x.dtype)
 
@@ -49,18 +54,32 @@ class SelfCorrelationEmbedding(nn.Module):
         self.reduce = conv_bn_relu(channels, planes[0])
         self.shrink = nn.Sequential(
             *(
-                nn.Sequential(nn.Conv3d(width, wide, (1, 3, 3), bias=False), nn.BatchNorm3d(wide), nn.ReLU())
+                nn.Sequential(
+                    nn.Conv3d(width, wide, (1, 3, 3), bias=False), nn.BatchNorm3d(wide), nn.ReLU(inplace=True)
+                )
                 for width, wide in itertools.pairwise(planes)
             )
         )
         self.expand = nn.Sequential(nn.Conv2d(planes[-1], out_channels, 1, bias=False), nn.BatchNorm2d(out_channels))
 
     def forward(self, volume: Float[Tensor, "B C N T H W"]) -> Float[Tensor, "B C2 T H W"]:
-        B, _, _, T, H, W = volume.shape
-        pairs = volume.permute(0, 3, 1, 4, 5, 2).flatten(0, 1).flatten(2, 3)  # (B T, C, H W, N)
-        x = self.shrink(self.reduce(pairs).unflatten(-1, (self.window, self.window)))
-        x = self.expand(x[..., 0, 0].unflatten(-1, (H, W)))
-        return x.unflatten(0, (B, T)).transpose(1, 2)
+        return self.shrunk(F.linear(volume.permute(0, 3, 4, 5, 2, 1), self.weight))
+
+    def of_map(self, z: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B C2 T H W"]:
+        """g of the self-correlation of z, which is not formed."""
+        mixed = mixed_correlation(z, z, self.weight, (1, self.window, self.window))
+        return self.shrunk(mixed.to(self.weight.dtype))
+
+    @property
+    def weight(self) -> Float[Tensor, "P C"]:
+        """Of the first convolution."""
+        return self.reduce[0].weight[:, :, 0, 0]
+
+    def shrunk(self, reduced: Float[Tensor, "B T H W N P"]) -> Float[Tensor, "B C2 T H W"]:
+        """All that follows the first convolution, on a small image for each position."""
+        images = reduced.flatten(0, 3).unflatten(1, (self.window, self.window)).movedim(-1, 1)
+        x = self.shrink(self.reduce[1:](images).unsqueeze(2))
+        return self.expand(x[..., 0]).flatten(1).unflatten(0, reduced.shape[:4]).movedim(-1, 1)
 
 
 class SCR(nn.Module):
@@ -84,7 +103,7 @@ class SCR(nn.Module):
 
     def forward(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B C T H W"]:
         made_for("SCR", self.g.reduce[0].in_channels, x)
-        y = self.embed(self.self_correlation(x))
+        y = self.g.of_map(normalised(x)).to(x.dtype)
         if self.skip == "none":
             return y
         return y + (x.relu() if self.skip == "relu" else x)

@@ -21,15 +21,17 @@ import math
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from vidops_cli.functional import correlate, l2norm, soft_argmax
+from vidops_cli.functional.blocks import blockwise
 from vidops_cli.functional.frames import per_frame
 
 from . import cost
 from .checks import at_least, made_for
-from .layers import conv_bn_relu
+from .layers import conv_bn_relu, response
 
 TEMPERATURE = 0.01  # of soft_argmax, as in MotionSqueeze
 EXTRACTION = ((1, 1), (2, 1), (2, 1), (1, 0))  # stride and padding: 9 -> 9 -> 5 -> 3 -> 1, 11 -> 11 -> 6 -> 3 -> 1
@@ -123,7 +125,10 @@ class SELFY(nn.Module):
         """Features of each map of similarities; "soft_argmax": displacement (x, y) in half windows, and confidence."""
         if self.extracting == "conv":
             maps = stss.permute(0, 4, 5, 6, 1, 2, 3)  # as they lie in memory
-            features = self.extraction(maps.flatten(0, 4).unsqueeze(1)).flatten(1)
+            rows = maps.flatten(-2).flatten(0, 4)
+            made = 8 * rows.shape[1] * rows.element_size()  # of a map, about, at a time
+            # batch statistics are those of all maps
+            features = self.extracted(rows) if self.training else blockwise(self.extracted, rows, bytes_each=made)
             return features.unflatten(0, maps.shape[:5]).permute(0, 4, 5, 1, 2, 3)
         volume = stss.flatten(2, 3).flatten(0, 1)
         if self.extracting == "mlp":
@@ -131,6 +136,16 @@ class SELFY(nn.Module):
         displacement, confidence = soft_argmax(volume, *self.window, temperature=TEMPERATURE)
         half = max(1, self.window[0] // 2)
         return torch.cat([displacement / half, confidence], dim=1).unflatten(0, stss.shape[:2])
+
+    def extracted(self, maps: Float[Tensor, "M N"]) -> Float[Tensor, "M C"]:
+        """The four convolutions; that of a single channel and that of a single position are matrix products."""
+        first, *middle, last = self.extraction
+        x = maps @ response(first[0], self.window, maps)
+        x = first[1:](x.unflatten(1, (-1, *self.window))).contiguous(memory_format=torch.channels_last)
+        for layer in middle:
+            x = layer(x)
+        weight = last[0].weight.movedim(1, -1).flatten(1)
+        return last[1:](F.linear(x.movedim(1, -1).flatten(1), weight)[..., None, None]).flatten(1)
 
     def integrate(self, features: Float[Tensor, "B L C T H W"], size: tuple) -> Float[Tensor, "B C2 T H2 W2"]:
         """Features of all offsets as one map of the height and width `size`."""

@@ -1,6 +1,6 @@
-"""MotionSqueeze: the correlation is one matrix product over all pairs, of which the window is gathered.
+"""MotionSqueeze: neighbouring frames are correlated one displacement after the other.
 
-`published` multiplies the pairs of the window alone.
+`published` multiplies the same pairs as matrices, so that their gradients are counted as such too.
 """
 
 import torch
@@ -14,17 +14,12 @@ def features(op, x):
     return (f / torch.sqrt((f * f).sum(1, keepdim=True) + 1e-6)).reshape(B, T, -1, H, W)
 
 
-def all_pairs(op, f1, f2):
+def shifted(op, f1, f2):
     """Scores of B T c H W, twice -> B N T H W"""
-    B, T, _, H, W = f1.shape
-    r, P = op.max_displacement, op.size
-    now, then = f1.flatten(0, 1), F.pad(f2.flatten(0, 1), (r, r, r, r))
-    pairs = (now.flatten(2).transpose(1, 2) @ then.flatten(2)).reshape(-1, H, W, H + 2 * r, W + 2 * r)
-    y = torch.arange(H, device=f1.device)[:, None, None, None]
-    c = torch.arange(W, device=f1.device)[None, :, None, None]
-    d = torch.arange(P, device=f1.device)
-    volume = pairs[:, y, c, y + d[:, None], c + d[None, :]]  # n, H, W, P, P
-    return volume.reshape(B, T, H, W, P * P).permute(0, 4, 1, 2, 3)
+    H, W = f1.shape[-2:]
+    then = F.pad(f2, [op.max_displacement] * 4)
+    starts = [(y, x) for y in range(op.size) for x in range(op.size)]
+    return torch.stack([(f1 * then[..., y : y + H, x : x + W]).sum(2) for y, x in starts], dim=1)
 
 
 def window(op, f1, f2):
@@ -54,7 +49,7 @@ def motion(op, volume):
     return torch.cat([read, best], dim=1) if op.confidence else read
 
 
-def forward(op, x, correlation=all_pairs):
+def forward(op, x, correlation=shifted):
     B, C, T, H, W = x.shape
     f = features(op, x)
     now, then = f[:, :-1], f[:, 1:]

@@ -1,6 +1,6 @@
-"""SELFY: similarities from one product over all pairs of two frames, layers as 3-D convolutions over (L, U, V).
+"""SELFY: similarities of two frames one displacement after the other, layers as 3-D convolutions over (L, U, V).
 
-`published` multiplies the pairs of the window alone.
+`published` multiplies the same pairs as matrices, so that their gradients are counted as such too.
 """
 
 import torch
@@ -16,15 +16,12 @@ def layer(block, x, stride=1, padding=0):
     return x.clamp(min=0)
 
 
-def all_pairs(now, other, U, V):
-    """Products of two frames (B, c, h, w), of which the window is gathered: B h w U V."""
+def shifted(now, other, U, V):
+    """Products of two frames (B, c, h, w): B h w U V."""
     h, w = now.shape[-2:]
-    rows, columns = torch.arange(h, device=now.device), torch.arange(w, device=now.device)
-    y = rows[:, None, None, None] + torch.arange(U, device=now.device)[:, None]
-    c = columns[:, None, None] + torch.arange(V, device=now.device)
     padded = F.pad(other, (V // 2, V // 2, U // 2, U // 2))
-    pairs = torch.einsum("bchw,bcij->bhwij", now, padded)
-    return pairs[:, rows[:, None, None, None], columns[:, None, None], y, c]
+    scores = [(now * padded[..., y : y + h, x : x + w]).sum(1) for y in range(U) for x in range(V)]
+    return torch.stack(scores, dim=-1).unflatten(-1, (U, V))
 
 
 def window(now, other, U, V):
@@ -88,7 +85,7 @@ def integrate(op, features, H, W):
     return op.norm(sparse.transpose(1, 2).flatten(0, 1)).unflatten(0, (B, T)).transpose(1, 2)
 
 
-def forward(op, x, correlation=all_pairs):
+def forward(op, x, correlation=shifted):
     H, W = x.shape[-2:]
     return (x + integrate(op, extract(op, similarity(op, x, correlation)), H, W)).clamp(min=0)
 
