@@ -2,7 +2,7 @@
 
 from . import kernels
 from .convolution import conv3d, planewise_conv3d
-from .deformable import sample
+from .deformable import attend, sample
 from .displacement import soft_argmax
 from .fourier import relative_conv
 from .hadamard import mixed_correlation
@@ -12,6 +12,7 @@ from .window import aggregate, correlate, mirror
 
 __all__ = [
     "aggregate",
+    "attend",
     "conv3d",
     "correlate",
     "kernels",

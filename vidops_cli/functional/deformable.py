@@ -16,6 +16,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
+from .blocks import blockwise
+
 
 def sample(
     v: Float[Tensor, "B C T H W"], offset: Float[Tensor, "B M T H W"], kernel: int, dilation: int = 1
@@ -31,6 +33,37 @@ def sample(
             f"{kernel} x {kernel} taps on a map {tuple(v.shape)} take offsets {expected}, got {tuple(offset.shape)}"
         )
     return _sample(v, offset, kernel, dilation)
+
+
+def attend(
+    q: Float[Tensor, "B C T H W"],
+    v: Float[Tensor, "B C T H W"],
+    offset: Float[Tensor, "B M T H W"],
+    kernel: int,
+    dilation: int = 1,
+    *,
+    groups: int = 1,
+) -> Float[Tensor, "B C T H W"]:
+    """sum_k <q, s_k> s_k over the reads s of `sample`, the products within each of the groups of channels.
+
+    The reads are not formed: all pairs of positions of a frame are multiplied, of which each tap takes four; the sum is
+    a product with the map of all pairs too. Linear in taps x channels no more, but square in positions.
+    """
+    B, C, T, H, W = v.shape
+    frames = [x.transpose(1, 2).flatten(0, 1).flatten(2).mT.unflatten(-1, (groups, -1)).transpose(1, 2) for x in (q, v)]
+    taps = offset.transpose(1, 2).flatten(0, 1)
+    pairs = 3 * groups * (H * W) ** 2 * v.element_size()  # products, weights, gradients
+
+    def attended(q: Tensor, v: Tensor, offset: Tensor) -> Tensor:
+        index, weight, _, _ = _corners(offset.unsqueeze(2), kernel, dilation)
+        index, weight = (x.view(len(q), 1, H * W, -1) for x in (index % (H * W), weight.to(v.dtype)))
+        index = index.expand(-1, groups, -1, -1)
+        read = (q @ v.mT).gather(-1, index) * weight
+        scores = read.unflatten(-1, (-1, 4)).sum(-1, keepdim=True).expand(-1, -1, -1, -1, 4).flatten(-2)
+        return v.new_zeros(len(q), groups, H * W, H * W).scatter_add(-1, index, scores * weight) @ v
+
+    y = blockwise(attended, *frames, taps, bytes_each=pairs)  # B T, groups, H W, C / groups
+    return y.transpose(1, 2).flatten(2).mT.view(B, T, C, H, W).transpose(1, 2)
 
 
 def check_kernel(kernel: int, dilation: int) -> None:

@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vidops_cli.functional import sample
+from vidops_cli.functional import attend, sample
 from vidops_cli.functional.deformable import check_kernel
 from vidops_cli.functional.precision import full_precision
 
@@ -107,9 +107,11 @@ class SIFA(nn.Module):
 
     def attention(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B C T H W"]:
         """What is added to x: zero at the last frame, before the norm."""
-        samples = self.samples(x)
+        offset = self.offset(x)
+        wide = x.to(torch.promote_types(x.dtype, torch.float32)) if torch.is_autocast_enabled(x.device.type) else x
         with full_precision(x):  # cubic in the features
-            y = self.aggregation(self.correlation(x[:, :, :-1].to(samples.dtype), samples), samples)
+            y = attend(wide[:, :, :-1], wide[:, :, 1:], offset, self.kernel, self.dilation, groups=self.groups)
+            y = y / x.shape[1]
         y = F.pad(y, (0, 0, 0, 0, 0, 1))
         return y if self.norm is None else self.norm(y.movedim(1, -1)).movedim(-1, 1)
 

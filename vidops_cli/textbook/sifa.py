@@ -1,4 +1,4 @@
-"""SIFA: one pair of frames at a time, each tap read at its four neighbours.
+"""SIFA: each tap is read at its four neighbours.
 
 Sums of products are taken elementwise, which is fast; `published` takes them as matrix products, so that their
 gradients are counted as such too.
@@ -33,8 +33,9 @@ def summed(equation, a, b):
 
 
 def bilinear(f, y, x, contract):
-    """f at (y, x), each (B, H, W): by pixels, as the kernels count them, so that whole positions stay whole."""
-    B, C, H, W = f.shape
+    """f (B, C, T, H, W) at (y, x), each (B, N, T, H, W): B N C T H W, by pixels, so that whole positions stay whole."""
+    B, C, T, H, W = f.shape
+    N = y.shape[1]
     pixel = torch.arange(H * W, device=f.device).view(H, W)
     inside = (y > -1) & (y < H) & (x > -1) & (x < W)
     top, left = torch.floor(y.detach()), torch.floor(x.detach())
@@ -45,12 +46,13 @@ def bilinear(f, y, x, contract):
         there = inside & (row >= 0) & (row < H) & (column >= 0) & (column < W)
         weights.append(torch.where(there, high * wide, 0.0))
         index = pixel[torch.where(there, row, 0.0).long(), torch.where(there, column, 0.0).long()]
-        values.append(f.flatten(2).gather(2, index.flatten(1)[:, None].expand(B, C, H * W)).view_as(f))
-    return contract("bkhw,bkchw->bchw", torch.stack(weights, dim=1), torch.stack(values, dim=1))
+        index = index.flatten(3)[:, :, None].expand(B, N, C, T, H * W)
+        values.append(f.flatten(3)[:, None].expand(B, N, C, T, H * W).gather(4, index).unflatten(4, (H, W)))
+    return contract("bknthw,bkncthw->bncthw", torch.stack(weights, dim=1), torch.stack(values, dim=1))
 
 
 def taps(op, then, moved, contract):
-    """What each tap reads in a frame (B, C, H, W), moved by (B, 2 K^2, H, W) or by nothing: B N C H W."""
+    """What each tap reads in frames (B, C, T, H, W), moved by (B, 2 K^2, T, H, W) or by nothing: B N C T H W."""
     H, W = then.shape[-2:]
     K, d = op.kernel, op.dilation
     r = K // 2 * d
@@ -58,22 +60,22 @@ def taps(op, then, moved, contract):
     if moved is None:
         padded = F.pad(then, (r, r, r, r))
         return torch.stack([padded[..., i : i + H, j : j + W] for i, j in product(starts, repeat=2)], dim=1)
-    rows = [torch.arange(i - r, i - r + H, device=then.device, dtype=then.dtype)[:, None] for i in starts]
-    columns = [torch.arange(j - r, j - r + W, device=then.device, dtype=then.dtype) for j in starts]
-    places = zip(product(rows, columns), moved.unflatten(1, (-1, 2)).unbind(1), strict=True)
-    return torch.stack([bilinear(then, y + by[:, 0], x + by[:, 1], contract) for (y, x), by in places], dim=1)
+    rows, columns = (
+        torch.stack([torch.arange(i - r, i - r + size, device=then.device, dtype=then.dtype) for i in starts])
+        for size in (H, W)
+    )
+    y, x = rows.repeat_interleave(K, dim=0)[:, None, :, None], columns.repeat(K, 1)[:, None, None]
+    by_y, by_x = moved.unflatten(1, (-1, 2)).unbind(2)
+    return bilinear(then, y + by_y, x + by_x, contract)
 
 
 def forward(op, x, contract=summed):
-    C, T = x.shape[1:3]
-    moved = [None] * T if op.offsets in ("regular", "colocated") else offsets(op, x).unbind(2)
-    added = []
-    for t in range(T - 1):
-        f = x[:, :, t].unflatten(1, (op.groups, -1))
-        s = taps(op, x[:, :, t + 1], moved[t], contract).unflatten(2, (op.groups, -1))
-        a = contract("bgchw,bngchw->bnghw", f, s) / C
-        added.append(contract("bnghw,bngchw->bgchw", a, s).flatten(1, 2))
-    y = torch.stack([*added, torch.zeros_like(x[:, :, 0])], dim=2)
+    C = x.shape[1]
+    moved = None if op.offsets in ("regular", "colocated") else offsets(op, x)
+    f = x[:, :, :-1].unflatten(1, (op.groups, -1))
+    s = taps(op, x[:, :, 1:], moved, contract).unflatten(2, (op.groups, -1))
+    a = contract("bgcthw,bngcthw->bngthw", f, s) / C
+    y = F.pad(contract("bngthw,bngcthw->bgcthw", a, s).flatten(1, 2), (0, 0, 0, 0, 0, 1))
     if op.norm is not None:
         y = F.layer_norm(y.movedim(1, -1), (C,), op.norm.weight, op.norm.bias, op.norm.eps).movedim(-1, 1)
     return x + y
