@@ -114,7 +114,8 @@ def test_children_add_up_to_their_parent(name, ops, depth):
         if below:
             assert sum(child["macs"] for child in below) == row["macs"]
             assert sum(child["other_flops"] for child in below) <= row["other_flops"]
-            assert max(child["peak_bytes"] or 0 for child in below) <= row["peak_bytes"]
+            if row["calls"]:  # of a container that nobody calls no peak is known
+                assert max(child["peak_bytes"] or 0 for child in below) <= row["peak_bytes"]
             seen += 1
     assert seen >= (1 if depth == 1 else 4)
     assert max(row["depth"] for row in rows) == depth

@@ -11,8 +11,8 @@ BYTES = 2**23  # of what a block makes on the way: about what a CPU's caches hol
 
 def block_length(total: int, bytes_each: int) -> int:
     """How many of `total` frames, images or the like make a block, so that blocks are of about one size."""
-    blocks = min(total, -(-total * bytes_each // BYTES))
-    return -(-total // max(1, blocks))
+    blocks = max(1, min(total, -(-total * bytes_each // BYTES)))
+    return max(1, -(-total // blocks))
 
 
 def recomputed(function: Callable[..., Tensor], *inputs: Tensor | int | None) -> Tensor:
@@ -23,10 +23,10 @@ def recomputed(function: Callable[..., Tensor], *inputs: Tensor | int | None) ->
     return checkpoint(function, *inputs, use_reentrant=False, preserve_rng_state=False)
 
 
-def blockwise(function: Callable[..., Tensor], *inputs: Tensor, bytes_each: int, dim: int = 0) -> Tensor:
+def blockwise(function: Callable[..., Tensor], *inputs: Tensor, bytes_each: int | Tensor, dim: int = 0) -> Tensor:
     """function(*inputs), which treats the entries along an axis alike and apart, block by block."""
-    total = int(inputs[0].shape[dim])  # a plain number, under torch.jit.trace too
-    length = block_length(total, bytes_each)
+    total = int(inputs[0].shape[dim])  # plain numbers, under torch.jit.trace too
+    length = block_length(total, int(bytes_each))
     parts = list(zip(*(x.split(length, dim) for x in inputs), strict=True))
     if len(parts) == 1 or torch.is_grad_enabled():
         made = [recomputed(function, *part) for part in parts]

@@ -50,7 +50,7 @@ class _Planewise(torch.autograd.Function):
         ctx.padding = padding
         # one convolution in groups would take many times as long as one for each plane
         made = [F.conv3d(images, kernels, None, 1, padding) for images, kernels in _pairs(x, weight)]
-        made = [images.movedim(1, -1).unflatten(0, (-1, x.shape[0])) for images in made]
+        made = [images.movedim(1, -1).unflatten(0, (x.shape[1] // len(weight), x.shape[0])) for images in made]
         return (torch.cat(made) if len(made) > 1 else made[0]).movedim(0, -2)
 
     @staticmethod

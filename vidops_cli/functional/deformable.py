@@ -56,7 +56,7 @@ def attend(
 
     def attended(q: Tensor, v: Tensor, offset: Tensor) -> Tensor:
         index, weight, _, _ = _corners(offset.unsqueeze(2), kernel, dilation)
-        index, weight = (x.view(len(q), 1, H * W, -1) for x in (index % (H * W), weight.to(v.dtype)))
+        index, weight = (x.view(len(q), 1, H * W, 4 * kernel**2) for x in (index % (H * W), weight.to(v.dtype)))
         index = index.expand(-1, groups, -1, -1)
         read = (q @ v.mT).gather(-1, index) * weight
         scores = read.unflatten(-1, (-1, 4)).sum(-1, keepdim=True).expand(-1, -1, -1, -1, 4).flatten(-2)

@@ -1,10 +1,14 @@
 """Convolution with a relative-position table over the whole grid, by FFT."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from .precision import full_precision
+
+AXES = (-3, -2, -1)
 
 
 def relative_conv(x: Tensor, table: Tensor, *, padding: str = "zero") -> Tensor:
@@ -24,25 +28,41 @@ def relative_conv(x: Tensor, table: Tensor, *, padding: str = "zero") -> Tensor:
     if 0 in map(int, (*x.shape, *table.shape)):  # an empty batch: FFT libraries refuse it
         return x * table[..., : grid[0], : grid[1], : grid[2]].to(x.dtype)
     with full_precision(x):
-        return _spectral(_float(x), _float(table), grid, padding).to(x.dtype)
+        spectra = spectrum(x, padding), table_spectrum(table, grid, padding)
+        return filtered(*spectra, grid, padding).to(x.dtype)
 
 
-def _spectral(x: Tensor, table: Tensor, grid: tuple[int, ...], padding: str) -> Tensor:
-    dims = (-3, -2, -1)
+def spectrum(x: Tensor, padding: str) -> Tensor:
+    """Of maps (..., T, H, W); float32 or better."""
+    return torch.fft.rfftn(_float(x), fourier_lengths([int(size) for size in x.shape[-3:]], padding), dim=AXES)
+
+
+def table_spectrum(table: Tensor, grid: Sequence[int], padding: str) -> Tensor:
+    """Of tables (..., 2T-1, 2H-1, 2W-1), as `filtered` multiplies maps by it."""
+    lengths, table = fourier_lengths(grid, padding), _float(table)
     if padding == "circular":
-        for dim, size in zip(dims, grid, strict=True):
+        for dim, size in zip(AXES, grid, strict=True):
             table = table.narrow(dim, size - 1 - size // 2, size)
-        lengths = grid
-        centre = tuple(size // 2 for size in grid)
+        centre = [size // 2 for size in grid]
     else:
-        lengths = tuple(fast_length(2 * size - 1) for size in grid)
         t, h, w = (length - (2 * size - 1) for length, size in zip(lengths, grid, strict=True))
         table = F.pad(table, (0, w, 0, h, 0, t))
-        centre = tuple(size - 1 for size in grid)
-    table = torch.roll(table, [-c for c in centre], dims)
-    spectrum = torch.fft.rfftn(x, lengths, dim=dims) * torch.fft.rfftn(table, dim=dims).conj()
-    y = torch.fft.irfftn(spectrum, lengths, dim=dims)
-    return y[..., : grid[0], : grid[1], : grid[2]]
+        centre = [size - 1 for size in grid]
+    return torch.fft.rfftn(torch.roll(table, [-c for c in centre], AXES), dim=AXES).conj()
+
+
+def filtered(maps: Tensor, table: Tensor, grid: Sequence[int], padding: str) -> Tensor:
+    """The convolution (..., T, H, W) of what two spectra are of. Lines that are not kept are not transformed."""
+    product = maps * table
+    for dim, size, length in zip(AXES[:2], grid, fourier_lengths(grid, padding), strict=False):
+        if length > 1:
+            product = torch.fft.ifft(product, dim=dim).narrow(dim, 0, size)
+    return torch.fft.irfft(product, fourier_lengths(grid, padding)[2], dim=-1)[..., : grid[2]]
+
+
+def fourier_lengths(grid: Sequence[int], padding: str) -> tuple[int, ...]:
+    """Of the transforms: the grid's, or of a good length at which it does not meet itself."""
+    return tuple(size if padding == "circular" else fast_length(2 * size - 1) for size in grid)
 
 
 def fast_length(n: int) -> int:

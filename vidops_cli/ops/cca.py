@@ -28,7 +28,7 @@ from vidops_cli.functional.blocks import blockwise
 
 from . import cost
 from .checks import at_least, made_for, odd
-from .layers import SafeConv3d, conv_bn_relu, response
+from .layers import SafeConv3d, channels_last, conv_bn_relu, response
 
 
 def wide(x: Tensor) -> Tensor:
@@ -73,13 +73,12 @@ class SeparableConv4d(nn.Module):
         return self.project(x.flatten(3)).unflatten(3, (H, W)).unflatten(2, (U, V))
 
     def convolved(self, layer: nn.Sequential, x: Tensor, size: tuple[int, int, int]) -> Tensor:
-        """Convolution over the axes of x that have this size, and norm."""
-        conv, norm = layer
+        """Convolution of (B, C, U, V, H W) or (B, C, U V, H, W) over the two axes whose size is told, and norm."""
         if x.shape[1] > 1:
-            return norm(conv(x.contiguous(memory_format=torch.channels_last_3d)))
-        matrix = response(conv, size, x)
-        maps = x.flatten(3) if size[0] == 1 else x.flatten(2, 3)
-        return norm((maps @ matrix if size[0] == 1 else matrix.mT @ maps).view_as(x))
+            return channels_last(layer, x)
+        matrix = response(layer[0], size, x)
+        y = matrix.mT @ x.flatten(2, 3) if layer is self.first else x.flatten(3) @ matrix
+        return layer[1](y.view_as(x))
 
 
 class Matching4d(nn.Module):
@@ -152,7 +151,7 @@ class CCA(nn.Module):
         pairs = correlation.flatten(0, 1)
         if self.training:  # batch statistics are those of all pairs
             return self.matched(pairs).unflatten(0, correlation.shape[:2])
-        widest = self.matching.widest * pairs[0].numel() * pairs.element_size()
+        widest = self.matching.widest * math.prod(pairs.shape[1:]) * pairs.element_size()
         return blockwise(self.matched, pairs, bytes_each=widest).unflatten(0, correlation.shape[:2])
 
     def matched(self, pairs: Float[Tensor, "P Hs Ws Hq Wq"]) -> Float[Tensor, "P Hs Ws Hq Wq"]:

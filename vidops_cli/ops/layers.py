@@ -26,6 +26,18 @@ def response(conv: nn.Module, size: Sequence[int], like: Tensor) -> Tensor:
     return conv(ones.view(positions, 1, *size)).flatten(1)
 
 
+LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
+
+
+def channels_last(layer: nn.Sequential, x: Tensor) -> Tensor:
+    """layer(x), a convolution and what follows it, on channels that run fastest in memory.
+
+    Not so its batch statistics: there torch 2.13 sums without care on a CPU, and loses two digits.
+    """
+    x = layer[0](x.contiguous(memory_format=LAST[x.dim()]))
+    return layer[1:](x.contiguous() if layer[1].training else x)
+
+
 def conv_bn_relu(
     channels: int, out: int, kernel: int = 1, *, stride: int = 1, padding: int | None = None, groups: int = 1
 ) -> nn.Sequential:

@@ -21,8 +21,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vidops_cli.functional import l2norm, relative_conv
-from vidops_cli.functional.fourier import fast_length
+from vidops_cli.functional import l2norm
+from vidops_cli.functional.blocks import blockwise
+from vidops_cli.functional.fourier import filtered, fourier_lengths, spectrum, table_spectrum
 from vidops_cli.functional.precision import full_precision
 from vidops_cli.functional.relative import fit_table, table_shape
 
@@ -155,27 +156,40 @@ class LiSA(nn.Module):
         qkv = self.qkv(x.movedim(1, -1)).movedim(-1, 1)
         full = qkv.to(torch.promote_types(qkv.dtype, torch.float32))  # FFTs need it, and y is cubic in x
         q, k, v = full.unflatten(1, (3, self.heads, -1)).unbind(1)  # B h c T H W
-        P, R = self.tables(grid)
-        s = torch.stack(
-            [(q * relative_conv(k, P[:, d, None], padding=self.padding)).sum(2) for d in range(self.patterns)], dim=2
-        )
-        g = self.code(s / q.shape[2] ** 0.5)
-        y = sum(g[:, :, d, None] * relative_conv(v, R[:, d, None], padding=self.padding) for d in range(self.patterns))
-        return self.proj(y.flatten(1, 2).movedim(1, -1).to(qkv.dtype)).movedim(-1, 1)
+        P, R = (table.expand(self.heads, *table.shape[1:]) for table in self.tables(grid))
+        parts = [part.transpose(0, 1) for part in (q, k, v)]  # heads apart: what one makes stays in the caches
+        if q.numel():
+            lengths = fourier_lengths(grid, self.padding)
+            spectra = 8 * q.element_size() * q.shape[0] * q.shape[2] * math.prod(lengths)  # of a head, about
+            y = blockwise(self.mixed, *parts, P, R, bytes_each=spectra)
+        else:  # FFT libraries refuse an empty batch
+            y = parts[0] * (P * R).sum()
+        return self.proj(y.transpose(0, 1).flatten(1, 2).movedim(1, -1).to(qkv.dtype)).movedim(-1, 1)
+
+    def mixed(self, q: Tensor, k: Tensor, v: Tensor, P: Tensor, R: Tensor) -> Float[Tensor, "h B c T H W"]:
+        """y of some heads, (h, B, c, T, H, W) each; their tables (h, D, 2T-1, 2H-1, 2W-1)."""
+        grid, padding = tuple(int(size) for size in q.shape[-3:]), self.padding
+        with full_precision(q):
+            P, R = (table_spectrum(table, grid, padding).unbind(1) for table in (P, R))
+            keys = spectrum(k, padding)
+            s = [(q * filtered(keys, p[:, None, None], grid, padding)).sum(2) for p in P]
+            g = self.code(torch.stack(s, dim=2) / q.shape[2] ** 0.5)
+            values = spectrum(v, padding)
+            return sum(g[:, :, d, None] * filtered(values, r[:, None, None], grid, padding) for d, r in enumerate(R))
 
     def cost(self, x: tuple[int, ...]) -> Cost:
         B, C, *grid = x
         D, values = self.patterns, math.prod(x)
         codes = B * self.heads * D * math.prod(grid)
-        lengths = tuple(size if self.padding == "circular" else fast_length(2 * size - 1) for size in grid)
+        lengths = fourier_lengths(grid, self.padding)
         spectra = B * C * math.prod(lengths[:2]) * (lengths[2] // 2 + 1)
         tables = next(self.parameters(recurse=False)).shape[0]
-        convolution = real_fft(lengths, 2 * B * C + tables) + each(spectra, 6)  # there, back, and the table's
+        convolution = real_fft(lengths, B * C + tables) + each(spectra, 6)  # back, and the table's
         phi = {"identity": Cost(), "softmax": each(codes, SOFTMAX), "gelu": each(codes, ACTIVATION)}
         code = each(codes) + (l2norm_cost(codes, codes / D) if self.phi == "l2" else phi[self.phi])
         return (
             products(values, 4 * C)
-            + 2 * (D * convolution + self._table_cost(grid))
+            + 2 * (D * convolution + real_fft(lengths, B * C) + self._table_cost(grid))
             + products(D * values)  # with the query
             + code
             + each(D * values, 2)  # weighed, and added to y

@@ -24,7 +24,7 @@ from vidops_cli.functional import correlate, mixed_correlation
 
 from . import cost
 from .checks import made_for, odd
-from .layers import conv_bn_relu
+from .layers import channels_last, conv_bn_relu
 
 
 def normalised(x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B C T H W"]:
@@ -78,7 +78,9 @@ class SelfCorrelationEmbedding(nn.Module):
     def shrunk(self, reduced: Float[Tensor, "B T H W N P"]) -> Float[Tensor, "B C2 T H W"]:
         """All that follows the first convolution, on a small image for each position."""
         images = reduced.flatten(0, 3).unflatten(1, (self.window, self.window)).movedim(-1, 1)
-        x = self.shrink(self.reduce[1:](images).unsqueeze(2))
+        x = self.reduce[1:](images.contiguous() if self.training else images).unsqueeze(2)
+        for layer in self.shrink:
+            x = channels_last(layer, x)
         return self.expand(x[..., 0]).flatten(1).unflatten(0, reduced.shape[:4]).movedim(-1, 1)
 
 

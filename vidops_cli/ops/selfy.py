@@ -31,7 +31,7 @@ from vidops_cli.functional.frames import per_frame
 
 from . import cost
 from .checks import at_least, made_for
-from .layers import conv_bn_relu, response
+from .layers import channels_last, conv_bn_relu, response
 
 TEMPERATURE = 0.01  # of soft_argmax, as in MotionSqueeze
 EXTRACTION = ((1, 1), (2, 1), (2, 1), (1, 0))  # stride and padding: 9 -> 9 -> 5 -> 3 -> 1, 11 -> 11 -> 6 -> 3 -> 1
@@ -141,9 +141,9 @@ class SELFY(nn.Module):
         """The four convolutions; that of a single channel and that of a single position are matrix products."""
         first, *middle, last = self.extraction
         x = maps @ response(first[0], self.window, maps)
-        x = first[1:](x.unflatten(1, (-1, *self.window))).contiguous(memory_format=torch.channels_last)
+        x = first[1:](x.unflatten(1, (-1, *self.window)))
         for layer in middle:
-            x = layer(x)
+            x = channels_last(layer, x)
         weight = last[0].weight.movedim(1, -1).flatten(1)
         return last[1:](F.linear(x.movedim(1, -1).flatten(1), weight)[..., None, None]).flatten(1)
 

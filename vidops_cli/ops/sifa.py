@@ -24,15 +24,16 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vidops_cli.functional import attend, sample
+from vidops_cli.functional import aggregate, attend, correlate, sample
 from vidops_cli.functional.deformable import check_kernel
-from vidops_cli.functional.precision import full_precision
+from vidops_cli.functional.precision import autocasting, full_precision
 
 from . import cost
 from .checks import made_for
 from .layers import SafeConv3d
 
 OFFSETS = ("motion", "next", "difference", "conv3d", "regular", "colocated")
+PAIRS = 64 * 64  # positions of a frame: on larger maps products of all pairs take more than reads
 
 
 class SIFA(nn.Module):
@@ -108,12 +109,23 @@ class SIFA(nn.Module):
     def attention(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B C T H W"]:
         """What is added to x: zero at the last frame, before the norm."""
         offset = self.offset(x)
-        wide = x.to(torch.promote_types(x.dtype, torch.float32)) if torch.is_autocast_enabled(x.device.type) else x
+        if autocasting(x):
+            x = x.to(torch.promote_types(x.dtype, torch.float32))
         with full_precision(x):  # cubic in the features
-            y = attend(wide[:, :, :-1], wide[:, :, 1:], offset, self.kernel, self.dilation, groups=self.groups)
-            y = y / x.shape[1]
+            y = self.attended(x[:, :, :-1], x[:, :, 1:], offset)
         y = F.pad(y, (0, 0, 0, 0, 0, 1))
         return y if self.norm is None else self.norm(y.movedim(1, -1)).movedim(-1, 1)
+
+    def attended(self, now: Tensor, then: Tensor, offset: Tensor) -> Float[Tensor, "B C T H W"]:
+        """sum_k a[k] s[k] from each frame to the next."""
+        C, _, H, W = now.shape[1:]
+        if self.offsets in ("regular", "colocated") and self.dilation == 1:  # whole positions
+            window = (1, self.kernel, self.kernel)
+            return aggregate(correlate(now, then, window, groups=self.groups) / C, then, window)
+        if H * W <= PAIRS:
+            return attend(now, then, offset, self.kernel, self.dilation, groups=self.groups) / C
+        samples = sample(then, offset, self.kernel, self.dilation)
+        return self.aggregation(self.correlation(now, samples), samples)
 
     def forward(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B C T H W"]:
         made_for("SIFA", self.channels, x)

@@ -33,14 +33,17 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 @contextmanager
 def as_published(module: nn.Module) -> Iterator[None]:
     """Runs the operators of ours that the module holds as the published algorithm, whatever their own form is."""
-    operators = [(part, name) for part in module.modules() if (name := _operator(part))]
-    for part, name in operators:
-        part.forward = partial(published(name), part)
+    kept = [(part, vars(part).get("forward")) for part in module.modules() if _operator(part)]
+    for part, bound in kept:
+        keywords = bound.keywords if isinstance(bound, partial) else {}
+        part.forward = partial(published(_operator(part)), part, **keywords)
     try:
         yield
     finally:
-        for part, _ in operators:
+        for part, bound in kept:
             del part.forward
+            if bound:
+                part.forward = bound
 
 
 def _operator(part: nn.Module) -> str | None:

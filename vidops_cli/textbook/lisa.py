@@ -62,15 +62,21 @@ def fast(n):
     return min(a for i in range(20) for j in range(13) for k in range(9) if (a := 2**i * 3**j * 5**k) >= n)
 
 
-def spectral(maps, table, op):
-    """sum over m of table[m - n] maps[m]: (B, heads, c, T, H, W) and (heads or 1, 1, 2T-1, 2H-1, 2W-1)."""
-    grid, kernel = maps.shape[-3:], table.flip(-3, -2, -1)  # entry o is for the offset m - n = size - 1 - o
-    lengths, first = [fast(2 * size - 1) for size in grid], [size - 1 for size in grid]
+def lengths(op, grid):
+    return list(grid) if op.padding == "circular" else [fast(2 * size - 1) for size in grid]
+
+
+def spectrum(op, maps):
+    return torch.fft.rfftn(maps, lengths(op, maps.shape[-3:]), dim=(-3, -2, -1))
+
+
+def spectral(op, maps, table, grid):
+    """sum over m of table[m - n] maps[m], of the spectrum of (B, heads, c, T, H, W) and (heads or 1, 1, 2T-1, ...)."""
+    kernel, first = table.flip(-3, -2, -1), [size - 1 for size in grid]  # entry o: the offset m - n = size - 1 - o
     if op.padding == "circular":
-        kernel = kernel[..., grid[0] - 1 :, grid[1] - 1 :, grid[2] - 1 :]
-        lengths, first = list(grid), [0, 0, 0]
-    spectrum = torch.fft.rfftn(maps, lengths, dim=(-3, -2, -1)) * torch.fft.rfftn(kernel, lengths, dim=(-3, -2, -1))
-    y = torch.fft.irfftn(spectrum, lengths, dim=(-3, -2, -1))
+        kernel, first = kernel[..., grid[0] - 1 :, grid[1] - 1 :, grid[2] - 1 :], [0, 0, 0]
+    long = lengths(op, grid)
+    y = torch.fft.irfftn(maps * torch.fft.rfftn(kernel, long, dim=(-3, -2, -1)), long, dim=(-3, -2, -1))
     for dim, start, size in zip((-3, -2, -1), first, grid, strict=True):
         y = y.narrow(dim, start, size)
     return y
@@ -79,11 +85,11 @@ def spectral(maps, table, op):
 def published(op, x):
     grid = tuple(int(size) for size in x.shape[2:])
     q, k, v = (part.transpose(2, 3).unflatten(3, grid) for part in projected(op, x))  # B, heads, c, T, H, W
-    P, R = tables(op, grid)
-    s = torch.stack([(q * spectral(k, P[:, d, None], op)).sum(2) for d in range(op.patterns)], dim=-1)
+    (P, R), keys, values = tables(op, grid), spectrum(op, k), spectrum(op, v)
+    s = torch.stack([(q * spectral(op, keys, P[:, d, None], grid)).sum(2) for d in range(op.patterns)], dim=-1)
     weights, y = code(op, s), 0
     for d in range(op.patterns):
-        y = y + weights[:, :, None, ..., d] * spectral(v, R[:, d, None], op)
+        y = y + weights[:, :, None, ..., d] * spectral(op, values, R[:, d, None], grid)
     return op.proj(y.flatten(3).flatten(1, 2).transpose(1, 2).contiguous()).transpose(1, 2).reshape(x.shape)
 
 
