@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
 from vidops_cli.cli import main
+from vidops_cli.cli.common import known
 from vidops_cli.ops import OPS
+from vidops_cli.profiling.cases import Case, Shape
+from vidops_cli.profiling.profile import Settings, profile
+from vidops_cli.recipe.suite import load_suite
 
 SUITE = """\
 title: Small
@@ -105,6 +110,36 @@ def test_a_layer_that_is_wrong_has_no_time_and_no_part_in_the_means(vidops, tmp_
     assert [(entry["op"], entry["rows"]) for entry in head["means"]] == [("conv3d", 2), ("cca", 1), ("all", 3)]
     (line,) = (line for line in out.splitlines() if line.startswith("| moved"))
     assert "FAILED" in line and "faster" not in line and "slower" not in line
+
+
+SMALL = {  # every operator of the suite: channels, grid
+    "rsa": (16, (2, 5, 6)),
+    "motion_squeeze": (16, (2, 6, 6)),
+    "selfy": (16, (2, 6, 6)),
+    "scr": (16, (1, 4, 5)),
+    "cca": (16, (1, 4, 3)),
+    "sifa": (8, (3, 5, 4)),
+    "lisa": (16, (1, 5, 6)),
+}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_each_fast_form_is_timed_only_if_it_is_right(name, monkeypatch):
+    channels, grid = SMALL[name]
+    case = Case(OPS[name], Shape(1, channels, grid), baseline="textbook")
+    settings = Settings(torch.device("cpu"), budget=0.01)
+    right = profile(case, settings)
+    assert (right["status"], right["passed"]) == ("ok", True) and right["fwdbwd_speedup"] > 0
+    plain = OPS[name].load().forward
+    monkeypatch.setattr(OPS[name].load(), "forward", lambda self, *given: plain(self, *given) * (1 + 1e-3))
+    wrong = profile(case, settings)
+    assert (wrong["status"], wrong["passed"]) == ("red", False)
+    assert all(wrong[f"{which}_{key}"] is None for which in ("fwd", "fwdbwd") for key in ("ms", "speedup", "memory"))
+
+
+def test_small_forms_of_all_operators_of_the_suite():
+    layers = load_suite(Path(__file__).parents[1] / "recipes/profile/speed.yaml", known()).layers
+    assert {layer.op for layer in layers} == set(SMALL)
 
 
 def test_a_layer_in_a_process_of_its_own(vidops, tmp_path):

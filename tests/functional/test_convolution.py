@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from vidops_cli.functional import conv3d
+from vidops_cli.functional import conv3d, planewise_conv3d
 
 SIZES = list(itertools.product((1, 2, 3, 4), (1, 3, 5), (1, 3, 6), (1, 3, 7)))  # frames, over them, height, over it
 
@@ -33,3 +33,37 @@ def test_bfloat16_gradients_are_near_the_true_ones(groups, channels, out):
             found.append([y, *torch.autograd.grad(y, leaves, torch.ones_like(y))])
         for true, near in zip(*found, strict=True):
             assert (near - true).norm() <= 0.05 * true.norm(), (T, k, H, s)
+
+
+# --- plane by plane -------------------------------------------------------------------------------------------------
+
+
+def grouped(x, weight, padding):
+    """The same by one grouped convolution of torch: B T H W G O."""
+    G = x.shape[1]
+    own = weight if len(weight) == G else weight.expand(G, *weight.shape[1:])
+    y = F.conv3d(x, own.flatten(0, 1)[:, None], padding=padding, groups=G)
+    return y.unflatten(1, (G, -1)).permute(0, 3, 4, 5, 1, 2)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("batch", [1, 2])
+def test_planes_by_kernels_of_their_own_or_the_same(shared, batch):
+    torch.manual_seed(0)
+    for T, k, H, s in SIZES:
+        x = torch.randn(batch, 3, T, H, 5, dtype=torch.float64, requires_grad=True)
+        weight = torch.randn(1 if shared else 3, 4, k, s, 3, dtype=torch.float64, requires_grad=True)
+        padding = (k // 2, s // 2, 1)
+        ours, true = planewise_conv3d(x, weight, padding), grouped(x, weight, padding)
+        torch.testing.assert_close(ours, true)
+        along = torch.randn_like(true)
+        for a, b in zip(*(torch.autograd.grad(y, [x, weight], along) for y in (ours, true)), strict=True):
+            torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_planes_can_be_differentiated_twice(shared):
+    x = torch.randn(1, 2, 2, 3, 4, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(1 if shared else 2, 2, 3, 3, 3, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x, w: planewise_conv3d(x, w, (1, 1, 1)), (x, weight))
+    assert torch.autograd.gradgradcheck(lambda x, w: planewise_conv3d(x, w, (1, 1, 1)), (x, weight))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from vidops_cli.functional import deformable, reference, sample
+from vidops_cli.functional import attend, deformable, reference, sample
 from vidops_cli.profiling.counter import count_forward
 
 TAPS = [(1, 1), (3, 1), (3, 2), (5, 1)]
@@ -232,3 +232,23 @@ def test_refuses_offsets_that_do_not_fit(shape):
     # the shape annotations are enforced in tests only: the check that users meet is the body's
     with pytest.raises(ValueError, match="offsets"):
         inspect.unwrap(sample)(torch.randn(1, 4, 2, 4, 4), torch.randn(shape), 3)
+
+
+# --- attention over the reads, which are not formed -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("kernel, dilation", TAPS)
+@pytest.mark.parametrize("shape", [(2, 4, 3, 5, 6), (1, 2, 1, 1, 1), (2, 2, 2, 1, 5)])
+def test_attention_equals_that_over_the_reads(shape, kernel, dilation, groups):
+    torch.manual_seed(0)
+
+    def read(q, v, offset):
+        s = reference.sample(v, offset, kernel, dilation).unflatten(1, (groups, -1))
+        a = torch.einsum("bgcthw,bgcnthw->bgnthw", q.unflatten(1, (groups, -1)), s)
+        return torch.einsum("bgnthw,bgcnthw->bgcthw", a, s).flatten(1, 2)
+
+    inputs, weigh = [randn(*shape), randn(*shape), offsets_for(shape, kernel)], randn(*shape)
+    ours = with_gradients(lambda q, v, o: attend(q, v, o, kernel, dilation, groups=groups), inputs, weigh)
+    for a, b in zip(ours, with_gradients(read, inputs, weigh), strict=True):
+        torch.testing.assert_close(a, b)

@@ -4,6 +4,7 @@ import math
 import pytest
 import torch
 
+from vidops_cli.ops import sifa
 from vidops_cli.ops.sifa import OFFSETS, SIFA
 from vidops_cli.profiling.cost import count
 
@@ -152,3 +153,14 @@ def test_refuses(options):
 def test_refuses_other_channels():
     with pytest.raises(ValueError, match="8 channels, got 4"):
         SIFA(8, offsets="regular")(torch.randn(1, 4, 2, 3, 3))
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_a_large_map_takes_reads_in_place_of_all_pairs(monkeypatch, groups):
+    op = SIFA(4, groups=groups).double()
+    torch.nn.init.normal_(op.conv_offset.weight, std=0.3)
+    x = torch.randn(2, 4, 3, 5, 6, dtype=torch.float64)
+    by_pairs = op(x)
+    monkeypatch.setattr(sifa, "PAIRS", 29)
+    monkeypatch.setattr(sifa, "attend", None)
+    torch.testing.assert_close(op(x), by_pairs)
