@@ -23,13 +23,16 @@ def test_blocks_give_what_the_whole_gives(monkeypatch, dim):
     x, y = (torch.randn(7, 7, dtype=torch.float64, requires_grad=True) for _ in range(2))
     whole = function(x, y)
     seen.clear()
-    split = blockwise(function, x, y, bytes_each=32, dim=dim)
+    split = blockwise(function, x, y, bytes_each=32, dim=dim, again=True)
     assert seen == [2, 2, 2, 1]
     torch.testing.assert_close(split, whole)
     found = [torch.autograd.grad(form.square().sum(), [x, y]) for form in (whole, split)]
     assert len(seen) == 8  # each block once more, for its gradient
     for a, b in zip(*found, strict=True):
         torch.testing.assert_close(a, b)
+    seen.clear()
+    torch.testing.assert_close(blockwise(function, x, y, bytes_each=32, dim=dim), whole)
+    assert seen == [7]  # kept as it is
     with torch.no_grad():
         torch.testing.assert_close(blockwise(function, x, y, bytes_each=32, dim=dim), whole)
 

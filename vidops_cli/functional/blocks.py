@@ -23,8 +23,16 @@ def recomputed(function: Callable[..., Tensor], *inputs: Tensor | int | None) ->
     return checkpoint(function, *inputs, use_reentrant=False, preserve_rng_state=False)
 
 
-def blockwise(function: Callable[..., Tensor], *inputs: Tensor, bytes_each: int | Tensor, dim: int = 0) -> Tensor:
-    """function(*inputs), which treats the entries along an axis alike and apart, block by block."""
+def blockwise(
+    function: Callable[..., Tensor], *inputs: Tensor, bytes_each: int | Tensor, dim: int = 0, again: bool = False
+) -> Tensor:
+    """function(*inputs), which treats the entries along an axis alike and apart, block by block.
+
+    Under autograd the whole is made at once, as it has to be kept; with `again` in blocks that are made once more for
+    the backward pass, which takes less memory and more time.
+    """
+    if torch.is_grad_enabled() and not again:
+        return function(*inputs)
     total = int(inputs[0].shape[dim])  # plain numbers, under torch.jit.trace too
     length = block_length(total, int(bytes_each))
     parts = list(zip(*(x.split(length, dim) for x in inputs), strict=True))

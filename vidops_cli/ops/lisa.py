@@ -161,7 +161,7 @@ class LiSA(nn.Module):
         if q.numel():
             lengths = fourier_lengths(grid, self.padding)
             spectra = 8 * q.element_size() * q.shape[0] * q.shape[2] * math.prod(lengths)  # of a head, about
-            y = blockwise(self.mixed, *parts, P, R, bytes_each=spectra)
+            y = blockwise(self.mixed, *parts, P, R, bytes_each=spectra, again=True)
         else:  # FFT libraries refuse an empty batch
             y = parts[0] * (P * R).sum()
         return self.proj(y.transpose(0, 1).flatten(1, 2).movedim(1, -1).to(qkv.dtype)).movedim(-1, 1)

@@ -106,7 +106,7 @@ class MotionSqueeze(nn.Module):
         light = per_frame(self.refine[:-1], torch.cat(channels, dim=1).to(x.dtype)).contiguous()
         if self.training:  # batch statistics are those of all frames
             return self.added(x, light)
-        return blockwise(self.added, x, light, bytes_each=2 * x[:, :, 0].numel() * x.element_size(), dim=2)
+        return blockwise(self.added, x, light, bytes_each=2 * x[:, :, 0].numel() * x.element_size(), dim=2, again=True)
 
     def added(self, x: Tensor, light: Tensor) -> Float[Tensor, "B C T H W"]:
         """x plus the last stage of the refinement, which alone has as many channels as x."""

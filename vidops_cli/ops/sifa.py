@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from vidops_cli.functional import aggregate, attend, correlate, sample
 from vidops_cli.functional.deformable import check_kernel
+from vidops_cli.functional.frames import per_frame
 from vidops_cli.functional.precision import autocasting, full_precision
 
 from . import cost
@@ -78,16 +79,20 @@ class SIFA(nn.Module):
 
     def offset(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B M T2 H W"]:
         """D, for t = 0 .. T-2; channel 2k is dy of tap k, 2k + 1 its dx."""
-        if self.offsets == "motion":
-            return self.conv_offset(self.modulated(x))
-        if self.offsets == "next":
-            return self.conv_offset(x[:, :, 1:])
-        if self.offsets == "difference":
-            return self.conv_offset(x[:, :, 1:] - x[:, :, :-1])
         if self.offsets == "conv3d":
             return self.conv_offset(x)[:, :, 1:]
+        if self.offsets == "motion":
+            return self.within_frames(self.modulated(x))
+        if self.offsets == "next":
+            return self.within_frames(x[:, :, 1:])
+        if self.offsets == "difference":
+            return self.within_frames(x[:, :, 1:] - x[:, :, :-1])
         B, _, T, H, W = x.shape
         return x.new_zeros(B, 2 * self.kernel**2, T - 1, H, W)
+
+    def within_frames(self, x: Tensor) -> Tensor:
+        """W * x: on short clips torch has only a slow 3-D convolution."""
+        return per_frame(lambda images: F.conv2d(images, self.conv_offset.weight[:, :, 0], padding=1), x)
 
     def samples(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B C N T2 H W"]:
         """s, keys and values at once, for t = 0 .. T-2."""
