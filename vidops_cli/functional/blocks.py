@@ -40,7 +40,9 @@ def blockwise(
         made = [recomputed(function, *part) for part in parts]
         return torch.cat(made, dim) if len(made) > 1 else made[0]
     first = function(*parts[0])
-    y = first.new_empty(*first.shape[:dim], total, *first.shape[dim + 1 :])
+    shape, order = list(first.shape), sorted(range(first.dim()), key=first.stride, reverse=True)
+    shape[dim] = total
+    y = torch.empty_permuted(shape, order, dtype=first.dtype, device=first.device)  # laid out as each block is
     y.narrow(dim, 0, length).copy_(first)
     del first
     for i, part in enumerate(parts[1:], 1):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -14,4 +15,6 @@ def per_frame(function: Callable[[Tensor], Tensor], x: Float[Tensor, "B C T H W"
 
 def per_position(function: Callable[[Tensor], Tensor], x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B C2 T H W"]:
     """Apply a function of images that treats positions apart, as a 1x1 convolution does. Views only, if x is dense."""
+    if x.is_contiguous(memory_format=torch.channels_last_3d):
+        return per_frame(function, x)
     return function(x.flatten(2, 3)).unflatten(2, x.shape[2:4])

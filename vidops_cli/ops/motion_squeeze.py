@@ -103,7 +103,7 @@ class MotionSqueeze(nn.Module):
         ahead, *behind = (torch.cat(pair, dim=1) if self.confidence else pair[0] for pair in pairs)
         channels = [torch.cat([ahead, ahead[:, :, -1:]], dim=2)]
         channels += [torch.cat([maps[:, :, :1], maps], dim=2) for maps in behind]
-        light = per_frame(self.refine[:-1], torch.cat(channels, dim=1).to(x.dtype)).contiguous()
+        light = per_frame(self.refine[:-1], torch.cat(channels, dim=1).to(x.dtype))
         if self.training:  # batch statistics are those of all frames
             return self.added(x, light)
         return blockwise(self.added, x, light, bytes_each=2 * x[:, :, 0].numel() * x.element_size(), dim=2, again=True)
