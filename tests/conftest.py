@@ -1,6 +1,7 @@
 """For all tests: two threads, and memory that our code leaves uninitialised holds NaN instead of lucky zeros."""
 
 import os
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 import vidops_cli
+from vidops_cli.cli import main
 
 PACKAGE = str(Path(vidops_cli.__file__).parent)
 
@@ -33,5 +35,31 @@ def poisoned(make):
 @pytest.fixture(autouse=True)
 def poison(monkeypatch):
     monkeypatch.setattr(torch, "empty", poisoned(torch.empty))
+    monkeypatch.setattr(torch, "empty_permuted", poisoned(torch.empty_permuted))
     monkeypatch.setattr(torch, "empty_like", poisoned(torch.empty_like))
     monkeypatch.setattr(torch.Tensor, "new_empty", poisoned(torch.Tensor.new_empty))
+
+
+@pytest.fixture
+def vidops(monkeypatch, capsys):
+    """Run the entry point in this process: (exit code, stdout, stderr)."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setenv("KINETO_LOG_LEVEL", "99")
+    monkeypatch.delenv("COLUMNS", raising=False)
+    threads = torch.get_num_threads()
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def run(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["vidops", *map(str, words)])
+        code = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code or 0
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    yield run
+    torch.set_num_threads(threads)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)

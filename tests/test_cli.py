@@ -17,7 +17,6 @@ import pytest
 import torch
 
 from vidops_cli import __version__
-from vidops_cli.cli import main
 from vidops_cli.data import DATASETS
 from vidops_cli.data.mini import benchmark, motion
 from vidops_cli.data.video import write_video
@@ -76,31 +75,6 @@ def place(tmp_path, tiny, monkeypatch):
     (tmp_path / "folder").mkdir()
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-@pytest.fixture
-def vidops(monkeypatch, capsys):
-    """Run the entry point in this process: (exit code, stdout, stderr)."""
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setenv("KINETO_LOG_LEVEL", "99")
-    monkeypatch.delenv("COLUMNS", raising=False)
-    threads = torch.get_num_threads()
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def run(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["vidops", *map(str, words)])
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code or 0
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    yield run
-    torch.set_num_threads(threads)
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
 
 
 def shell(*words: object, cwd: Path, **variables: str) -> subprocess.CompletedProcess:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
-from vidops_cli.cli import main
 from vidops_cli.cli.common import known
 from vidops_cli.ops import OPS
 from vidops_cli.profiling.cases import Case, Shape
@@ -29,25 +27,11 @@ layers:
 """
 
 
-@pytest.fixture
-def vidops(tmp_path, monkeypatch, capsys):
-    """Run the entry point where the suite is; (exit code, stdout, stderr)."""
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setenv("KINETO_LOG_LEVEL", "99")
+@pytest.fixture(autouse=True)
+def suite(tmp_path, monkeypatch):
+    """Where the suite is."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "small.yaml").write_text(SUITE)
-
-    def run(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["vidops", *words])
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code or 0
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return run
 
 
 def lines(path):
