@@ -49,7 +49,7 @@ def separable(conv, maps, sizes):
 
 
 def matched(op, maps, sizes):
-    for i, layer in enumerate(op.matching.conv[::2]):
+    for i, layer in enumerate(op.matching.conv.values()):
         maps = {place: value.clamp(min=0) for place, value in maps.items()} if i else maps
         maps = separable(layer, maps, sizes)
     return {place: value.item() for place, value in maps.items()}

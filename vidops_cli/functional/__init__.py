@@ -5,7 +5,7 @@ from .convolution import conv3d, planewise_conv3d
 from .deformable import attend, sample
 from .displacement import soft_argmax
 from .fourier import relative_conv
-from .hadamard import mixed_correlation
+from .hadamard import mixed_self_correlation
 from .norm import l2norm
 from .shift import temporal_shift
 from .window import aggregate, correlate, mirror
@@ -18,7 +18,7 @@ __all__ = [
     "kernels",
     "l2norm",
     "mirror",
-    "mixed_correlation",
+    "mixed_self_correlation",
     "planewise_conv3d",
     "relative_conv",
     "sample",

@@ -28,16 +28,14 @@ def blockwise(
 ) -> Tensor:
     """function(*inputs), which treats the entries along an axis alike and apart, block by block.
 
-    Under autograd the whole is made at once, as it has to be kept; with `again` in blocks that are made once more for
-    the backward pass, which takes less memory and more time.
+    Under autograd all that is made on the way is kept; with `again` it is made once more for the backward pass, which
+    takes less memory and more time.
     """
-    if torch.is_grad_enabled() and not again:
-        return function(*inputs)
     total = int(inputs[0].shape[dim])  # plain numbers, under torch.jit.trace too
     length = block_length(total, int(bytes_each))
     parts = list(zip(*(x.split(length, dim) for x in inputs), strict=True))
     if len(parts) == 1 or torch.is_grad_enabled():
-        made = [recomputed(function, *part) for part in parts]
+        made = [recomputed(function, *part) if again else function(*part) for part in parts]
         return torch.cat(made, dim) if len(made) > 1 else made[0]
     first = function(*parts[0])
     shape, order = list(first.shape), sorted(range(first.dim()), key=first.stride, reverse=True)

@@ -1,6 +1,7 @@
 """From a correlation volume to a displacement and a confidence."""
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -25,11 +26,13 @@ def soft_argmax(
     x, y = x.repeat(height), y.repeat_interleave(width)
     confidence, best = volume.max(dim=1, keepdim=True)
     scores = volume.movedim(1, -1)
-    if sigma is not None:
-        best = best.movedim(1, -1)
-        squared = (x - x[best]) ** 2 + (y - y[best]) ** 2
-        scores = scores * torch.exp(-squared / (2 * sigma**2))
-    weights = torch.softmax(scores / temperature, dim=-1)
+    if sigma is None:
+        scores = scores / temperature
+    else:  # one Gaussian for each offset that may be the best
+        squared = (x - x[:, None]) ** 2 + (y - y[:, None]) ** 2
+        gaussians = torch.exp(-squared / (2 * sigma**2)) / temperature
+        scores = scores * F.embedding(best.squeeze(1), gaussians)
+    weights = torch.softmax(scores, dim=-1)
     with full_precision(volume):
         displacement = weights @ torch.stack([x, y], dim=1)
     return displacement.movedim(-1, 1), confidence

@@ -24,11 +24,12 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from vidops_cli.functional import conv3d
 from vidops_cli.functional.blocks import blockwise
 
 from . import cost
 from .checks import at_least, made_for, odd
-from .layers import SafeConv3d, channels_last, conv_bn_relu, response
+from .layers import ConvNorm, conv_bn_relu, multiplied
 
 
 def wide(x: Tensor) -> Tensor:
@@ -49,36 +50,51 @@ def standardised(x: Tensor, dim: int) -> Tensor:
     return difference * torch.rsqrt(variance + 1e-5)
 
 
+def convolved(
+    x: Float[Tensor, "B C U V H W"], weight: Tensor, bias: Tensor | None, *, relu: bool = False
+) -> Float[Tensor, "B O U V H W"]:
+    """Convolution over U, V by weights (O, C, k, k, 1), or over H, W by weights (O, C, 1, k, k)."""
+    first = weight.shape[-1] == 1
+    activate = torch.relu_ if relu else nn.Identity()  # before there are views, which autograd would copy
+    if 1 in weight.shape[:2]:
+        rows = x.permute(0, 4, 5, 2, 3, 1) if first else x.permute(0, 2, 3, 4, 5, 1)
+        images = rows.flatten(3).flatten(0, 2)
+        made = activate(multiplied(images, rows.shape[3:5], weight.squeeze(-1 if first else 2), bias))
+        y = made.unflatten(1, (*rows.shape[3:5], weight.shape[0])).unflatten(0, rows.shape[:3])
+        return y.permute(0, 5, 3, 4, 1, 2) if first else y.permute(0, 5, 1, 2, 3, 4)
+    r = weight.shape[3] // 2
+    maps, padding = (x.flatten(4), (r, r, 0)) if first else (x.flatten(2, 3), (0, r, r))
+    maps = maps.contiguous(memory_format=torch.channels_last_3d)
+    y = activate(conv3d(maps, weight, bias, padding=padding))
+    return y.unflatten(4, x.shape[4:]) if first else y.unflatten(2, x.shape[2:4])
+
+
 class SeparableConv4d(nn.Module):
     """(B, C, U, V, H, W) -> (B, out_channels, U, V, H, W): kernel x kernel over U, V, then over H, W, then 1x1."""
 
     def __init__(self, channels: int, out_channels: int, *, kernel: int = 3):
         super().__init__()
         odd(kernels=kernel)
-        r = kernel // 2
-        self.first = nn.Sequential(
-            SafeConv3d(channels, channels, (kernel, kernel, 1), padding=(r, r, 0), bias=False), nn.BatchNorm3d(channels)
-        )
-        self.second = nn.Sequential(
-            SafeConv3d(channels, channels, (1, kernel, kernel), padding=(0, r, r), bias=False), nn.BatchNorm3d(channels)
-        )
-        self.project = nn.Sequential()
-        if channels != out_channels:
-            self.project.extend([nn.Conv2d(channels, out_channels, 1, bias=False), nn.BatchNorm2d(out_channels)])
+        self.first = ConvNorm(nn.Conv3d(channels, channels, (kernel, kernel, 1), bias=False))
+        self.second = ConvNorm(nn.Conv3d(channels, channels, (1, kernel, kernel), bias=False))
+        projection = nn.Conv2d(channels, out_channels, 1, bias=False)
+        self.project = nn.Sequential() if channels == out_channels else ConvNorm(projection)
 
-    def forward(self, x: Float[Tensor, "B C U V H W"]) -> Float[Tensor, "B C2 U V H W"]:
-        U, V, H, W = x.shape[2:]
-        x = self.convolved(self.first, x.flatten(4), (U, V, 1)).relu_()
-        x = self.convolved(self.second, x.unflatten(4, (H, W)).flatten(2, 3), (1, H, W))
-        return self.project(x.flatten(3)).unflatten(3, (H, W)).unflatten(2, (U, V))
+    def forward(self, x: Float[Tensor, "B C U V H W"], *, relu: bool = False) -> Float[Tensor, "B C2 U V H W"]:
+        if not self.second.folded:
+            x = self.normed(self.first, x).relu()
+            y = self.project(self.normed(self.second, x).flatten(3)).unflatten(3, x.shape[3:])
+            return y.relu() if relu else y
+        x = convolved(x, *self.first.affine(), relu=True)
+        weight, bias = self.second.affine()
+        if self.project:  # nothing lies between the two: they are one convolution
+            mixing, shift = self.project.affine()
+            weight = torch.einsum("om,mcthw->octhw", mixing[:, :, 0, 0], weight)
+            bias = mixing[:, :, 0, 0] @ bias + shift
+        return convolved(x, weight, bias, relu=relu)
 
-    def convolved(self, layer: nn.Sequential, x: Tensor, size: tuple[int, int, int]) -> Tensor:
-        """Convolution of (B, C, U, V, H W) or (B, C, U V, H, W) over the two axes whose size is told, and norm."""
-        if x.shape[1] > 1:
-            return channels_last(layer, x)
-        matrix = response(layer[0], size, x)
-        y = matrix.mT @ x.flatten(2, 3) if layer is self.first else x.flatten(3) @ matrix
-        return layer[1](y.view_as(x))
+    def normed(self, layer: ConvNorm, x: Tensor) -> Tensor:
+        return layer.finished(convolved(x, *layer.affine()).flatten(4).contiguous()).unflatten(4, x.shape[4:])
 
 
 class Matching4d(nn.Module):
@@ -88,20 +104,28 @@ class Matching4d(nn.Module):
         super().__init__()
         if len(planes) != len(kernels):
             raise ValueError(f"planes and kernels need one number for each layer, got {list(planes)}, {list(kernels)}")
-        layers: list[nn.Module] = []
-        for width, out, kernel in zip([1, *planes], planes, kernels, strict=False):
-            layers += [SeparableConv4d(width, out, kernel=kernel), nn.ReLU()]
-        self.conv = nn.Sequential(*layers[:-1])
+        layers = [
+            SeparableConv4d(width, out, kernel=kernel)
+            for width, out, kernel in zip([1, *planes], planes, kernels, strict=False)
+        ]
+        self.conv = nn.ModuleDict(
+            {str(2 * i): layer for i, layer in enumerate(layers)}
+        )  # a ReLU after each but the last
         self.widest = max(planes)
 
     def forward(self, x: Float[Tensor, "B 1 U V H W"]) -> Float[Tensor, "B C U V H W"]:
-        there = self.conv(x)
-        return there + self.conv(x.permute(0, 1, 4, 5, 2, 3)).permute(0, 1, 4, 5, 2, 3)
+        return self.one_way(x) + self.one_way(x.permute(0, 1, 4, 5, 2, 3)).permute(0, 1, 4, 5, 2, 3)
+
+    def one_way(self, x: Float[Tensor, "B 1 U V H W"]) -> Float[Tensor, "B C U V H W"]:
+        *others, last = self.conv.values()
+        for layer in others:
+            x = layer(x, relu=True)
+        return last(x)
 
     def cost(self, pairs: int) -> cost.Cost:
         """One way over so many pairs of positions."""
         total = cost.Cost()
-        for i, layer in enumerate(self.conv[::2]):
+        for i, layer in enumerate(self.conv.values()):
             total += cost.each(pairs * layer.first[0].in_channels if i else 0)  # ReLU between layers
             total += cost.conv_bn_relu(layer.first[0].weight.shape, pairs)
             for conv in (layer.second[0], *layer.project[:1]):

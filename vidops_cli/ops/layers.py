@@ -4,44 +4,105 @@ import math
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vidops_cli.functional import conv3d
+from vidops_cli.functional.precision import autocasting
 
 
 class SafeConv3d(nn.Conv3d):
     """nn.Conv3d with zero padding, right on maps smaller than its kernel too."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        return conv3d(x, self.weight, self.bias, stride=self.stride, padding=self.padding, groups=self.groups)
+    def _conv_forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return conv3d(x, weight, bias, stride=self.stride, padding=self.padding, groups=self.groups)
 
 
-def response(conv: nn.Module, size: Sequence[int], like: Tensor) -> Tensor:
-    """(N, M): what each of the N positions of a one-channel map of this size adds to the M numbers that `conv` makes.
+class ConvNorm(nn.Sequential):
+    """A convolution without bias, its batch norm, and what follows.
 
-    A convolution of one channel leaves a CPU's vectors empty: on small maps one matrix product is faster.
+    In evaluation the norm is folded into the convolution, as scaled weights and a bias, unless `folds` is False: maps
+    are passed over once less.
     """
-    positions = math.prod(size)
-    ones = torch.eye(positions, device=like.device, dtype=like.dtype)
-    return conv(ones.view(positions, 1, *size)).flatten(1)
+
+    folds = True
+
+    def __init__(self, conv: nn.Conv2d | nn.Conv3d, *after: nn.Module):
+        norm = nn.BatchNorm2d if isinstance(conv, nn.Conv2d) else nn.BatchNorm3d
+        super().__init__(conv, norm(conv.out_channels), *after)
+
+    def __getitem__(self, index: int | slice) -> nn.Module:
+        return nn.Sequential(*list(self)[index]) if isinstance(index, slice) else super().__getitem__(index)
+
+    @property
+    def folded(self) -> bool:
+        """Not in half precision: the gradient of the norm's weight would be a small difference of large numbers."""
+        weight = self[0].weight
+        exact = torch.finfo(weight.dtype).bits >= 32 and not autocasting(weight)
+        return self.folds and exact and not self[1].training
+
+    def affine(self) -> tuple[Tensor, Tensor | None]:
+        """Weight and bias of the convolution, and of the norm where it is folded."""
+        conv, norm, *_ = self
+        if not self.folded:
+            return conv.weight, None
+        scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+        weight = conv.weight * scale.view(-1, *[1] * (conv.weight.dim() - 1))
+        return weight, norm.bias - norm.running_mean * scale
+
+    def finished(self, x: Tensor) -> Tensor:
+        """All that `affine` does not tell."""
+        for layer in list(self)[2 if self.folded else 1 :]:
+            x = layer(x)
+        return x
+
+    def normed(self, x: Tensor) -> Tensor:
+        """Convolution and norm alone."""
+        x = self[0]._conv_forward(x, *self.affine())
+        return x if self.folded else self[1](x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.finished(self[0]._conv_forward(x, *self.affine()))
+
+    def channels_last(self, x: Tensor) -> Tensor:
+        """The same, on channels that run fastest in memory.
+
+        Not so its batch statistics: there torch 2.13 sums without care on a CPU, and loses two digits.
+        """
+        x = self[0]._conv_forward(x.contiguous(memory_format=LAST[x.dim()]), *self.affine())
+        return self.finished(x.contiguous() if self[1].training else x)
 
 
 LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
-def channels_last(layer: nn.Sequential, x: Tensor) -> Tensor:
-    """layer(x), a convolution and what follows it, on channels that run fastest in memory.
-
-    Not so its batch statistics: there torch 2.13 sums without care on a CPU, and loses two digits.
-    """
-    x = layer[0](x.contiguous(memory_format=LAST[x.dim()]))
-    return layer[1:](x.contiguous() if layer[1].training else x)
-
-
 def conv_bn_relu(
     channels: int, out: int, kernel: int = 1, *, stride: int = 1, padding: int | None = None, groups: int = 1
-) -> nn.Sequential:
+) -> ConvNorm:
     """Convolution without bias, batch norm, ReLU on images (N, C, H, W); padded to keep the size unless told."""
     padding = kernel // 2 if padding is None else padding
     conv = nn.Conv2d(channels, out, kernel, stride=stride, padding=padding, groups=groups, bias=False)
-    return nn.Sequential(conv, nn.BatchNorm2d(out), nn.ReLU(inplace=True))  # backward needs no norm as it was
+    return ConvNorm(conv, nn.ReLU(inplace=True))  # backward needs no norm as it was
+
+
+def multiplied(
+    x: Tensor, size: Sequence[int], weight: Tensor, bias: Tensor | None = None, *, padding: int | None = None
+) -> Tensor:
+    """(B, N C) -> (B, M O): a convolution of images of N positions, C channels the faster, as one matrix product.
+
+    Few channels leave a CPU's vectors empty: on small maps the product is faster, though it executes more.
+    """
+    outputs, channels, *_ = (int(n) for n in weight.shape)  # plain numbers, under torch.jit.trace too
+    size = [int(n) for n in size]
+    ones = torch.eye(math.prod(size), device=x.device, dtype=x.dtype).view(-1, 1, *size)
+    padding = weight.shape[-1] // 2 if padding is None else padding
+    matrix = F.conv2d(ones, weight.to(x.dtype).flatten(0, 1).unsqueeze(1), padding=padding)
+    matrix = matrix.flatten(2).unflatten(1, (outputs, channels)).permute(0, 2, 3, 1)
+    matrix = matrix.reshape(len(ones) * channels, -1)
+    return x @ matrix if bias is None else torch.addmm(bias.to(x.dtype).repeat(matrix.shape[1] // outputs), x, matrix)
+
+
+def relu_plus(y: Tensor, x: Tensor) -> Tensor:
+    """relu(y) + x, which takes the place of y where it can. Of maps as large as x only a mask is kept for backward."""
+    y = y.masked_fill_(y <= 0, 0)
+    return y.add_(x) if y.dtype == x.dtype else y + x

@@ -24,7 +24,7 @@ from vidops_cli.functional.frames import per_frame, per_position
 
 from . import cost
 from .checks import at_least, made_for
-from .layers import conv_bn_relu
+from .layers import conv_bn_relu, relu_plus
 
 
 def refiner(widths: list[int], kind: str) -> nn.Sequential:
@@ -103,15 +103,16 @@ class MotionSqueeze(nn.Module):
         ahead, *behind = (torch.cat(pair, dim=1) if self.confidence else pair[0] for pair in pairs)
         channels = [torch.cat([ahead, ahead[:, :, -1:]], dim=2)]
         channels += [torch.cat([maps[:, :, :1], maps], dim=2) for maps in behind]
-        light = per_frame(self.refine[:-1], torch.cat(channels, dim=1).to(x.dtype))
+        *stages, _ = self.refine
+        light = per_frame(nn.Sequential(*stages), torch.cat(channels, dim=1).to(x.dtype))
         if self.training:  # batch statistics are those of all frames
             return self.added(x, light)
-        return blockwise(self.added, x, light, bytes_each=2 * x[:, :, 0].numel() * x.element_size(), dim=2, again=True)
+        return blockwise(self.added, x, light, bytes_each=2 * x[:, :, 0].numel() * x.element_size(), dim=2)
 
     def added(self, x: Tensor, light: Tensor) -> Float[Tensor, "B C T H W"]:
         """x plus the last stage of the refinement, which alone has as many channels as x."""
         widened = per_position if self.refine[-1][0].kernel_size == (1, 1) else per_frame
-        return x + widened(self.refine[-1], light)
+        return widened(lambda x, light: relu_plus(self.refine[-1].normed(light), x), x, light)
 
     def forward(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B C T H W"]:
         made_for("MotionSqueeze", self.reduction[0].in_channels, x)

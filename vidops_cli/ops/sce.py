@@ -21,7 +21,7 @@ from vidops_cli.functional.frames import per_frame
 
 from . import cost
 from .checks import at_least, made_for, odd
-from .layers import conv_bn_relu
+from .layers import ConvNorm, conv_bn_relu
 
 
 class SCE(nn.Module):
@@ -37,7 +37,7 @@ class SCE(nn.Module):
         self.window = window
         self.conv_in = conv_bn_relu(channels, first)
         self.embed = conv_bn_relu(first + window**2, second)
-        self.conv_out = nn.Sequential(nn.Conv2d(second, channels, 1, bias=False), nn.BatchNorm2d(channels))
+        self.conv_out = ConvNorm(nn.Conv2d(second, channels, 1, bias=False))
 
     def self_similarity(self, z: Float[Tensor, "B P T H W"]) -> Float[Tensor, "B N T H W"]:
         """s / |s|, for N = window^2 offsets."""

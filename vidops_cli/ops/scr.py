@@ -20,11 +20,11 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vidops_cli.functional import correlate, mixed_correlation
+from vidops_cli.functional import correlate, mixed_self_correlation
 
 from . import cost
 from .checks import made_for, odd
-from .layers import channels_last, conv_bn_relu
+from .layers import ConvNorm, conv_bn_relu
 
 
 def normalised(x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B C T H W"]:
@@ -54,33 +54,28 @@ class SelfCorrelationEmbedding(nn.Module):
         self.reduce = conv_bn_relu(channels, planes[0])
         self.shrink = nn.Sequential(
             *(
-                nn.Sequential(
-                    nn.Conv3d(width, wide, (1, 3, 3), bias=False), nn.BatchNorm3d(wide), nn.ReLU(inplace=True)
-                )
+                ConvNorm(nn.Conv3d(width, wide, (1, 3, 3), bias=False), nn.ReLU(inplace=True))
                 for width, wide in itertools.pairwise(planes)
             )
         )
-        self.expand = nn.Sequential(nn.Conv2d(planes[-1], out_channels, 1, bias=False), nn.BatchNorm2d(out_channels))
+        self.expand = ConvNorm(nn.Conv2d(planes[-1], out_channels, 1, bias=False))
 
     def forward(self, volume: Float[Tensor, "B C N T H W"]) -> Float[Tensor, "B C2 T H W"]:
-        return self.shrunk(F.linear(volume.permute(0, 3, 4, 5, 2, 1), self.weight))
+        weight, bias = self.reduce.affine()
+        return self.shrunk(F.linear(volume.permute(0, 3, 4, 5, 2, 1), weight[:, :, 0, 0], bias))
 
     def of_map(self, z: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B C2 T H W"]:
         """g of the self-correlation of z, which is not formed."""
-        mixed = mixed_correlation(z, z, self.weight, (1, self.window, self.window))
-        return self.shrunk(mixed.to(self.weight.dtype))
-
-    @property
-    def weight(self) -> Float[Tensor, "P C"]:
-        """Of the first convolution."""
-        return self.reduce[0].weight[:, :, 0, 0]
+        weight, bias = self.reduce.affine()
+        mixed = mixed_self_correlation(z, weight[:, :, 0, 0], (1, self.window, self.window))
+        return self.shrunk((mixed if bias is None else mixed.add_(bias)).to(weight.dtype))
 
     def shrunk(self, reduced: Float[Tensor, "B T H W N P"]) -> Float[Tensor, "B C2 T H W"]:
         """All that follows the first convolution, on a small image for each position."""
         images = reduced.flatten(0, 3).unflatten(1, (self.window, self.window)).movedim(-1, 1)
-        x = self.reduce[1:](images.contiguous() if self.training else images).unsqueeze(2)
+        x = self.reduce.finished(images.contiguous() if self.training else images).unsqueeze(2)
         for layer in self.shrink:
-            x = channels_last(layer, x)
+            x = layer.channels_last(x)
         return self.expand(x[..., 0]).flatten(1).unflatten(0, reduced.shape[:4]).movedim(-1, 1)
 
 

@@ -31,7 +31,7 @@ from vidops_cli.functional.frames import per_frame
 
 from . import cost
 from .checks import at_least, made_for
-from .layers import channels_last, conv_bn_relu, response
+from .layers import conv_bn_relu, multiplied
 
 TEMPERATURE = 0.01  # of soft_argmax, as in MotionSqueeze
 EXTRACTION = ((1, 1), (2, 1), (2, 1), (1, 0))  # stride and padding: 9 -> 9 -> 5 -> 3 -> 1, 11 -> 11 -> 6 -> 3 -> 1
@@ -140,12 +140,14 @@ class SELFY(nn.Module):
     def extracted(self, maps: Float[Tensor, "M N"]) -> Float[Tensor, "M C"]:
         """The four convolutions; that of a single channel and that of a single position are matrix products."""
         first, *middle, last = self.extraction
-        x = maps @ response(first[0], self.window, maps)
-        x = first[1:](x.unflatten(1, (-1, *self.window)))
+        x = multiplied(maps, self.window, *first.affine())
+        x = x.unflatten(1, (*self.window, first[0].out_channels)).movedim(-1, 1)
+        x = first.finished(x.contiguous() if self.training else x)
         for layer in middle:
-            x = channels_last(layer, x)
-        weight = last[0].weight.movedim(1, -1).flatten(1)
-        return last[1:](F.linear(x.movedim(1, -1).flatten(1), weight)[..., None, None]).flatten(1)
+            x = layer.channels_last(x)
+        weight, bias = last.affine()
+        rows = F.linear(x.movedim(1, -1).flatten(1), weight.movedim(1, -1).flatten(1), bias)
+        return last.finished(rows[..., None, None]).flatten(1)
 
     def integrate(self, features: Float[Tensor, "B L C T H W"], size: tuple) -> Float[Tensor, "B C2 T H2 W2"]:
         """Features of all offsets as one map of the height and width `size`."""

@@ -12,10 +12,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor, nn
+
+from vidops_cli.ops.layers import ConvNorm
 
 from .cost import count
 from .traced import traced
@@ -27,9 +30,22 @@ def as_printed(model: nn.Module, *inputs: Tensor, convention: str) -> int:
     """Operations of `model(*inputs)`, counted by one of CONVENTIONS."""
     assert convention in CONVENTIONS, convention
     if convention == "motionsqueeze":
-        return round(sum(traced(model, inputs, _THOP).by_operator().values()))
+        with _norms_apart(model):
+            return round(sum(traced(model, inputs, _THOP).by_operator().values()))
     found = count(model, *inputs)
     return found.macs if convention == "macs" else found.flops
+
+
+@contextmanager
+def _norms_apart(model: nn.Module) -> Iterator[None]:
+    layers = [part for part in model.modules() if isinstance(part, ConvNorm)]
+    try:
+        for layer in layers:
+            layer.folds = False
+        yield
+    finally:
+        for layer in layers:
+            del layer.folds
 
 
 def _shape(value: Any) -> list[int]:

@@ -33,10 +33,10 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 @contextmanager
 def as_published(module: nn.Module) -> Iterator[None]:
     """Runs the operators of ours that the module holds as the published algorithm, whatever their own form is."""
-    kept = [(part, vars(part).get("forward")) for part in module.modules() if _operator(part)]
+    kept = [(part, vars(part).get("forward")) for part in module.modules() if operator_of(part)]
     for part, bound in kept:
         keywords = bound.keywords if isinstance(bound, partial) else {}
-        part.forward = partial(published(_operator(part)), part, **keywords)
+        part.forward = partial(published(operator_of(part)), part, **keywords)
     try:
         yield
     finally:
@@ -46,8 +46,8 @@ def as_published(module: nn.Module) -> Iterator[None]:
                 part.forward = bound
 
 
-def _operator(part: nn.Module) -> str | None:
-    """Its name, if it is one of the zoo."""
+def operator_of(part: nn.Module) -> str | None:
+    """The name of an operator of the zoo; None of any other module."""
     home, _, name = type(part).__module__.rpartition(".")
     return name if home == ops.__name__ and name in ops.OPS and ops.OPS[name].cls == type(part).__name__ else None
 

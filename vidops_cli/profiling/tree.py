@@ -2,7 +2,8 @@
 
 Who calls whom is told by hooks on the modules, and by fvcore, which keeps the same account. Operations and time belong
 to the innermost module at work, and every row adds up what is below it: children never exceed their parent, and what a
-module does itself, in functions or by another's .forward(), is its row "(rest)".
+module does itself, in functions or by another's .forward(), is its row "(rest)". An operator of ours is one row: its
+operations are those of the published algorithm, which need not be those of its own parts.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from torch import Tensor, nn
 from vidops_cli import stats
 
 from .handles import HANDLES
-from .traced import evaluating, traced
+from .traced import as_published, evaluating, operator_of, traced
 
 FEWEST, MOST = 3, 50  # passes that are timed
 REST = 0.01  # share of the root's time or FLOPs from which the rest of a module is shown, if it holds no multiply-adds
@@ -74,14 +75,15 @@ class _Node:
 
 
 class _Calls:
-    """The tree of calls below a network; empty slots (nn.Identity) are left out."""
+    """The tree of calls below a network; empty slots (nn.Identity) and the parts of operators are left out."""
 
     def __init__(self, model: nn.Module):
         self.root = _Node("", model)
         self.modules = dict(model.named_modules(remove_duplicate=False))
         self.names: dict[nn.Module, list[str]] = {}
+        inside = {part for op in model.modules() if operator_of(op) for part in op.modules() if part is not op}
         for name, module in self.modules.items():
-            if name and type(module) is not nn.Identity:
+            if name and type(module) is not nn.Identity and module not in inside:
                 self.names.setdefault(module, []).append(name)
         self._found: dict[tuple[_Node, nn.Module], _Node] = {}
 
@@ -149,11 +151,12 @@ def _steps(prefix: str, name: str) -> list[str]:
 def _operations(calls: _Calls, model: nn.Module, inputs: Sequence[Tensor]) -> dict[str, dict[_Node, Any]]:
     """What each node does itself: {"macs": ..., "other": ...} in numbers, {"uncounted": ...} in sets of names."""
     handles = {kind: _placed(handle) for kind, handle in HANDLES.items()}
-    analysis = traced(model, inputs, handles)
-    unknown = analysis.unsupported_ops()
-    if unknown:
-        named = {kind: _placed(lambda inputs, outputs, kind=kind: Counter({kind: 1})) for kind in unknown}
-        analysis = traced(model, inputs, {**handles, **named})
+    with as_published(model):
+        analysis = traced(model, inputs, handles)
+        unknown = analysis.unsupported_ops()
+        if unknown:
+            named = {kind: _placed(lambda inputs, outputs, kind=kind: Counter({kind: 1})) for kind in unknown}
+            analysis = traced(model, inputs, {**handles, **named})
     own: dict[str, dict[_Node, Any]] = {"macs": {}, "other": {}, "uncounted": {}}
     for (scope, what), amount in analysis.by_operator().items():
         node = calls.root
@@ -339,7 +342,7 @@ def _rows(
             return
         for child in node.below.values():
             yield from walk(child, level + 1)
-        for name, child in node.module.named_children():
+        for name, child in () if operator_of(node.module) else node.module.named_children():
             unseen = called.isdisjoint(child.modules())
             if unseen and _size(child.parameters()):
                 name = f"{node.name}.{name}" if node.name else name

@@ -22,10 +22,9 @@ def swapped(x):
 
 
 def convolved(layers, x):
-    for layer in layers:
-        if isinstance(layer, torch.nn.ReLU):
+    for i, layer in enumerate(layers):
+        if i:
             x = torch.relu(x)
-            continue
         x = torch.relu(swapped(over_last(layer.first, swapped(x))))
         x = over_last(layer.second, x)
         if len(layer.project):
@@ -55,7 +54,8 @@ def forward(op, support, query, shots=1):
     (S, B), (size_s, size_q) = (len(support), len(query)), (support.shape[-2:], query.shape[-2:])
     pairs = torch.einsum("scx,bcy->bsxy", *features)
     x = pairs.reshape(B * S, 1, *size_s, *size_q)
-    x = convolved(op.matching.conv, x) + swapped(convolved(op.matching.conv, swapped(x)))
+    layers = op.matching.conv.values()
+    x = convolved(layers, x) + swapped(convolved(layers, swapped(x)))
     x = x.reshape(pairs.shape)
     s = torch.einsum("bsx,scx->bsc", attention(x, op.attention_temperature), maps[0])
     q = torch.einsum("bsx,bcx->bsc", attention(x.transpose(2, 3), op.attention_temperature), maps[1])

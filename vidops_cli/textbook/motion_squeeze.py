@@ -6,11 +6,13 @@
 import torch
 import torch.nn.functional as F
 
+from . import in_turn
+
 
 def features(op, x):
     """B T c H W"""
     B, C, T, H, W = x.shape
-    f = op.reduction(x.transpose(1, 2).reshape(B * T, C, H, W))
+    f = in_turn(op.reduction, x.transpose(1, 2).reshape(B * T, C, H, W))
     return (f / torch.sqrt((f * f).sum(1, keepdim=True) + 1e-6)).reshape(B, T, -1, H, W)
 
 
@@ -57,7 +59,9 @@ def forward(op, x, correlation=shifted):
     if op.directions == 2:
         back = motion(op, correlation(op, then, now).clamp(min=0))[:, :, [0, *range(T - 1)]]
         fed = torch.cat([fed, back], dim=1)
-    y = op.refine(fed.transpose(1, 2).reshape(B * T, -1, H, W))
+    y = fed.transpose(1, 2).reshape(B * T, -1, H, W)
+    for stage in op.refine:
+        y = in_turn(stage, y)
     return x + y.reshape(B, T, C, H, W).transpose(1, 2)
 
 

@@ -6,6 +6,8 @@
 import torch
 import torch.nn.functional as F
 
+from . import in_turn
+
 
 def layer(block, x, stride=1, padding=0):
     """Convolution over the last two axes of (n, c, L, h, w), batch norm, ReLU."""
@@ -35,7 +37,7 @@ def similarity(op, x, correlation):
     """B T h w L U V"""
     B, C, T, H, W = x.shape
     U, V = op.window
-    f = op.downsample(x.transpose(1, 2).reshape(B * T, C, H, W))
+    f = in_turn(op.downsample, x.transpose(1, 2).reshape(B * T, C, H, W))
     f = (f / torch.sqrt((f * f).sum(1, keepdim=True) + 1e-6)).unflatten(0, (B, T))
     found = []
     for offset in op.offsets:
