@@ -7,6 +7,7 @@ from .displacement import soft_argmax
 from .fourier import relative_conv
 from .hadamard import mixed_self_correlation
 from .norm import l2norm
+from .product import linear
 from .shift import temporal_shift
 from .window import aggregate, correlate, mirror
 
@@ -17,6 +18,7 @@ __all__ = [
     "correlate",
     "kernels",
     "l2norm",
+    "linear",
     "mirror",
     "mixed_self_correlation",
     "planewise_conv3d",

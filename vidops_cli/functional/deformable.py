@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
 from .blocks import blockwise
+from .product import linear
 
 
 def sample(
@@ -51,19 +52,19 @@ def attend(
     """
     B, C, T, H, W = v.shape
     frames = [x.transpose(1, 2).flatten(0, 1).flatten(2).mT.unflatten(-1, (groups, -1)).transpose(1, 2) for x in (q, v)]
-    taps = offset.transpose(1, 2).flatten(0, 1)
+    (row, wy, _), (column, wx, _) = map(_axis, _points(offset, kernel, dilation), (H, W))
+    index = (row.unsqueeze(-1) * W + column.unsqueeze(-2)).reshape(B * T, 1, H * W, 4 * kernel**2)
+    weight = _both(wy, wx).reshape(index.shape).to(v.dtype)
     pairs = 3 * groups * (H * W) ** 2 * v.element_size()  # products, weights, gradients
 
-    def attended(q: Tensor, v: Tensor, offset: Tensor) -> Tensor:
-        index, weight, _, _ = _corners(offset.unsqueeze(2), kernel, dilation)
-        index, weight = (x.view(len(q), 1, H * W, 4 * kernel**2) for x in (index % (H * W), weight.to(v.dtype)))
+    def attended(q: Tensor, v: Tensor, index: Tensor, weight: Tensor) -> Tensor:
         index = index.expand(-1, groups, -1, -1)
         read = _products(q, v.mT).gather(-1, index) * weight
         scores = read.unflatten(-1, (-1, 4)).sum(-1, keepdim=True).expand(-1, -1, -1, -1, 4).flatten(-2)
-        map_ = v.new_zeros(len(q), groups, H * W, H * W).scatter_add(-1, index, scores * weight)
+        map_ = v.new_zeros(len(q), groups, H * W, H * W).scatter_add_(-1, index, scores * weight)
         return _products(map_, v)
 
-    y = blockwise(attended, *frames, taps, bytes_each=pairs)  # B T, groups, H W, C / groups
+    y = blockwise(attended, *frames, index, weight, bytes_each=pairs)  # B T, groups, H W, C / groups
     return y.transpose(1, 2).flatten(2).mT.view(B, T, C, H, W).transpose(1, 2)
 
 
@@ -72,7 +73,8 @@ def _products(a: Tensor, b: Tensor) -> Tensor:
     if not a.numel():
         return a @ b
     pairs = zip(a.flatten(0, 1).unbind(), b.flatten(0, 1).unbind(), strict=True)
-    return torch.stack([x @ y for x, y in pairs]).unflatten(0, a.shape[:2])
+    made = [linear(x, y.mT) for x, y in pairs]
+    return (torch.stack(made) if len(made) > 1 else made[0].unsqueeze(0)).unflatten(0, a.shape[:2])
 
 
 def check_kernel(kernel: int, dilation: int) -> None:
@@ -87,27 +89,39 @@ def _rows(x: Tensor) -> Tensor:
     return x.permute(0, *range(x.dim() - 3, x.dim()), *range(2, x.dim() - 3), 1).reshape(-1, x.shape[1])
 
 
-def _corners(offset: Tensor, kernel: int, dilation: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """For each of the B T H W N reads four corners: row of the map, weight, d weight / dy, d weight / dx."""
-    B, _, T, H, W = offset.shape
+def _axis(position: Tensor, size: int | torch.SymInt) -> tuple[Tensor, Tensor, Tensor]:
+    """The two rows (columns) around each point, (..., 2): index, weight, d weight / d position."""
+    near = position.detach().floor().unsqueeze(-1) + torch.arange(2, device=position.device, dtype=position.dtype)
+    counts = (near >= 0) & (near < size) & (position > -1).unsqueeze(-1)
+    distance = position.unsqueeze(-1) - near  # of the first from 0, of the second from -1
+    sign = torch.tensor([-1.0, 1.0], device=position.device, dtype=position.dtype)
+    weight = torch.where(counts, 1 + sign * distance, 0.0)
+    return torch.where(counts, near, 0.0).long(), weight, counts * sign
+
+
+def _points(offset: Tensor, kernel: int, dilation: int) -> tuple[Tensor, Tensor]:
+    """y and x of the N reads around each position, (B, T, H, W, N)."""
+    H, W = offset.shape[-2:]
     wide = offset.to(torch.promote_types(offset.dtype, torch.float32))  # half precision counts no pixels
     dy, dx = wide.permute(0, 2, 3, 4, 1).unflatten(-1, (kernel**2, 2)).unbind(-1)
     tap = (torch.arange(kernel, device=offset.device) - kernel // 2) * dilation
     y = (torch.arange(H, device=offset.device)[:, None, None] + tap.repeat_interleave(kernel)) + dy
     x = (torch.arange(W, device=offset.device)[:, None] + tap.repeat(kernel)) + dx
-    inside = (y > -1) & (y < H) & (x > -1) & (x < W)
-    top, left = y.detach().floor(), x.detach().floor()
-    frame = torch.arange(B * T, device=offset.device).view(B, T, 1, 1, 1)
-    found = []
-    for i, j in ((0, 0), (0, 1), (1, 0), (1, 1)):
-        row, column = top + i, left + j
-        counts = inside & (row >= 0) & (row < H) & (column >= 0) & (column < W)
-        wy, wx = (y - top if i else 1 - (y - top)), (x - left if j else 1 - (x - left))
-        at = (frame * H + torch.where(counts, row, 0.0).long()) * W + torch.where(counts, column, 0.0).long()
-        parts = (wy * wx, wx if i else -wx, wy if j else -wy)
-        found.append((at, *(torch.where(counts, part, 0.0) for part in parts)))
-    index, *weights = (torch.stack(part, dim=-1).view(-1, 4) for part in zip(*found, strict=True))
-    return index, *weights
+    return y, x
+
+
+def _both(y: Tensor, x: Tensor) -> Tensor:
+    """(..., 2) twice -> (..., 4): products of each of the one with each of the other."""
+    return (y.unsqueeze(-1) * x.unsqueeze(-2)).flatten(-2)
+
+
+def _corners(offset: Tensor, kernel: int, dilation: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """For each of the B T H W N reads four corners: row of the map, weight, d weight / dy, d weight / dx."""
+    B, _, T, H, W = offset.shape
+    (row, wy, by_y), (column, wx, by_x) = map(_axis, _points(offset, kernel, dilation), (H, W))
+    frame = torch.arange(B * T, device=offset.device).view(B, T, 1, 1, 1, 1, 1)
+    index = (frame * H + row.unsqueeze(-1)) * W + column.unsqueeze(-2)
+    return index.reshape(-1, 4), *(_both(*pair).reshape(-1, 4) for pair in ((wy, wx), (by_y, wx), (wy, by_x)))
 
 
 @torch.library.custom_op("vidops::sample", mutates_args=())

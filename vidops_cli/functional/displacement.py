@@ -34,5 +34,5 @@ def soft_argmax(
         scores = scores * F.embedding(best.squeeze(1), gaussians)
     weights = torch.softmax(scores, dim=-1)
     with full_precision(volume):
-        displacement = weights @ torch.stack([x, y], dim=1)
+        displacement = F.linear(weights, torch.stack([x, y]))
     return displacement.movedim(-1, 1), confidence

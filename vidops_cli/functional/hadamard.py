@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from .product import linear
 from .window import Window, check_window
 
 
@@ -48,7 +48,7 @@ class _Mixed(torch.autograd.Function):
         last = window[0] * window[1] - 1
         y = z.new_zeros(*z.shape[:-1], last + 1, len(weight))
         for n, here, there in _pairs(z, window):
-            y[(*here, n)] = y[(*there, last - n)] = F.linear(z[here] * z[there], weight)
+            y[(*here, n)] = y[(*there, last - n)] = linear(z[here] * z[there], weight)
         return y
 
     @staticmethod
@@ -58,7 +58,7 @@ class _Mixed(torch.autograd.Function):
         dz, dw = torch.zeros_like(z), torch.zeros_like(weight)
         for n, here, there in _pairs(z, ctx.window):
             g = grad[(*here, n)] + grad[(*there, last - n)] if 2 * n > last else grad[..., n, :].contiguous()
-            mixed = g @ weight
+            mixed = linear(g, weight.mT)
             dz[here].addcmul_(mixed, z[there])
             dz[there].addcmul_(mixed, z[here])
             dw.addmm_(g.flatten(0, -2).mT, (z[here] * z[there]).flatten(0, -2))

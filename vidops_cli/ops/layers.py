@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vidops_cli.functional import conv3d
+from vidops_cli.functional import conv3d, linear
 from vidops_cli.functional.precision import autocasting
 
 
@@ -16,6 +16,20 @@ class SafeConv3d(nn.Conv3d):
 
     def _conv_forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         return conv3d(x, weight, bias, stride=self.stride, padding=self.padding, groups=self.groups)
+
+
+def foldable(norm: nn.Module, weight: Tensor) -> bool:
+    """Whether a batch norm may be part of the weights before it: in evaluation, in full precision.
+
+    In half precision the gradient of the norm's weight would be a small difference of large numbers.
+    """
+    return not norm.training and torch.finfo(weight.dtype).bits >= 32 and not autocasting(weight)
+
+
+def scale_and_shift(norm: nn.Module) -> tuple[Tensor, Tensor]:
+    """What a batch norm in evaluation does to each channel."""
+    scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+    return scale, norm.bias - norm.running_mean * scale
 
 
 class ConvNorm(nn.Sequential):
@@ -36,19 +50,15 @@ class ConvNorm(nn.Sequential):
 
     @property
     def folded(self) -> bool:
-        """Not in half precision: the gradient of the norm's weight would be a small difference of large numbers."""
-        weight = self[0].weight
-        exact = torch.finfo(weight.dtype).bits >= 32 and not autocasting(weight)
-        return self.folds and exact and not self[1].training
+        return self.folds and foldable(self[1], self[0].weight)
 
     def affine(self) -> tuple[Tensor, Tensor | None]:
         """Weight and bias of the convolution, and of the norm where it is folded."""
         conv, norm, *_ = self
         if not self.folded:
             return conv.weight, None
-        scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
-        weight = conv.weight * scale.view(-1, *[1] * (conv.weight.dim() - 1))
-        return weight, norm.bias - norm.running_mean * scale
+        scale, shift = scale_and_shift(norm)
+        return conv.weight * scale.view(-1, *[1] * (conv.weight.dim() - 1)), shift
 
     def finished(self, x: Tensor) -> Tensor:
         """All that `affine` does not tell."""
@@ -99,10 +109,10 @@ def multiplied(
     matrix = F.conv2d(ones, weight.to(x.dtype).flatten(0, 1).unsqueeze(1), padding=padding)
     matrix = matrix.flatten(2).unflatten(1, (outputs, channels)).permute(0, 2, 3, 1)
     matrix = matrix.reshape(len(ones) * channels, -1)
-    return x @ matrix if bias is None else torch.addmm(bias.to(x.dtype).repeat(matrix.shape[1] // outputs), x, matrix)
+    return linear(x, matrix.mT, None if bias is None else bias.to(x.dtype).repeat(matrix.shape[1] // outputs))
 
 
 def relu_plus(y: Tensor, x: Tensor) -> Tensor:
-    """relu(y) + x, which takes the place of y where it can. Of maps as large as x only a mask is kept for backward."""
-    y = y.masked_fill_(y <= 0, 0)
+    """relu(y) + x, which takes the place of y where it can. For the backward pass only a mask is kept."""
+    y = y.masked_fill_(y <= 0, 0) if torch.is_grad_enabled() else y.relu_()
     return y.add_(x) if y.dtype == x.dtype else y + x

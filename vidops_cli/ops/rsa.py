@@ -26,7 +26,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vidops_cli.functional import l2norm, planewise_conv3d
+from vidops_cli.functional import l2norm, linear, planewise_conv3d
 from vidops_cli.functional.blocks import block_length, recomputed
 from vidops_cli.functional.frames import per_frame
 
@@ -116,7 +116,7 @@ class RSA(nn.Module):
 
     def projected(self, x: Float[Tensor, "B C T H W"]) -> tuple[Tensor, Tensor | None, Tensor]:
         """Queries (B, T, H, W, heads, c), not yet normalised; the key (B, c, T, H, W), if there is one, and values."""
-        rows = F.linear(x.movedim(1, -1), self.projection.weight.flatten(1))
+        rows = linear(x.movedim(1, -1), self.projection.weight.flatten(1))
         queries = self.heads * self.key_channels
         q, *k, v = rows.split((queries, *[self.key_channels] * self.relational_kernel, self.value_channels), dim=-1)
         k, v = (l2norm(maps, dim=-1).to(maps.dtype).movedim(-1, 1).contiguous() for maps in (k[0] if k else v, v))

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vidops_cli.functional import correlate, mixed_self_correlation
+from vidops_cli.functional import correlate, linear, mixed_self_correlation
 
 from . import cost
 from .checks import made_for, odd
@@ -62,7 +62,7 @@ class SelfCorrelationEmbedding(nn.Module):
 
     def forward(self, volume: Float[Tensor, "B C N T H W"]) -> Float[Tensor, "B C2 T H W"]:
         weight, bias = self.reduce.affine()
-        return self.shrunk(F.linear(volume.permute(0, 3, 4, 5, 2, 1), weight[:, :, 0, 0], bias))
+        return self.shrunk(linear(volume.permute(0, 3, 4, 5, 2, 1), weight[:, :, 0, 0], bias))
 
     def of_map(self, z: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B C2 T H W"]:
         """g of the self-correlation of z, which is not formed."""

@@ -21,17 +21,17 @@ import math
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.functional import conv2d
 
-from vidops_cli.functional import correlate, l2norm, soft_argmax
+from vidops_cli.functional import correlate, l2norm, linear, soft_argmax
 from vidops_cli.functional.blocks import blockwise
-from vidops_cli.functional.frames import per_frame
+from vidops_cli.functional.frames import per_frame, per_position
 
 from . import cost
 from .checks import at_least, made_for
-from .layers import conv_bn_relu, multiplied
+from .layers import conv_bn_relu, foldable, multiplied, scale_and_shift
 
 TEMPERATURE = 0.01  # of soft_argmax, as in MotionSqueeze
 EXTRACTION = ((1, 1), (2, 1), (2, 1), (1, 0))  # stride and padding: 9 -> 9 -> 5 -> 3 -> 1, 11 -> 11 -> 6 -> 3 -> 1
@@ -117,7 +117,7 @@ class SELFY(nn.Module):
 
     def similarity(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B L U V T H2 W2"]:
         """STSS: similarity of each position to the U x V positions around it at each offset in time."""
-        f = l2norm(per_frame(self.downsample, x))
+        f = l2norm(per_frame(self.downsample.channels_last, x))
         stss = [correlate(f, f, (length, *self.window), start=first)[:, 0] for first, length in runs(self.offsets)]
         return torch.cat(stss, dim=1).unflatten(1, (-1, *self.window))
 
@@ -146,22 +146,36 @@ class SELFY(nn.Module):
         for layer in middle:
             x = layer.channels_last(x)
         weight, bias = last.affine()
-        rows = F.linear(x.movedim(1, -1).flatten(1), weight.movedim(1, -1).flatten(1), bias)
+        rows = linear(x.movedim(1, -1).flatten(1), weight.movedim(1, -1).flatten(1), bias)
         return last.finished(rows[..., None, None]).flatten(1)
 
     def integrate(self, features: Float[Tensor, "B L C T H W"], size: tuple) -> Float[Tensor, "B C2 T H2 W2"]:
         """Features of all offsets as one map of the height and width `size`."""
-        features = per_frame(self.integration, features.flatten(0, 1)).unflatten(0, features.shape[:2])
-        fused = per_frame(self.fuse, features.flatten(1, 2))
         # contiguous: on channels-last images torch 2.13's CPU backward of this convolution writes beyond its memory
-        return per_frame(lambda images: self.norm(self.upsample(images.contiguous(), output_size=size)), fused)
+        return per_frame(
+            lambda images: self.norm(self.upsample(images.contiguous(), output_size=size)), self.fused(features)
+        )
+
+    def fused(self, features: Float[Tensor, "B L C T H W"]) -> Float[Tensor, "B C2 T H W"]:
+        features = per_frame(self.integration, features.flatten(0, 1)).unflatten(0, features.shape[:2])
+        return per_frame(self.fuse, features.flatten(1, 2))
+
+    def added(self, x: Float[Tensor, "B C T H W"], features: Float[Tensor, "B L C2 T H2 W2"]) -> Tensor:
+        """relu(x + integrate(features)). A norm in evaluation is known: the even rows and columns alone are made."""
+        if not foldable(self.norm, self.upsample.weight):
+            return torch.relu(x + self.integrate(features, x.shape[-2:]))
+        scale, shift = scale_and_shift(self.norm)
+        weight = (self.upsample.weight * scale.view(-1, 1, 1)).transpose(0, 1)
+        y = x + shift.view(-1, 1, 1, 1)
+        y[..., ::2, ::2] += per_position(lambda images: conv2d(images, weight), self.fused(features))
+        return y.relu_()
 
     def forward(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B C T H W"]:
         made_for("SELFY", self.downsample[0].in_channels, x)
         stss = self.similarity(x)
         stss = stss if self.extracting == "soft_argmax" else stss.to(x.dtype)  # a small temperature magnifies rounding
         features = self.extract(stss).to(x.dtype)
-        return torch.relu(x + self.integrate(features, x.shape[-2:]))
+        return self.added(x, features)
 
     def cost(self, x: tuple[int, ...]) -> cost.Cost:
         B, C, T, H, W = x
