@@ -53,14 +53,14 @@ def attend(
     B, C, T, H, W = v.shape
     frames = [x.transpose(1, 2).flatten(0, 1).flatten(2).mT.unflatten(-1, (groups, -1)).transpose(1, 2) for x in (q, v)]
     (row, wy, _), (column, wx, _) = map(_axis, _points(offset, kernel, dilation), (H, W))
-    index = (row.unsqueeze(-1) * W + column.unsqueeze(-2)).reshape(B * T, 1, H * W, 4 * kernel**2)
+    index = (row.unsqueeze(-2) * W + column.unsqueeze(-3)).reshape(B * T, 1, H * W, 4 * kernel**2)
     weight = _both(wy, wx).reshape(index.shape).to(v.dtype)
     pairs = 3 * groups * (H * W) ** 2 * v.element_size()  # products, weights, gradients
 
     def attended(q: Tensor, v: Tensor, index: Tensor, weight: Tensor) -> Tensor:
         index = index.expand(-1, groups, -1, -1)
         read = _products(q, v.mT).gather(-1, index) * weight
-        scores = read.unflatten(-1, (-1, 4)).sum(-1, keepdim=True).expand(-1, -1, -1, -1, 4).flatten(-2)
+        scores = read.unflatten(-1, (4, -1)).sum(-2).repeat(1, 1, 1, 4)
         map_ = v.new_zeros(len(q), groups, H * W, H * W).scatter_add_(-1, index, scores * weight)
         return _products(map_, v)
 
@@ -90,13 +90,14 @@ def _rows(x: Tensor) -> Tensor:
 
 
 def _axis(position: Tensor, size: int | torch.SymInt) -> tuple[Tensor, Tensor, Tensor]:
-    """The two rows (columns) around each point, (..., 2): index, weight, d weight / d position."""
-    near = position.detach().floor().unsqueeze(-1) + torch.arange(2, device=position.device, dtype=position.dtype)
-    counts = (near >= 0) & (near < size) & (position > -1).unsqueeze(-1)
-    distance = position.unsqueeze(-1) - near  # of the first from 0, of the second from -1
-    sign = torch.tensor([-1.0, 1.0], device=position.device, dtype=position.dtype)
-    weight = torch.where(counts, 1 + sign * distance, 0.0)
-    return torch.where(counts, near, 0.0).long(), weight, counts * sign
+    """(..., N) -> (..., 2, N), the two rows (columns) around each point: index, weight, d weight / d position."""
+    position = position.unsqueeze(-2)
+    side = torch.arange(2, device=position.device, dtype=position.dtype).unsqueeze(-1)
+    near = position.detach().floor() + side
+    counts = (near >= 0) & (near < size) & (position > -1)
+    slope = 2 * side - 1
+    weight = torch.where(counts, 1 + slope * (position - near), 0.0)
+    return torch.where(counts, near, 0.0).long(), weight, counts * slope
 
 
 def _points(offset: Tensor, kernel: int, dilation: int) -> tuple[Tensor, Tensor]:
@@ -111,8 +112,8 @@ def _points(offset: Tensor, kernel: int, dilation: int) -> tuple[Tensor, Tensor]
 
 
 def _both(y: Tensor, x: Tensor) -> Tensor:
-    """(..., 2) twice -> (..., 4): products of each of the one with each of the other."""
-    return (y.unsqueeze(-1) * x.unsqueeze(-2)).flatten(-2)
+    """(..., 2, N) twice -> (..., 4 N): products of each of the one with each of the other."""
+    return (y.unsqueeze(-2) * x.unsqueeze(-3)).flatten(-3)
 
 
 def _corners(offset: Tensor, kernel: int, dilation: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -120,8 +121,9 @@ def _corners(offset: Tensor, kernel: int, dilation: int) -> tuple[Tensor, Tensor
     B, _, T, H, W = offset.shape
     (row, wy, by_y), (column, wx, by_x) = map(_axis, _points(offset, kernel, dilation), (H, W))
     frame = torch.arange(B * T, device=offset.device).view(B, T, 1, 1, 1, 1, 1)
-    index = (frame * H + row.unsqueeze(-1)) * W + column.unsqueeze(-2)
-    return index.reshape(-1, 4), *(_both(*pair).reshape(-1, 4) for pair in ((wy, wx), (by_y, wx), (wy, by_x)))
+    index = ((frame * H + row.unsqueeze(-2)) * W + column.unsqueeze(-3)).flatten(-3)
+    found = index, _both(wy, wx), _both(by_y, wx), _both(wy, by_x)
+    return tuple(each.unflatten(-1, (4, -1)).mT.reshape(-1, 4) for each in found)
 
 
 @torch.library.custom_op("vidops::sample", mutates_args=())

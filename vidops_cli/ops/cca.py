@@ -55,17 +55,17 @@ def convolved(
 ) -> Float[Tensor, "B O U V H W"]:
     """Convolution over U, V by weights (O, C, k, k, 1), or over H, W by weights (O, C, 1, k, k)."""
     first = weight.shape[-1] == 1
-    activate = torch.relu_ if relu else nn.Identity()  # before there are views, which autograd would copy
     if 1 in weight.shape[:2]:
         rows = x.permute(0, 4, 5, 2, 3, 1) if first else x.permute(0, 2, 3, 4, 5, 1)
         images = rows.flatten(3).flatten(0, 2)
-        made = activate(multiplied(images, rows.shape[3:5], weight.squeeze(-1 if first else 2), bias))
+        made = multiplied(images, rows.shape[3:5], weight.squeeze(-1 if first else 2), bias, relu=relu)
         y = made.unflatten(1, (*rows.shape[3:5], weight.shape[0])).unflatten(0, rows.shape[:3])
         return y.permute(0, 5, 3, 4, 1, 2) if first else y.permute(0, 5, 1, 2, 3, 4)
     r = weight.shape[3] // 2
     maps, padding = (x.flatten(4), (r, r, 0)) if first else (x.flatten(2, 3), (0, r, r))
     maps = maps.contiguous(memory_format=torch.channels_last_3d)
-    y = activate(conv3d(maps, weight, bias, padding=padding))
+    y = conv3d(maps, weight, bias, padding=padding)
+    y = y.relu_() if relu else y
     return y.unflatten(4, x.shape[4:]) if first else y.unflatten(2, x.shape[2:4])
 
 

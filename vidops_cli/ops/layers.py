@@ -96,7 +96,7 @@ def conv_bn_relu(
 
 
 def multiplied(
-    x: Tensor, size: Sequence[int], weight: Tensor, bias: Tensor | None = None, *, padding: int | None = None
+    x: Tensor, size: Sequence[int], weight: Tensor, bias: Tensor | None = None, *, relu: bool = False
 ) -> Tensor:
     """(B, N C) -> (B, M O): a convolution of images of N positions, C channels the faster, as one matrix product.
 
@@ -105,11 +105,11 @@ def multiplied(
     outputs, channels, *_ = (int(n) for n in weight.shape)  # plain numbers, under torch.jit.trace too
     size = [int(n) for n in size]
     ones = torch.eye(math.prod(size), device=x.device, dtype=x.dtype).view(-1, 1, *size)
-    padding = weight.shape[-1] // 2 if padding is None else padding
-    matrix = F.conv2d(ones, weight.to(x.dtype).flatten(0, 1).unsqueeze(1), padding=padding)
+    matrix = F.conv2d(ones, weight.to(x.dtype).flatten(0, 1).unsqueeze(1), padding=weight.shape[-1] // 2)
     matrix = matrix.flatten(2).unflatten(1, (outputs, channels)).permute(0, 2, 3, 1)
     matrix = matrix.reshape(len(ones) * channels, -1)
-    return linear(x, matrix.mT, None if bias is None else bias.to(x.dtype).repeat(matrix.shape[1] // outputs))
+    bias = None if bias is None else bias.to(x.dtype).repeat(matrix.shape[1] // outputs)
+    return linear(x, matrix.mT, bias, relu=relu)
 
 
 def relu_plus(y: Tensor, x: Tensor) -> Tensor:

@@ -28,13 +28,13 @@ from .layers import ConvNorm, conv_bn_relu
 
 
 def normalised(x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B C T H W"]:
-    """Z, in float32 or better: norms of halves underflow."""
-    return F.normalize(x.relu().to(torch.promote_types(x.dtype, torch.float32)), dim=1)
+    """Z of relu(Z), in float32 or better: norms of halves underflow."""
+    return F.normalize(x.to(torch.promote_types(x.dtype, torch.float32)), dim=1)
 
 
 def self_correlation(x: Float[Tensor, "B C T H W"], window: tuple[int, int]) -> Float[Tensor, "B C N T H W"]:
     """R: Hadamard products of each position's normalised feature with those of the N = U * V positions around it."""
-    z = normalised(x)
+    z = normalised(x.relu())
     channels = int(z.shape[1])  # a plain number, under torch.jit.trace too
     return correlate(z, z, (1, *window), groups=channels).to(x.dtype)
 
@@ -67,13 +67,15 @@ class SelfCorrelationEmbedding(nn.Module):
     def of_map(self, z: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B C2 T H W"]:
         """g of the self-correlation of z, which is not formed."""
         weight, bias = self.reduce.affine()
-        mixed = mixed_self_correlation(z, weight[:, :, 0, 0], (1, self.window, self.window))
-        return self.shrunk((mixed if bias is None else mixed.add_(bias)).to(weight.dtype))
+        mixed = mixed_self_correlation(z, weight[:, :, 0, 0], (1, self.window, self.window)).to(weight.dtype)
+        return self.shrunk(mixed if bias is None else mixed.add_(bias))
 
     def shrunk(self, reduced: Float[Tensor, "B T H W N P"]) -> Float[Tensor, "B C2 T H W"]:
         """All that follows the first convolution, on a small image for each position."""
+        if self.reduce.folded:
+            reduced = reduced.relu_()  # not after it has become a view, which autograd would copy
         images = reduced.flatten(0, 3).unflatten(1, (self.window, self.window)).movedim(-1, 1)
-        x = self.reduce.finished(images.contiguous() if self.training else images).unsqueeze(2)
+        x = (images if self.reduce.folded else self.reduce.finished(images.contiguous())).unsqueeze(2)
         for layer in self.shrink:
             x = layer.channels_last(x)
         return self.expand(x[..., 0]).flatten(1).unflatten(0, reduced.shape[:4]).movedim(-1, 1)
@@ -100,10 +102,9 @@ class SCR(nn.Module):
 
     def forward(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B C T H W"]:
         made_for("SCR", self.g.reduce[0].in_channels, x)
-        y = self.g.of_map(normalised(x)).to(x.dtype)
-        if self.skip == "none":
-            return y
-        return y + (x.relu() if self.skip == "relu" else x)
+        rectified = x.relu()
+        y = self.g.of_map(normalised(rectified)).to(x.dtype)
+        return y if self.skip == "none" else y + (rectified if self.skip == "relu" else x)
 
     def cost(self, x: tuple[int, ...]) -> cost.Cost:
         B, C, T, H, W = x

@@ -140,14 +140,15 @@ class SELFY(nn.Module):
     def extracted(self, maps: Float[Tensor, "M N"]) -> Float[Tensor, "M C"]:
         """The four convolutions; that of a single channel and that of a single position are matrix products."""
         first, *middle, last = self.extraction
-        x = multiplied(maps, self.window, *first.affine())
+        x = multiplied(maps, self.window, *first.affine(), relu=first.folded)
         x = x.unflatten(1, (*self.window, first[0].out_channels)).movedim(-1, 1)
-        x = first.finished(x.contiguous() if self.training else x)
+        if not first.folded:
+            x = first.finished(x.contiguous())
         for layer in middle:
             x = layer.channels_last(x)
         weight, bias = last.affine()
-        rows = linear(x.movedim(1, -1).flatten(1), weight.movedim(1, -1).flatten(1), bias)
-        return last.finished(rows[..., None, None]).flatten(1)
+        rows = linear(x.movedim(1, -1).flatten(1), weight.movedim(1, -1).flatten(1), bias, relu=last.folded)
+        return rows if last.folded else last.finished(rows[..., None, None]).flatten(1)
 
     def integrate(self, features: Float[Tensor, "B L C T H W"], size: tuple) -> Float[Tensor, "B C2 T H2 W2"]:
         """Features of all offsets as one map of the height and width `size`."""
