@@ -1,4 +1,4 @@
-"""CCA: 4-D convolutions as 2-D ones over either side, positions of an image in one axis."""
+"""CCA: 4-D convolutions as 3-D ones over either side, positions of the other image in one axis."""
 
 import torch
 import torch.nn.functional as F
@@ -8,28 +8,23 @@ def bn(norm, x):
     return F.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias, norm.training)
 
 
-def over_last(layer, x):
-    """(n, C, U, V, H, W), convolved over H, W."""
-    n, C, U, V, H, W = x.shape
-    k = layer[0].weight.shape[-1] if layer[0].weight.shape[-1] > 1 else layer[0].weight.shape[-2]
-    weight = layer[0].weight.reshape(-1, C, k, k)
-    y = F.conv2d(x.permute(0, 2, 3, 1, 4, 5).reshape(n * U * V, C, H, W), weight, padding=k // 2)
-    return bn(layer[1], y).reshape(n, U, V, -1, H, W).permute(0, 3, 1, 2, 4, 5)
-
-
 def swapped(x):
     return x.permute(0, 1, 4, 5, 2, 3)
 
 
 def convolved(layers, x):
+    """(n, 1, U, V, H, W), by one layer after the other."""
     for i, layer in enumerate(layers):
         if i:
             x = torch.relu(x)
-        x = torch.relu(swapped(over_last(layer.first, swapped(x))))
-        x = over_last(layer.second, x)
+        n, C, U, V, H, W = x.shape
+        first, second = layer.first[0].weight, layer.second[0].weight
+        r = first.shape[2] // 2
+        x = torch.relu(bn(layer.first[1], F.conv3d(x.reshape(n, C, U, V, H * W), first, padding=(r, r, 0))))
+        x = bn(layer.second[1], F.conv3d(x.reshape(n, C, U * V, H, W), second, padding=(0, r, r)))
         if len(layer.project):
-            y = F.conv2d(x.flatten(4).flatten(2, 3), layer.project[0].weight)
-            x = bn(layer.project[1], y).reshape(len(x), -1, *x.shape[2:])
+            x = bn(layer.project[1], F.conv2d(x.reshape(n, C, U * V, H * W), layer.project[0].weight))
+        x = x.reshape(n, -1, U, V, H, W)
     return x
 
 
