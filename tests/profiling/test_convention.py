@@ -4,6 +4,7 @@ from torch import nn
 
 from vidops_cli.functional import correlate
 from vidops_cli.models import MODELS
+from vidops_cli.ops.motion_squeeze import MotionSqueeze
 from vidops_cli.profiling.convention import CONVENTIONS, as_printed
 from vidops_cli.profiling.cost import count
 from vidops_cli.recipe import Recipe
@@ -48,6 +49,16 @@ def test_motionsqueeze_counts_a_correlation_as_sums_and_products(groups):
     q = torch.randn(2, 8, 3, 5, 6)
     outputs = 2 * groups * 9 * 90
     assert as_printed(Match(), q, q, convention="motionsqueeze") == outputs * (2 * 8 // groups - 1)
+
+
+def test_motionsqueeze_of_motion_squeeze_by_hand():
+    """Its module: convolutions, their norms, and the correlation of 3 pairs of frames; nothing else is counted."""
+    op = MotionSqueeze(8, reduced=4, max_displacement=1)
+    positions, widths = 4 * 5 * 6, [3, 16, 32, 64, 8]
+    stages = zip((7, 3, 3, 3), widths[:-1], widths[1:], strict=True)
+    refined = sum(kernel**2 * a + 4 * a + a * b + 4 * b for kernel, a, b in stages)
+    printed = positions * (8 * 4 + 4 * 4 + refined) + 3 * 5 * 6 * 9 * (2 * 4 - 1)
+    assert as_printed(op, torch.randn(1, 8, 4, 5, 6), convention="motionsqueeze") == printed
 
 
 def test_what_the_released_counter_printed():

@@ -53,20 +53,25 @@ def standardised(x: Tensor, dim: int) -> Tensor:
 def convolved(
     x: Float[Tensor, "B C U V H W"], weight: Tensor, bias: Tensor | None, *, relu: bool = False
 ) -> Float[Tensor, "B O U V H W"]:
-    """Convolution over U, V by weights (O, C, k, k, 1), or over H, W by weights (O, C, 1, k, k)."""
+    """Convolution over U, V by weights (O, C, k, k, 1), or over H, W by weights (O, C, 1, k, k); and ReLU if wanted."""
     first = weight.shape[-1] == 1
     if 1 in weight.shape[:2]:
         rows = x.permute(0, 4, 5, 2, 3, 1) if first else x.permute(0, 2, 3, 4, 5, 1)
-        images = rows.flatten(3).flatten(0, 2)
-        made = multiplied(images, rows.shape[3:5], weight.squeeze(-1 if first else 2), bias, relu=relu)
-        y = made.unflatten(1, (*rows.shape[3:5], weight.shape[0])).unflatten(0, rows.shape[:3])
+        images, kernels = rows.flatten(3).flatten(0, 2), weight.squeeze(-1 if first else 2)
+        y = multiplied(images, rows.shape[3:5], kernels, bias, relu=relu)
+        y = y.unflatten(1, (*rows.shape[3:5], weight.shape[0])).unflatten(0, rows.shape[:3])
         return y.permute(0, 5, 3, 4, 1, 2) if first else y.permute(0, 5, 1, 2, 3, 4)
-    r = weight.shape[3] // 2
-    maps, padding = (x.flatten(4), (r, r, 0)) if first else (x.flatten(2, 3), (0, r, r))
-    maps = maps.contiguous(memory_format=torch.channels_last_3d)
-    y = conv3d(maps, weight, bias, padding=padding)
+    maps = (x.flatten(4) if first else x.flatten(2, 3)).contiguous(memory_format=torch.channels_last_3d)
+    y = conv3d(maps, weight, bias, padding=[size // 2 for size in weight.shape[2:]])
     y = y.relu_() if relu else y
     return y.unflatten(4, x.shape[4:]) if first else y.unflatten(2, x.shape[2:4])
+
+
+def normed(layer: ConvNorm, x: Float[Tensor, "B C U V H W"], *, relu: bool = False) -> Float[Tensor, "B C U V H W"]:
+    if layer.folded:
+        return convolved(x, *layer.affine(), relu=relu)
+    y = layer.finished(convolved(x, *layer.affine()).flatten(4).contiguous()).unflatten(4, x.shape[4:])
+    return y.relu() if relu else y
 
 
 class SeparableConv4d(nn.Module):
@@ -75,26 +80,22 @@ class SeparableConv4d(nn.Module):
     def __init__(self, channels: int, out_channels: int, *, kernel: int = 3):
         super().__init__()
         odd(kernels=kernel)
-        self.first = ConvNorm(nn.Conv3d(channels, channels, (kernel, kernel, 1), bias=False))
-        self.second = ConvNorm(nn.Conv3d(channels, channels, (1, kernel, kernel), bias=False))
+        r = kernel // 2
+        self.first = ConvNorm(nn.Conv3d(channels, channels, (kernel, kernel, 1), padding=(r, r, 0), bias=False))
+        self.second = ConvNorm(nn.Conv3d(channels, channels, (1, kernel, kernel), padding=(0, r, r), bias=False))
         projection = nn.Conv2d(channels, out_channels, 1, bias=False)
         self.project = nn.Sequential() if channels == out_channels else ConvNorm(projection)
 
     def forward(self, x: Float[Tensor, "B C U V H W"], *, relu: bool = False) -> Float[Tensor, "B C2 U V H W"]:
-        if not self.second.folded:
-            x = self.normed(self.first, x).relu()
-            y = self.project(self.normed(self.second, x).flatten(3)).unflatten(3, x.shape[3:])
-            return y.relu() if relu else y
-        x = convolved(x, *self.first.affine(), relu=True)
-        weight, bias = self.second.affine()
-        if self.project:  # nothing lies between the two: they are one convolution
-            mixing, shift = self.project.affine()
-            weight = torch.einsum("om,mcthw->octhw", mixing[:, :, 0, 0], weight)
-            bias = mixing[:, :, 0, 0] @ bias + shift
-        return convolved(x, weight, bias, relu=relu)
-
-    def normed(self, layer: ConvNorm, x: Tensor) -> Tensor:
-        return layer.finished(convolved(x, *layer.affine()).flatten(4).contiguous()).unflatten(4, x.shape[4:])
+        x = normed(self.first, x, relu=True)
+        if not self.project:
+            return normed(self.second, x, relu=relu)
+        if self.second.folded and self.project.folded:  # nothing lies between the two: they are one convolution
+            (weight, bias), (mixing, shift) = self.second.affine(), self.project.affine()
+            mixing = mixing[:, :, 0, 0]
+            return convolved(x, torch.einsum("om,mcthw->octhw", mixing, weight), mixing @ bias + shift, relu=relu)
+        y = self.project(normed(self.second, x).flatten(3)).unflatten(3, x.shape[3:])
+        return y.relu() if relu else y
 
 
 class Matching4d(nn.Module):
@@ -104,13 +105,9 @@ class Matching4d(nn.Module):
         super().__init__()
         if len(planes) != len(kernels):
             raise ValueError(f"planes and kernels need one number for each layer, got {list(planes)}, {list(kernels)}")
-        layers = [
-            SeparableConv4d(width, out, kernel=kernel)
-            for width, out, kernel in zip([1, *planes], planes, kernels, strict=False)
-        ]
-        self.conv = nn.ModuleDict(
-            {str(2 * i): layer for i, layer in enumerate(layers)}
-        )  # a ReLU after each but the last
+        self.conv = nn.ModuleDict()  # numbered as in the released code, with a ReLU between two layers
+        for i, (width, out, kernel) in enumerate(zip([1, *planes], planes, kernels, strict=False)):
+            self.conv[str(2 * i)] = SeparableConv4d(width, out, kernel=kernel)
         self.widest = max(planes)
 
     def forward(self, x: Float[Tensor, "B 1 U V H W"]) -> Float[Tensor, "B C U V H W"]:

@@ -35,11 +35,8 @@ def scale_and_shift(norm: nn.Module) -> tuple[Tensor, Tensor]:
 class ConvNorm(nn.Sequential):
     """A convolution without bias, its batch norm, and what follows.
 
-    In evaluation the norm is folded into the convolution, as scaled weights and a bias, unless `folds` is False: maps
-    are passed over once less.
+    In evaluation the norm is folded into the convolution, as scaled weights and a bias: maps are passed over once less.
     """
-
-    folds = True
 
     def __init__(self, conv: nn.Conv2d | nn.Conv3d, *after: nn.Module):
         norm = nn.BatchNorm2d if isinstance(conv, nn.Conv2d) else nn.BatchNorm3d
@@ -50,7 +47,7 @@ class ConvNorm(nn.Sequential):
 
     @property
     def folded(self) -> bool:
-        return self.folds and foldable(self[1], self[0].weight)
+        return foldable(self[1], self[0].weight)
 
     def affine(self) -> tuple[Tensor, Tensor | None]:
         """Weight and bias of the convolution, and of the norm where it is folded."""

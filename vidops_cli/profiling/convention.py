@@ -12,16 +12,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor, nn
 
-from vidops_cli.ops.layers import ConvNorm
-
 from .cost import count
-from .traced import traced
+from .handles import HANDLES
+from .traced import as_published, traced
 
 CONVENTIONS = ("macs", "flops", "motionsqueeze")
 
@@ -30,22 +28,10 @@ def as_printed(model: nn.Module, *inputs: Tensor, convention: str) -> int:
     """Operations of `model(*inputs)`, counted by one of CONVENTIONS."""
     assert convention in CONVENTIONS, convention
     if convention == "motionsqueeze":
-        with _norms_apart(model):
+        with as_published(model):
             return round(sum(traced(model, inputs, _THOP).by_operator().values()))
     found = count(model, *inputs)
     return found.macs if convention == "macs" else found.flops
-
-
-@contextmanager
-def _norms_apart(model: nn.Module) -> Iterator[None]:
-    layers = [part for part in model.modules() if isinstance(part, ConvNorm)]
-    try:
-        for layer in layers:
-            layer.folds = False
-        yield
-    finally:
-        for layer in layers:
-            del layer.folds
 
 
 def _shape(value: Any) -> list[int]:
@@ -73,6 +59,11 @@ def _correlation(inputs: list[Any], outputs: list[Any]) -> int:
     return math.prod(volume) * (2 * queries[1] // volume[1] - 1)
 
 
+def _sum_of_products(inputs: list[Any], outputs: list[Any]) -> int:
+    """An einsum: in the published forms, a correlation."""
+    return 2 * HANDLES["aten::einsum"](inputs, outputs)["macs"] - math.prod(_shape(outputs[0]))
+
+
 def _batch_norm(inputs: list[Any], outputs: list[Any]) -> int:
     return 4 * math.prod(_shape(outputs[0]))
 
@@ -87,11 +78,12 @@ def _nothing(inputs: list[Any], outputs: list[Any]) -> Counter:
 
 
 _THOP: dict[str, Callable] = {
-    **{f"aten::{name}": _nothing for name in ("addmm", "bmm", "einsum", "matmul", "mm", "group_norm", "layer_norm")},
+    **{f"aten::{name}": _nothing for name in ("addmm", "bmm", "matmul", "mm", "group_norm", "layer_norm")},
     **{f"aten::{name}": _nothing for name in ("instance_norm", "upsample_nearest2d", "upsample_bilinear2d")},
     "aten::grid_sampler": _nothing,
     "aten::_convolution": _convolution,
     "aten::_convolution_mode": _same_convolution,
+    "aten::einsum": _sum_of_products,
     "aten::linear": _linear,
     "aten::batch_norm": _batch_norm,
     "aten::adaptive_avg_pool2d": _average,

@@ -47,7 +47,7 @@ def motion(op, volume):
             squared = (dx.view(view) - dx[index]) ** 2 + (dy.view(view) - dy[index]) ** 2
             scores = scores * torch.exp(-squared / (2 * op.sigma**2))
         weights = torch.softmax(scores / op.temperature, dim=1)
-        read = torch.einsum("bnthw,nd->bdthw", weights, torch.stack([dx, dy], dim=1)) / r
+        read = (weights.movedim(1, -1) @ torch.stack([dx, dy], dim=1)).movedim(-1, 1) / r
     return torch.cat([read, best], dim=1) if op.confidence else read
 
 
