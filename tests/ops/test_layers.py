@@ -91,3 +91,15 @@ def test_relu_plus():
     with torch.no_grad():
         assert torch.equal(relu_plus(y.clone(), x), true)
     assert relu_plus(y.bfloat16(), x).dtype == torch.float32
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("name", ["motion_squeeze", "selfy", "sifa"])
+def test_a_clip_keeps_its_layout(name, training):
+    """So that the network behind it goes on as it did before."""
+    op, (x,) = build(Case(OPS[name], Shape(2, 16, (4, 6, 6)), {}))
+    op = op.train(training)
+    assert op(x).is_contiguous()
+    y = op(x.contiguous(memory_format=torch.channels_last_3d))
+    assert y.is_contiguous(memory_format=torch.channels_last_3d)
+    torch.testing.assert_close(y, op(x))

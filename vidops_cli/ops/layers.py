@@ -110,6 +110,6 @@ def multiplied(
 
 
 def relu_plus(y: Tensor, x: Tensor) -> Tensor:
-    """relu(y) + x, which takes the place of y where it can. For the backward pass only a mask is kept."""
+    """x + relu(y), in the place of y if both are alike in memory. For the backward pass only a mask is kept."""
     y = y.masked_fill_(y <= 0, 0) if torch.is_grad_enabled() else y.relu_()
-    return y.add_(x) if y.dtype == x.dtype else y + x
+    return y.add_(x) if (y.dtype, y.stride()) == (x.dtype, x.stride()) else x + y

@@ -107,6 +107,8 @@ class MotionSqueeze(nn.Module):
         light = per_frame(nn.Sequential(*stages), torch.cat(channels, dim=1).to(x.dtype))
         if self.training:  # batch statistics are those of all frames
             return self.added(x, light)
+        if x.is_contiguous(memory_format=torch.channels_last_3d):
+            light = light.contiguous(memory_format=torch.channels_last_3d)  # and so is what is made of it
         return blockwise(self.added, x, light, bytes_each=2 * x[:, :, 0].numel() * x.element_size(), dim=2)
 
     def added(self, x: Tensor, light: Tensor) -> Float[Tensor, "B C T H W"]:
