@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from vidops_cli.ops.cca import CCA, Matching4d, SeparableConv4d
+from vidops_cli.textbook import textbook
 
 
 def stirred(op):
@@ -190,3 +191,11 @@ def test_refuses_clips_and_odd_numbers_of_shots():
     for shots in (0, 2):
         with pytest.raises(ValueError, match="shots"):
             op(image, image, shots=shots)
+
+
+@pytest.mark.parametrize("size_s, size_q", [((9, 8), (3, 4)), ((3, 4), (9, 8)), ((9, 8), (8, 9))])
+def test_maps_too_large_for_products(size_s, size_q):
+    torch.manual_seed(0)
+    op = stirred(CCA(6, reduced=4, planes=(3, 1)))
+    support, query = (torch.randn(2, 6, 1, *size, dtype=torch.float64) for size in (size_s, size_q))
+    torch.testing.assert_close(op(support, query), textbook("cca")(op, support, query))

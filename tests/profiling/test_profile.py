@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from vidops_cli.functional import temporal_shift
+from vidops_cli.functional import blocks, temporal_shift
 from vidops_cli.ops import OPS
 from vidops_cli.profiling import profile as module
 from vidops_cli.profiling.cases import Case, Shape, find_option, grid_of, sweep
@@ -431,3 +431,10 @@ def test_an_operation_without_a_price_is_named():
     row = own(Mine, backward=False)
     assert "aten::sort" in row["uncounted"]
     assert any("linalg_inv" in name for name in row["uncounted"])
+
+
+@pytest.mark.parametrize("name", ["cca", "lisa", "motion_squeeze", "rsa", "selfy", "sifa"])
+def test_work_in_blocks_is_counted(monkeypatch, name):
+    monkeypatch.setattr(blocks, "BYTES", 2**10)
+    row = small(name, (1, 5, 5) if name == "cca" else (4, 6, 6), batch=2)
+    assert row["passed"] and row["uncounted"] == []

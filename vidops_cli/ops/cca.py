@@ -31,6 +31,8 @@ from . import cost
 from .checks import at_least, made_for, odd
 from .layers import ConvNorm, conv_bn_relu, multiplied
 
+SMALL = 64  # positions of an image up to which its convolution is faster as a product
+
 
 def wide(x: Tensor) -> Tensor:
     """In float32 or better: norms of half precision underflow."""
@@ -55,7 +57,7 @@ def convolved(
 ) -> Float[Tensor, "B O U V H W"]:
     """Convolution over U, V by weights (O, C, k, k, 1), or over H, W by weights (O, C, 1, k, k); and ReLU if wanted."""
     first = weight.shape[-1] == 1
-    if 1 in weight.shape[:2]:
+    if 1 in weight.shape[:2] and math.prod(x.shape[2:4] if first else x.shape[4:]) <= SMALL:
         rows = x.permute(0, 4, 5, 2, 3, 1) if first else x.permute(0, 2, 3, 4, 5, 1)
         images, kernels = rows.flatten(3).flatten(0, 2), weight.squeeze(-1 if first else 2)
         y = multiplied(images, rows.shape[3:5], kernels, bias, relu=relu)

@@ -217,6 +217,7 @@ _FREE = [
     "dropout",
     "empty",
     "empty_like",
+    "empty_permuted",
     "eq",
     "expand",
     "expand_as",

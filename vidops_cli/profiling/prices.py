@@ -13,9 +13,9 @@ def _names(words: str) -> list[str]:
 FREE = frozenset(
     _names(
         "_to_copy _local_scalar_dense arange bernoulli bernoulli_ cat channel_shuffle clone complex constant_pad_nd "
-        "copy_ empty empty_like empty_strided eye fill fill_ full full_like flip gather im2col index index_copy "
-        "index_copy_ index_fill index_put index_put_ index_select lift_fresh linspace masked_fill masked_fill_ "
-        "masked_scatter masked_select max_unpool2d native_dropout new_empty new_empty_strided new_full new_ones "
+        "copy_ empty empty_like empty_permuted empty_strided eye fill fill_ full full_like flip gather im2col index "
+        "index_copy index_copy_ index_fill index_put index_put_ index_select lift_fresh linspace masked_fill "
+        "masked_fill_ masked_scatter masked_select max_unpool2d native_dropout new_empty new_empty_strided new_full new_ones "
         "new_zeros nonzero normal_ ones ones_like pixel_shuffle pixel_unshuffle rand rand_like randint randn "
         "randn_like reflection_pad1d reflection_pad2d reflection_pad3d repeat replication_pad1d replication_pad2d "
         "replication_pad3d roll rot90 scalar_tensor scatter scatter_ select_backward select_scatter slice_backward "
