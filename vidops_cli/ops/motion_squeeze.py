@@ -103,8 +103,7 @@ class MotionSqueeze(nn.Module):
         ahead, *behind = (torch.cat(pair, dim=1) if self.confidence else pair[0] for pair in pairs)
         channels = [torch.cat([ahead, ahead[:, :, -1:]], dim=2)]
         channels += [torch.cat([maps[:, :, :1], maps], dim=2) for maps in behind]
-        *stages, _ = self.refine
-        light = per_frame(nn.Sequential(*stages), torch.cat(channels, dim=1).to(x.dtype))
+        light = per_frame(self.refine[:-1], torch.cat(channels, dim=1).to(x.dtype))
         if self.training:  # batch statistics are those of all frames
             return self.added(x, light)
         if x.is_contiguous(memory_format=torch.channels_last_3d):
