@@ -487,12 +487,11 @@ def test_profile_sweeps_and_draws(vidops, place):
     assert code in (0, 1) and "scaling plot" in err
 
 
-def test_profile_in_a_process_of_its_own(vidops, place):
-    code, out, _ = vidops("profile", "--op", "tsm", "--isolate", "--set", "fold_div=4", *S)
+def test_profile_in_a_process_of_its_own(vidops, mine):
+    code, out, _ = vidops("profile", "--op", "tsm", "--op", "mine:Good", "--processes", 1, *S)
     assert code == 0
-    (row,) = rows_of(out)
-    assert (row["status"], row["options"]) == ("ok", "fold_div=4")
-    code, _, err = vidops("profile", "--op", "self_attention", "--isolate", "--grid", "1x4x4", "--channels", 12)
+    assert [(row["status"], row["processes"]) for row in rows_of(out)] == [("ok", 1), ("ok", 1)]
+    code, _, err = vidops("profile", "--op", "self_attention", "--processes", 1, "--grid", "1x4x4", "--channels", 12)
     assert code == 2 and "8 heads" in err and "--channels" in err
 
 

@@ -126,16 +126,17 @@ def test_small_forms_of_all_operators_of_the_suite():
     assert {layer.op for layer in layers} == set(SMALL)
 
 
-def test_a_layer_in_a_process_of_its_own(vidops, tmp_path):
+def test_layers_in_processes_of_their_own(vidops, tmp_path):
     kept = ("title", "shots", "  - {name: short")
     few = [line for line in SUITE.splitlines(True) if "- {" not in line or any(word in line for word in kept)]
     (tmp_path / "small.yaml").write_text("".join(few))
-    code, out, _ = vidops("profile", "--suite", "small.yaml", "--no-backward", "--isolate", "--format", "json")
+    code, out, _ = vidops("profile", "--suite", "small.yaml", "--no-backward", "--processes", 2, "--format", "json")
     shots, short = json.loads(out)["rows"]
     assert code == 0 and [shots["layer"], short["layer"]] == ["shots", "short"]
     assert (shots["options"], shots["baseline"]) == ("shots=2 support=10xCxTxHxW", "textbook")
     assert (short["baseline"], short["axis"], short["at"]) == ("conv3d", "seq", 16)
     assert shots["fwd_speedup"] > 0 and short["fwd_speedup"] > 0
+    assert [row[key] for row in (shots, short) for key in ("processes", "fwd_n", "fwd_pairs")] == [2] * 6
 
 
 def test_a_layer_that_its_operator_refuses_is_a_row(vidops, tmp_path):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from vidops_cli.profiling import latency
-from vidops_cli.profiling.latency import Latency, compare, measure, timer
+from vidops_cli.profiling.latency import Comparison, Latency, compare, measure, over, timer
 
 CPU = torch.device("cpu")
 
@@ -233,6 +233,33 @@ def test_intervals_cover_the_truth_and_bear_the_verdict(ratio, walk, fewest):
     assert len(wrong) <= 0.08 * len(verdicts)
     assert "no difference" in verdicts
     assert ("faster" in verdicts) or ratio == 1.0
+
+
+def of_process(ratio, flags=(), milliseconds=(10.0, 11.0, 12.0)):
+    a = Latency.of(milliseconds, flags)
+    return Comparison(a, Latency.of([ratio * one for one in milliseconds]), ratio, ratio, ratio, 3, "faster")
+
+
+def test_each_of_several_processes_is_one_run():
+    found = over(
+        [of_process(ratio, milliseconds=(ms,)) for ratio, ms in zip((2, 4, 3, 5, 2.5, 3.5), range(10, 16), strict=True)]
+    )
+    assert (found.a.median, found.a.n, found.a.flags) == (12.5, 6, ("noisy",))
+    assert found.speedup == pytest.approx((3 * 3.5) ** 0.5)  # the median, on logarithms
+    assert (found.low, found.high) == (pytest.approx(2), pytest.approx(5))  # the least and the most: 95 % of six
+    assert (found.pairs, found.verdict) == (6, "faster")
+    assert over([of_process(0.5)] * 6).verdict == "slower" and over([of_process(2)] * 5).low is None
+
+
+def test_flags_that_most_processes_have():
+    found = over([of_process(2, ("loaded",)), of_process(2, ("loaded", "unstable")), of_process(2)])
+    assert found.a.flags == ("loaded",)
+
+
+def test_one_process_is_what_it_is_and_one_that_was_not_compared_leaves_none():
+    one = of_process(2)
+    assert over([one]) is one and over([one.a]) is one.a
+    assert over([one, one.a]) == Latency.of([11.0, 11.0])
 
 
 @pytest.mark.parametrize("noise", [{"drift": 0.01}, {"drift": -0.01}, {"walk": 0.03}])

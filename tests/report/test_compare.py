@@ -243,6 +243,12 @@ def test_another_environment_is_told():
     assert "environment" not in " ".join(compare_table(compare([row()], [row()]), ENV, ENV).notes)
 
 
+def test_rows_of_which_one_had_processes_of_its_own_are_told():
+    for processes, told in ((6, True), (0, False)):
+        notes = compare_table(compare([row()], [row() | {"processes": processes}]), ENV, ENV).notes
+        assert ("processes of its own" in " ".join(notes)) == told
+
+
 def test_the_table():
     table = compare_table(compare([row(), row("rsa")], [row(ms=12), row("rsa", macs=900)]), ENV, ENV)
     assert table.head[:4] == ["op", "fwd ms A", "fwd ms B", "fwd ms B/A"] and table.head[-2:] == ["MACs B/A", "result"]

@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import signal
-import subprocess
-import sys
-import tempfile
-from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +11,7 @@ import typer
 
 from vidops_cli.ops import OPS
 from vidops_cli.profiling import scaling
+from vidops_cli.profiling.apart import apart
 from vidops_cli.profiling.cases import Case
 from vidops_cli.profiling.memory import limited
 from vidops_cli.profiling.profile import DTYPES, Settings, blank, profile
@@ -37,22 +32,19 @@ def operators(
     output: Output,
     *,
     title: str,
-    isolate: bool,
     lenient: bool,
 ) -> None:
     """A row for each case. `lenient`: a case that is refused is a row too, and the others go on."""
     env = {**environment(str(settings.device)), "command": command_line()}
     rows: list[dict[str, Any]] = []
-    measure = _isolated if isolate else profile
     stopped = False
     with console(stderr=True).status("measuring this machine's matrix product and copy") as status:
-        if not isolate:
-            limits = ceilings(settings.device, DTYPES[settings.dtype], torch.get_num_threads())
-            settings = replace(settings, ceilings=limits)
+        limits = ceilings(settings.device, DTYPES[settings.dtype], torch.get_num_threads())
+        settings = replace(settings, ceilings=limits)
         for i, case in enumerate(cases):
             status.update(f"{i + 1}/{len(cases)} {case}")
             try:
-                rows.append(_row(measure, case, settings, lenient))
+                rows.append(_row(case, settings, lenient))
             except KeyboardInterrupt:
                 stopped = True
                 break
@@ -73,9 +65,9 @@ def operators(
         raise typer.Exit(1)
 
 
-def _row(measure: Callable[[Case, Settings], dict[str, Any]], case: Case, settings: Settings, lenient: bool) -> dict:
+def _row(case: Case, settings: Settings, lenient: bool) -> dict[str, Any]:
     try:
-        return measure(case, settings)
+        return profile(case, settings, run=apart) if case.processes else profile(case, settings)
     except ValueError as error:
         if not lenient:
             raise
@@ -118,61 +110,6 @@ def _plot(path: Path, document: dict[str, Any], settings: Settings) -> None:
     limits = asdict(ceilings(settings.device, DTYPES[settings.dtype], torch.get_num_threads()))
     kind = plot(_series(document["rows"]) or document["rows"], path, scaling=document["scaling"], ceilings=limits)
     typer.echo(f"{kind} plot: {path}", err=True)
-
-
-def _isolated(case: Case, settings: Settings) -> dict[str, Any]:
-    """The row as a process of its own measures it; one that the system kills for its memory is a row of status oom."""
-    words = ["--dtype", settings.dtype, "--device", str(settings.device), "--format", "json"]
-    words += ["--row-budget", str(settings.limit), "--views", str(settings.views)]
-    words += ["--backward" if settings.backward else "--no-backward"]
-    words += ["--compile"] * settings.compiled + ["--channels-last"] * settings.channels_last
-    words += ["--baseline", case.baseline] if case.baseline else []
-    words += ["--threads", str(torch.get_num_threads())] if settings.device.type == "cpu" else []
-    command = [sys.executable, "-m", "vidops_cli", "profile", *words]
-    with tempfile.TemporaryDirectory() as folder:
-        done = _run([*command, *(_as_operator(case) if case.layer is None else _as_suite(case, Path(folder)))])
-    place = {"layer": case.layer, "axis": case.axis, "at": case.at}
-    if done.returncode < 0:
-        name = signal.Signals(-done.returncode).name
-        status = "oom" if name == "SIGKILL" else "error"
-        return {**blank(case, settings), "status": status, "error": f"its process was ended by {name}"}
-    if done.returncode == INTERRUPTED:
-        raise KeyboardInterrupt
-    if not done.stdout.startswith("{"):
-        lines = done.stderr.splitlines() or [f"its process ended with code {done.returncode}"]
-        error, hint = (
-            next((line.removeprefix(mark) for line in lines if line.startswith(mark)), other)
-            for mark, other in (("error: ", lines[-1]), ("hint: ", "run it without --isolate"))
-        )
-        raise ValueError(error, hint)
-    rows = json.loads(done.stdout)["rows"]
-    return {**next(row for row in rows if row["op"] == case.card.name), **place}
-
-
-def _as_operator(case: Case) -> list[str]:
-    shape = case.shape
-    words = ["--op", case.card.name, "--batch", str(shape.batch), "--channels", str(shape.channels)]
-    words += ["--grid", "x".join(map(str, shape.grid))]
-    words += [f"--set={name}={json.dumps(value)}" for name, value in case.options.items()]
-    return words + [f"--input={told.shape}" for told in case.card.inputs if ":" in case.card.name]
-
-
-def _as_suite(case: Case, folder: Path) -> list[str]:
-    """A suite of this layer alone; JSON is YAML."""
-    shape = {"batch": case.shape.batch, "channels": case.shape.channels, "grid": case.shape.grid}
-    layer = {"name": case.layer, "op": case.card.name, **shape, "options": case.options}
-    layer |= {"inputs": case.inputs, "call": case.call, "released": case.released}
-    (folder / "layer.yaml").write_text(json.dumps({"layers": [layer]}))
-    return ["--suite", str(folder / "layer.yaml")]
-
-
-def _run(command: list[str]) -> subprocess.CompletedProcess:
-    """As subprocess.run, but a process that is asked to end takes its child along."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        return subprocess.run(command, capture_output=True, text=True)
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def network(

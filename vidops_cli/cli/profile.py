@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -72,9 +73,15 @@ def command(
     channels_last: Annotated[
         bool, typer.Option("--channels-last", help="Inputs in channels-last memory.", rich_help_panel=HOW)
     ] = False,
-    isolate: Annotated[
-        bool, typer.Option("--isolate", help="Each row in a process of its own.", rich_help_panel=HOW)
-    ] = False,
+    processes: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Time each row in so many processes of its own; 0: all in one. Default: the suite's, or 0.",
+            rich_help_panel=HOW,
+            show_default=False,
+        ),
+    ] = None,
     row_budget: Annotated[
         float, typer.Option(min=0.0, help="Seconds of a pass from which it is timed once.", rich_help_panel=HOW)
     ] = 30.0,
@@ -145,12 +152,15 @@ def command(
         for case in cases:
             refuse_frames(case)  # before anything is measured
     lenient = bool(suite or sweep)
-    measuring.operators(_sweeps(cases, sweep or []), settings, output, title=title, isolate=isolate, lenient=lenient)
+    cases = _sweeps(cases, sweep or [])
+    if processes is not None:
+        cases = [replace(case, processes=processes) for case in cases]
+    measuring.operators(cases, settings, output, title=title, lenient=lenient)
 
 
 _LAYER = {"seq", "channels", "batch", "set_", "input_", "sweep"}
 _TREE = {"depth", "classes"}
-_HOW = {"baseline", "dtype", "backward", "compile_", "channels_last", "isolate", "row_budget", "full", "plot"}
+_HOW = {"baseline", "dtype", "backward", "compile_", "channels_last", "processes", "row_budget", "full", "plot"}
 OTHERS = {"a recipe": _LAYER | _HOW, "--suite": _LAYER - {"sweep"} | _TREE | {"grid"}, "--op": _TREE}
 
 
@@ -240,6 +250,7 @@ def _layers(path: Path, baseline: str | None) -> tuple[str, list[Case]]:
             inputs=layer.inputs,
             call=layer.call,
             released=layer.released.model_dump(),
+            processes=told.processes if layer.processes is None else layer.processes,
         )
         cases.append(case)
     return told.title, cases

@@ -34,7 +34,8 @@ class Case:
 
     `baseline`: an operator, or textbook or eager, timed in turns with it. `inputs`: shapes by the name of an input,
     where they are not the card's, in its letters. `call`: keywords of forward. `released`: milliseconds of the released
-    code (fwd_ms, fwdbwd_ms), which the row only repeats.
+    code (fwd_ms, fwdbwd_ms), which the row only repeats. `processes` of its own time it, one after another; 0: the one
+    that asks.
     """
 
     card: Card
@@ -48,6 +49,7 @@ class Case:
     inputs: dict[str, str] = field(default_factory=dict)
     call: dict[str, Any] = field(default_factory=dict)
     released: dict[str, float | None] = field(default_factory=dict)
+    processes: int = 0
 
     def __str__(self) -> str:
         return f"{self.layer or self.card.name} on {self.shape}"

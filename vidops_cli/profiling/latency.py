@@ -136,6 +136,26 @@ def compare(
     return Comparison(told_a, told_b, ratio.value, ratio.low, ratio.high, ratio.n, _verdict(ratio))
 
 
+def over(found: Sequence[Latency | Comparison]) -> Latency | Comparison:
+    """Times of several processes as one: each process is a run, or a pair, of which it gives the median.
+
+    So that p10 to p90, and an interval, span what differs from process to process, as the state of its memory does.
+    Flags that most have stay. Where not all were compared, none was. That of one process is what it is.
+    """
+    if len(found) == 1:
+        return found[0]
+    pairs = [one for one in found if isinstance(one, Comparison)]
+    alone = [one.a if isinstance(one, Comparison) else one for one in found]
+    flags = dict.fromkeys(flag for one in alone for flag in one.flags if flag not in ("noisy", "once"))
+    often = [flag for flag in flags if 2 * sum(flag in one.flags for one in alone) > len(alone)]
+    time = Latency.of([one.median for one in alone], tuple(often))
+    if len(pairs) < len(found):
+        return time
+    ratio = stats.paired_ratio([pair.speedup for pair in pairs], [1.0] * len(pairs))
+    against = Latency.of([pair.b.median for pair in pairs])
+    return Comparison(time, against, ratio.value, ratio.low, ratio.high, ratio.n, _verdict(ratio))
+
+
 def _verdict(ratio: stats.Ratio) -> str | None:
     if ratio.low is None or ratio.high is None:
         return None

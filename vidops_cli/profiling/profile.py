@@ -5,9 +5,9 @@ from __future__ import annotations
 import inspect
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -17,18 +17,22 @@ from torch import Tensor, nn
 from vidops_cli.ops import OPS, Card
 from vidops_cli.textbook import published, textbook
 
+from .apart import Ended
 from .cases import Case
 from .check import check
 from .cost import costs
 from .counter import on_meta
 from .foreign import ForeignCard
-from .latency import Comparison, Latency, compare, measure
-from .memory import is_out_of_memory, limited, peak, saved_bytes
+from .latency import Comparison, Latency, compare, measure, over
+from .memory import is_out_of_memory, limited, peak, peak_bytes, saved_bytes
 from .roofline import Ceilings
 from .roofline import bound as lower_bound
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 OWN_BASELINES = ("textbook", "eager")  # other forms of the operator itself
+FEW = 5  # pairs in each of several processes
+
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -49,25 +53,42 @@ class Settings:
     ceilings: Ceilings | None = None
 
 
-def profile(case: Case, settings: Settings) -> dict[str, Any]:
+Times = dict[str, Latency | Comparison]  # by "fwd" and "fwdbwd"
+
+
+def profile(case: Case, settings: Settings, *, run: Callable[..., Any] = lambda part, *given: part(*given)) -> Row:
     """A profile row: operations, peak memory, latency, and whether the form that was timed equals its reference.
 
     ValueError if the operator refuses the shape or the options. A form that differs from its reference is a row of
-    status red, with no times; one that needs more memory than there is, a row of status oom.
+    status red, with no times; one that needs more memory than there is, a row of status oom. `run(part, *arguments)`
+    runs a part of it, as in `apart`: all but times, and then times, as often as the case has processes.
     """
     row = blank(case, settings)
+    with _failing_into(row, case, settings):
+        row |= run(examine, case, settings)
+        if row["status"] == "ok":
+            row["status"] = "error"
+            if row["error"] and row["baseline_peak_fwd_bytes"] is None:  # it is wrong, or fits nowhere
+                case = replace(case, baseline=None)
+            _finish(row, [run(time, case, settings) for _ in range(case.processes or 1)])
+    return row
+
+
+@contextmanager
+def _failing_into(row: Row, case: Case, settings: Settings) -> Iterator[None]:
+    """What goes wrong in measuring goes into the row; what is wrong in the case, or a bug of ours, is raised."""
     try:
-        with limited(settings.device), float32_exact():
-            _fill(row, case, settings)
+        yield
     except Exception as error:
         if is_out_of_memory(error):
             row.update(status="oom", error=_shortage(error))
+        elif isinstance(error, Ended):
+            row.update(status="oom" if error.by_memory else "error", error=str(error))
         elif isinstance(error, ValueError) or (_is_ours(case.card) and not settings.compiled):
             raise
         else:  # a module of one's own, or a compiler, may raise anything
             told = " ".join(str(error).split())[:160]
             row.update(status="error", error=f"{type(error).__name__}: {told}")
-    return row
 
 
 @contextmanager
@@ -81,11 +102,11 @@ def float32_exact() -> Iterator[None]:
         torch.backends.cudnn.allow_tf32 = before
 
 
-def blank(case: Case, settings: Settings) -> dict[str, Any]:
+def blank(case: Case, settings: Settings) -> Row:
     """A row that says what is to be measured, every number of it still unknown."""
     T, H, W = case.shape.grid
     told = case.options | case.call | {name: shape.replace(" ", "x") for name, shape in case.inputs.items()}
-    row: dict[str, Any] = {
+    row: Row = {
         "op": case.card.name,
         "options": " ".join(f"{name}={_word(value)}" for name, value in told.items()),
         "layer": case.layer,
@@ -102,6 +123,7 @@ def blank(case: Case, settings: Settings) -> dict[str, Any]:
         "status": "error",
         "error": None,
         "views": settings.views,
+        "processes": case.processes,
         "baseline": None if case.baseline == case.card.name else case.baseline,
         "released_fwd_ms": case.released.get("fwd_ms"),
         "released_fwdbwd_ms": case.released.get("fwdbwd_ms"),
@@ -130,20 +152,27 @@ def _word(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
-def _fill(row: dict[str, Any], case: Case, settings: Settings) -> None:
+def examine(case: Case, settings: Settings) -> Row:
+    """All of a profile row but its times; its status is "ok" if they are worth taking."""
+    row = blank(case, settings)
+    with _failing_into(row, case, settings), limited(settings.device), float32_exact():
+        _examine(row, case, settings)
+    return row
+
+
+def _examine(row: Row, case: Case, settings: Settings) -> None:
     op, inputs = build(case)
     form = partial(published(case.card.name), **case.call) if _is_ours(case.card) else None
     itemsize = DTYPES[settings.dtype].itemsize
     row.update(costs(op, inputs, form, itemsize, backward=settings.backward))
-    op, inputs = _placed(op, settings), [_placed(x, settings) for x in inputs]
-    timed = _compiled(op) if settings.compiled else op
+    timed, op, inputs = _ready(op, inputs, settings)
     try:
         found = check(case.card, op, timed, inputs, **case.call)
     except Exception as error:
         if not is_out_of_memory(error):
             raise
         forward(timed, op, inputs)()  # raises where not even the operator fits
-        row.update(status="error", error=f"not checked, and so not timed: its float64 reference: {_shortage(error)}")
+        row.update(error=f"not checked, and so not timed: its float64 reference: {_shortage(error)}")
         return
     error = found.error if math.isfinite(found.error) else None
     row.update(checked=error, checked_how=found.how, passed=found.passed)
@@ -151,40 +180,81 @@ def _fill(row: dict[str, Any], case: Case, settings: Settings) -> None:
         row.update(status="red", error="differs from its reference")
         return
     try:
-        other = _baseline(case, op, inputs, settings)
+        other = _baseline(case, op, inputs, settings, checked=True)
     except Exception as error:
         if not (isinstance(error, ValueError) or is_out_of_memory(error)):
             raise
-        other, row["error"] = (
-            None,
-            f"not compared: {error.args[0] if isinstance(error, ValueError) else _shortage(error)}",
-        )
-    for which, make in (("fwd", forward), ("fwdbwd", forward_backward)):
-        if which == "fwd" or settings.backward:
-            call = make(timed, op, inputs)
-            against = make(*other) if other else None
-            try:
-                row.update(_times(which, call, against, settings))
-            except Exception as error:
-                if against is None or not is_out_of_memory(error):
-                    raise
-                row["error"] = f"not compared: {case.baseline}: {_shortage(error)}"
-                against = None
-                row.update(_times(which, call, None, settings))
-            most = peak(call, settings.device, warm=True)
-            row[f"peak_{which}_bytes"], row[f"reserved_{which}_bytes"] = most.allocated, most.reserved
-            if against:
-                its = row[f"baseline_peak_{which}_bytes"] = peak(against, settings.device, warm=True).allocated
-                row[f"{which}_memory"] = most.allocated / its if its else None
-    row["clips_per_s"] = 1e3 * case.shape.batch / row["fwd_ms"]
+        other = None
+        row["error"] = f"not compared: {error.args[0] if isinstance(error, ValueError) else _shortage(error)}"
+    for which, make in _passes(settings):
+        most = peak(make(timed, op, inputs), settings.device)
+        row[f"peak_{which}_bytes"], row[f"reserved_{which}_bytes"] = most.allocated, most.reserved
+        if other:
+            its, error = _unless_short(case, peak_bytes, make(*other), settings.device)
+            row["error"] = row["error"] or error
+            row[f"baseline_peak_{which}_bytes"], row[f"{which}_memory"] = its, most.allocated / its if its else None
     if settings.backward:
-        row["train_clips_per_s"] = 1e3 * case.shape.batch / row["fwdbwd_ms"]
         row["saved_bytes"] = saved_bytes(lambda: timed(*_leaves(inputs)), [*inputs, *op.parameters(), *op.buffers()])
     if settings.ceilings:
         bound = lower_bound(row["flops_executed"], row["bytes_min"], settings.ceilings)
-        row.update(
-            intensity=bound.intensity, bound_ms=bound.ms, bound_by=bound.by, bound_share=bound.ms / row["fwd_ms"]
-        )
+        row.update(intensity=bound.intensity, bound_ms=bound.ms, bound_by=bound.by)
+    row["status"] = "ok"
+
+
+def time(case: Case, settings: Settings) -> tuple[Times, str | None]:
+    """Times of a case that `examine` found right; of its baseline where both fit, else the reason why not."""
+    keep: dict[str, Any] = {"budget": settings.budget / (case.processes or 1), "limit": settings.limit}
+    few = {"fewest": FEW} if case.processes > 1 else {}
+    found, told = {}, None
+    with limited(settings.device), float32_exact():
+        timed, op, inputs = _ready(*build(case), settings)
+        other = _baseline(case, op, inputs, settings, checked=False)
+        for which, make in _passes(settings):
+            call, pair = make(timed, op, inputs), None
+            if other:
+                pair, error = _unless_short(case, compare, call, make(*other), settings.device, **keep, **few)
+                told = told or error
+            found[which] = pair or measure(call, settings.device, **keep)
+    return found, told
+
+
+def _passes(settings: Settings) -> list[tuple[str, Callable]]:
+    return [("fwd", forward), ("fwdbwd", forward_backward)][: 2 if settings.backward else 1]
+
+
+def _ready(op: nn.Module, inputs: list[Tensor], settings: Settings) -> tuple[Callable, nn.Module, list[Tensor]]:
+    """What is timed, its module and its inputs, where and as they are measured."""
+    op = _placed(op, settings)
+    return _compiled(op) if settings.compiled else op, op, [_placed(x, settings) for x in inputs]
+
+
+def _unless_short(case: Case, measure: Callable[..., Any], *given: Any, **how: Any) -> tuple[Any, str | None]:
+    """What is measured of the baseline, or None and the reason where it does not fit into memory."""
+    try:
+        return measure(*given, **how), None
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        return None, f"not compared: {case.baseline}: {_shortage(error)}"
+
+
+def _finish(row: Row, times: Sequence[tuple[Times, str | None]]) -> None:
+    """Add the times, one for each process, and what follows from them."""
+    row["error"] = row["error"] or next((error for _, error in times if error), None)
+    for which in times[0][0]:
+        found = over([one[which] for one, _ in times])
+        time = found.a if isinstance(found, Comparison) else found
+        told = {"ms": time.median, "p10": time.p10, "p90": time.p90, "p99": time.p99, "n": time.n}
+        if isinstance(found, Comparison):
+            told |= {"speedup": found.speedup, "speedup_low": found.low, "speedup_high": found.high}
+            told |= {"verdict": found.verdict, "pairs": found.pairs}
+            row[f"baseline_{which}_ms"] = found.b.median
+        row |= {f"{which}_{key}": value for key, value in told.items()} | {f"{which}_flags": list(time.flags)}
+    row["clips_per_s"] = 1e3 * row["batch"] / row["fwd_ms"]
+    if row["fwdbwd_ms"] is not None:
+        row["train_clips_per_s"] = 1e3 * row["batch"] / row["fwdbwd_ms"]
+    if row["bound_ms"] is not None:
+        row["bound_share"] = row["bound_ms"] / row["fwd_ms"]
     row["status"] = "ok"
 
 
@@ -267,9 +337,9 @@ def _compiled(op: nn.Module) -> Callable[..., Tensor]:
 
 
 def _baseline(
-    case: Case, op: nn.Module, inputs: list[Tensor], settings: Settings
+    case: Case, op: nn.Module, inputs: list[Tensor], settings: Settings, *, checked: bool
 ) -> tuple[Callable[..., Tensor], nn.Module, list[Tensor]] | None:
-    """Form, module and inputs that the operator is timed against; ValueError if the baseline is itself wrong."""
+    """Form, module and inputs that the operator is timed against; `checked`: ValueError if the baseline is wrong."""
     name = case.baseline
     if name is None or name == case.card.name or (name == "eager" and not settings.compiled):
         return None
@@ -279,9 +349,8 @@ def _baseline(
         return (partial(textbook(case.card.name), op, **case.call), op, inputs) if _is_ours(case.card) else None
     known = {key: value for key, value in case.options.items() if key in OPS[name].options}
     its, its_inputs = build(Case(OPS[name], case.shape, known))
-    its, its_inputs = _placed(its, settings), [_placed(x, settings) for x in its_inputs]
-    timed = _compiled(its) if settings.compiled else its
-    if not check(OPS[name], its, timed, its_inputs).passed:
+    timed, its, its_inputs = _ready(its, its_inputs, settings)
+    if checked and not check(OPS[name], its, timed, its_inputs).passed:
         raise ValueError(f"the baseline {name} differs from its reference on {case.shape}", "take another --baseline")
     return timed, its, its_inputs
 
@@ -308,26 +377,3 @@ def forward_backward(timed: Callable[..., Tensor], op: nn.Module, inputs: list[T
 
 def _leaves(inputs: list[Tensor]) -> list[Tensor]:
     return [x.detach().requires_grad_(x.is_floating_point()) for x in inputs]
-
-
-def _times(which: str, call: Callable, against: Callable | None, settings: Settings) -> dict[str, Any]:
-    keep = {"budget": settings.budget, "limit": settings.limit}
-    pair: Comparison | None = None
-    if against is None:
-        time: Latency = measure(call, settings.device, **keep)
-    else:
-        pair = compare(call, against, settings.device, **keep)
-        time = pair.a
-    found = {
-        "ms": time.median,
-        "p10": time.p10,
-        "p90": time.p90,
-        "p99": time.p99,
-        "n": time.n,
-        "flags": list(time.flags),
-    }
-    if pair:
-        found |= {"speedup": pair.speedup, "speedup_low": pair.low, "speedup_high": pair.high}
-        found |= {"verdict": pair.verdict, "pairs": pair.pairs}
-    row = {f"{which}_{key}": value for key, value in found.items()}
-    return row | ({f"baseline_{which}_ms": pair.b.median} if pair else {})

@@ -18,6 +18,9 @@ EXAMPLE = "recipes/profile/layers.yaml"
 PUBLISHED = "textbook"  # the baseline that is the operator itself, as it was published
 
 
+Processes = Annotated[int, Field(ge=0)]
+
+
 class Released(Section):
     fwd_ms: Annotated[float, Field(gt=0)] | None = None
     """forward"""
@@ -46,6 +49,8 @@ class Layer(Section):
     """what it is timed in turns with: textbook, or an operator"""
     released: Released = Released()
     """CPU milliseconds, at one thread, of the code released with the paper, measured elsewhere"""
+    processes: Processes | None = None
+    """of its own that time it, in place of the suite's"""
     sweep: Literal["seq", "frames", "size", "channels", "batch"] | None = None
     """the layers of an operator that say it are one series along this axis"""
     paper: str = ""
@@ -59,6 +64,8 @@ class Suite(Section):
     """heading of the table"""
     baseline: str | None = None
     """of all layers that say none"""
+    processes: Processes = 0
+    """each layer's own that time it, one after another; 0: one for all"""
     layers: Annotated[list[Layer], Field(min_length=1)]
 
 

@@ -42,12 +42,16 @@ ENVIRONMENT = ("device", "gpu", "cpu", "cores", "platform", "python", "torch", "
 
 @dataclass(frozen=True)
 class Comparison:
-    """`rows`: one for each row that both profiles have; the names of the others. `threshold` holds for all if given."""
+    """`rows`: one for each row that both profiles have; the names of the others. `threshold` holds for all if given.
+
+    `moved`: some rows were timed in processes of their own in one of the two alone.
+    """
 
     rows: list[Row]
     only_a: list[str]
     only_b: list[str]
     threshold: float | None
+    moved: bool = False
 
     @property
     def worse(self) -> bool:
@@ -104,7 +108,8 @@ def compare(a: list[Row], b: list[Row], *, threshold: float | None = None) -> Co
         )
     rows = [_judged(old, new, threshold) for old, new in both]
     only_a = [_name(old) for old, new in pairs if new is None]
-    return Comparison(rows, only_a, [_name(new) for new in only_b], threshold)
+    moved = any(bool(old.get("processes")) != bool(new.get("processes")) for old, new in both)
+    return Comparison(rows, only_a, [_name(new) for new in only_b], threshold, moved)
 
 
 def _matched(a: list[Row], b: list[Row]) -> tuple[list[tuple[Row, Row | None]], list[Row]]:
@@ -238,6 +243,8 @@ def _notes(compared: Comparison, env_a: dict[str, Any], env_b: dict[str, Any]) -
     if differ:
         told = "; ".join(f"{key} {env_a.get(key)} | {env_b.get(key)}" for key in differ)
         notes.append(f"A and B did not run in the same environment: {told}")
+    if compared.moved:
+        notes.append("one of A and B alone was timed in processes of its own, where memory is as no other left it")
     if compared.threshold is not None:
         notes.append(f"B/A: a change counts from {100 * compared.threshold:.3g} % (±)")
     else:

@@ -249,7 +249,7 @@ def _notes(rows: list[Row], env: dict[str, Any], head: list[str]) -> list[str]:
         saved = "; saved: what forward keeps for backward" if "saved" in head else ""
         notes += [f"peak: memory allocated at once, above inputs and parameters{saved}{unseen}"]
     if "ms" in shown:
-        notes += ["ms: median of all runs, none left out" + ("; once: a single run" if _once(rows) else "")]
+        notes += [_of_runs(rows) + ("; once: a single run" if _once(rows) else "")]
     if "speed-up" in shown:
         names = ", ".join(_distinct(rows, "baseline"))
         notes += [
@@ -277,6 +277,18 @@ def _notes(rows: list[Row], env: dict[str, Any], head: list[str]) -> list[str]:
         ["; ".join(f"{flag}: {told}" for flag, told in FLAGS.items() if flag in found)] if found & set(FLAGS) else []
     )
     return [*notes, _place(rows, env)]
+
+
+def _of_runs(rows: list[Row]) -> str:
+    """What a time is the median of."""
+    told = "ms: median of all runs, none left out"
+    several = sorted({row["processes"] for row in rows if (row.get("processes") or 0) > 1})
+    if several:
+        told += (
+            f"; in rows timed in processes of their own ({', '.join(map(str, several))}) each process is one run, or "
+            "pair, by its median"
+        )
+    return told
 
 
 def _failed(row: Row) -> str:
