@@ -500,7 +500,7 @@ def test_two_rows_of_one_name(problems):
 
 @pytest.mark.parametrize(
     "setting",
-    ["train.optimizer.lr: 1e-3", "title: other", "data.root: elsewhere", "data.workers: 2", "data.crop: null"],
+    ["train.optimizer.lr: 1e-3", "data.root: elsewhere", "data.workers: 2", "data.crop: null"],
 )
 def test_two_rows_that_are_the_same(problems, setting):
     problem = the_one(problems(GOOD + ROWS.replace("train.optimizer.lr: 1e-4", setting)))
@@ -669,3 +669,128 @@ def test_what_cannot_be_built_is_not_valid(write, placed, word):
 def test_a_benchmark_of_directions_is_not_mirrored(write):
     with pytest.raises(RecipeError, match="mirrored"):
         load(write(GOOD), known(), ["data.name=mini_motion", "data.flip=0.5"])
+
+
+# --- scales, places, claims -------------------------------------------------------------------------------------------
+
+SCALED = """\
+title: a test
+data:
+  name: video_folder
+  root: videos
+  num_frames: 16
+model:
+  name: resnet50
+  places: {deep: [res4.1, res4.3]}
+train:
+  epochs: 50
+  batch: 4
+  optimizer:
+    lr: 1e-3
+mini:
+  data: {num_frames: 8}
+  model: {name: resnet_tiny, places: {deep: res3.0}}
+  train: {epochs: 3}
+ablation:
+  seeds: [5, 6]
+  reference: relational
+  rows:
+    - name: plain
+      paper: {top1: {value: 46.0, source: "code: README.md", tier: code}}
+    - name: relational
+      set:
+        model.ops: [{op: rsa, at: deep}]
+    - name: shuffled
+      kind: eval
+      of: relational
+      set: {data.frames: shuffled}
+    - name: cost
+      kind: profile
+      set: {model.dropout: 0.5}
+  quoted:
+    - {name: other, paper: {gflops: {value: 33, source: "page: a.b", tier: page}}}
+  claims:
+    - {claim: relations help, better: relational, worse: plain, least: 0.5}
+"""
+
+
+def test_the_mini_block_changes_scale_and_never_rows(write):
+    path = write(SCALED)
+    full, mini, smoke = (load(path, known(), scale=scale) for scale in ("full", "mini", "smoke"))
+    assert [told.scale for told in (full, mini, smoke)] == ["full", "mini", "smoke"]
+    assert [(told.data.num_frames, told.train.epochs) for told in (full, mini, smoke)] == [(16, 50), (8, 3), (8, 1)]
+    assert [told.ablation.seeds for told in (full, mini, smoke)] == [[5, 6], [5, 6], [5]]
+    assert full.ablation.rows == mini.ablation.rows == smoke.ablation.rows
+    assert (full.mini is None, mini.mini, smoke.mini) == (False, None, None)
+    assert len({told.hash() for told in (full, mini, smoke)}) == 3
+    with pytest.raises(ValueError, match="no mini: block"):
+        load(write(GOOD + ROWS), known(), scale="mini")
+    assert load(write(GOOD.replace("title", "scale: mini\ntitle") + ROWS), known(), scale="mini").scale == "mini"
+
+
+def test_rows_name_places_that_each_scale_has_of_its_own(write):
+    path = write(SCALED)
+    for scale, places in (("full", ["res4.1", "res4.3"]), ("mini", "res3.0")):
+        told = load(path, known(), scale=scale)
+        assert resolve(told, told.ablation.rows[1], 0, known()).model.ops[0].at == places
+    assert named_the_same(write) == 1
+
+
+def named_the_same(write) -> int:
+    """How many hashes a place has, told by name or in full."""
+    texts = SCALED, SCALED.replace("at: deep", "at: [res4.1, res4.3]"), SCALED.replace("deep", "late")
+    told = [load(write(text), known()) for text in texts]
+    return len({resolve(one, one.ablation.rows[1], 0, known()).hash() for one in told})
+
+
+def test_an_eval_row_has_the_settings_of_the_row_that_it_tests(write):
+    told = load(write(SCALED), known())
+    found = resolve(told, told.ablation.rows[2], 3, known())
+    assert (found.model.ops[0].op, found.data.frames, found.train.seed) == ("rsa", "shuffled", 3)
+
+
+def test_what_changes_no_key(write):
+    plain = load(write(SCALED), known())
+    other = (
+        SCALED.replace("46.0", "47.0").replace("relations help", "they do").replace("num_frames: 8", "num_frames: 4")
+    )
+    other = other.replace("root: videos", "root: videos\n  classes: 174") + "convention: macs\n"
+    assert load(write(other), known()).hash() == plain.hash()
+
+
+@pytest.mark.parametrize(
+    "old, new, told",
+    [
+        ("reference: relational", "reference: relation", "no row 'relation'"),
+        ("better: relational", "better: relation", "no row 'relation'"),
+        ("better: relational", "better: plain", "with itself"),
+        ("of: relational", "of: relation", "no trained row"),
+        ("of: relational", "of: cost", "no trained row"),
+        ("      of: relational\n", "", "tests the weights of another"),
+        ("kind: profile", "of: plain", "a train row has no `of`"),
+        ("name: other,", "name: plain,", "two rows are named 'plain'"),
+        ("tier: code", "tier: rumour", "expected 'code', 'log'"),
+        ("top1: {value", "top2: {value", "top2"),
+        ("res4.1, res4.3]", "res4.1, res9]", "res9"),
+        ("model.dropout: 0.5", "title: 0.5", "a row cannot set title"),
+        ("{deep: [res4.1, res4.3]}", "{}", "no place 'deep'"),
+    ],
+)
+def test_what_is_wrong_with_a_table(problems, old, new, told):
+    assert told in the_one(problems(SCALED.replace(old, new, 1))).message
+
+
+@pytest.mark.parametrize(
+    "old, new, told, at",
+    [
+        ("train: {epochs: 3}", "train: {epoch: 3}", "unknown key 'train.epoch'", 17),
+        ("places: {deep: res3.0}", "places: {deep: res5}", "res5", 26),
+        ("data: {num_frames: 8}", "title: {num_frames: 8}", "mini", 15),
+        ("data: {num_frames: 8}", "data: 8", "mini.data", 15),
+    ],
+)
+def test_what_is_wrong_with_a_mini_block(write, old, new, told, at):
+    with pytest.raises(RecipeError) as refused:
+        load(write(SCALED.replace(old, new)), known(), scale="mini")
+    (problem,) = refused.value.problems
+    assert told in problem.message and line(problem) == at

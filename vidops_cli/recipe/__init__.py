@@ -7,8 +7,6 @@ data sets that exist are handed in (`Known`).
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +14,40 @@ import yaml
 
 from .checking import Known, check, section, where
 from .problems import Problem, RecipeError
-from .reading import Dumper, Lines, override, parse_override, split_key, with_base
-from .schema import Ablation, Optimizer, Recipe, Row, keys
+from .reading import Dumper, Lines, override, parse_override, with_base
+from .rows import CHANGED, check_ablation, with_row
+from .schema import Ablation, Claim, Optimizer, Recipe, Row, keys
 
-__all__ = ["Known", "Optimizer", "Problem", "Recipe", "RecipeError", "Row", "dump", "keys", "load", "resolve"]
+__all__ = [
+    "SCALES",
+    "Claim",
+    "Known",
+    "Optimizer",
+    "Problem",
+    "Recipe",
+    "RecipeError",
+    "Row",
+    "dump",
+    "keys",
+    "load",
+    "resolve",
+]
 
 
-def load(path: Path, known: Known, overrides: list[str] | None = None, *, rows: bool = True) -> Recipe:
+SCALES = ("full", "mini", "smoke")
+
+
+def load(
+    path: Path, known: Known, overrides: list[str] | None = None, *, rows: bool = True, scale: str = "full"
+) -> Recipe:
     """Read, merge, override and check a recipe. Raises RecipeError with all problems.
 
-    With `rows` every row of its ablation is checked too; without, the ablation is left out.
+    With `rows` every row of its ablation is checked too; without, the ablation is left out. `scale`: "mini" applies its
+    `mini:` block, "smoke" takes one seed and one epoch of that; ValueError if it has none and is not mini itself.
     """
     value, lines = with_base(path)
+    if scale != "full":
+        _make_small(value, lines, path, scale)
     for text in overrides or []:
         key, new = parse_override(text)
         override(value, lines, key, new, text)
@@ -36,62 +56,46 @@ def load(path: Path, known: Known, overrides: list[str] | None = None, *, rows: 
     recipe, problems = check(value, lines, known)
     ablation = section(Ablation, value.get("ablation"))
     if ablation is not None:
-        problems += _check_rows(value, lines, ablation, known)
+        problems += check_ablation(value, lines, ablation, known)
     if problems:
         raise RecipeError(list(dict.fromkeys(problems)))
     assert recipe is not None
     return recipe
 
 
+def _make_small(value: dict[str, Any], lines: Lines, path: Path, scale: str) -> None:
+    """Apply the `mini:` block; what it changes is told of with its lines."""
+    if "mini" not in value and value.get("scale") != "mini":
+        raise ValueError(f"{path} has no mini: block", "add one, or run it as it is")
+    changes = value.get("mini") or {}
+    if not isinstance(changes, dict) or not all(
+        part in CHANGED and isinstance(changed, dict) for part, changed in changes.items()
+    ):
+        return  # the schema says what is wrong
+    value.pop("mini", None)
+    for part, changed in changes.items():
+        for key, new in changed.items():
+            place = ("mini", part, key)
+            below = {old[len(place) :]: line for old, line in lines.items() if old[: len(place)] == place}
+            override(value, lines, f"{part}.{key}", new, where(place, lines))
+            lines.update({(part, key, *rest): line for rest, line in below.items()})
+    value["scale"] = scale
+    if scale == "smoke":
+        override(value, lines, "train.epochs", 1, "--smoke")
+        if isinstance(value.get("ablation"), dict):
+            value["ablation"]["seeds"] = list(value["ablation"].get("seeds") or [0])[:1]
+
+
 def resolve(recipe: Recipe, row: Row, seed: int, known: Known) -> Recipe:
-    """The recipe of one cell: a row's settings and a seed applied, without the ablation."""
+    """The recipe of one cell: a row's settings and a seed applied, without the ablation.
+
+    Those of an eval row come after those of the row whose weights it tests.
+    """
     value = recipe.model_dump(mode="python")
     value["train"]["seed"] = seed
-    return _with_row(value, {}, 0, row, known)
+    return with_row(value, {}, recipe.ablation.rows.index(row), recipe.ablation.rows, known)
 
 
 def dump(recipe: Recipe) -> str:
     """The recipe as YAML that `load` reads back."""
     return yaml.dump(recipe.model_dump(mode="json"), Dumper=Dumper, sort_keys=False, allow_unicode=True)
-
-
-def _check_rows(value: dict[str, Any], lines: Lines, ablation: Ablation, known: Known) -> Iterator[Problem]:
-    seen: dict[str, str] = {}
-    for i, row in enumerate(ablation.rows):
-        place = ("ablation", "rows", i)
-        reserved = {key: "a row changes data, model, train or eval" for key in row.set if key.startswith("ablation")}
-        if "train.seed" in row.set:
-            reserved["train.seed"] = "ablation.seeds gives the seeds"
-        for key, hint in reserved.items():
-            yield Problem(where((*place, "set", key), lines), f"a row cannot set {key}", hint)
-        if reserved:
-            continue
-        try:
-            resolved = _with_row(value, lines, i, row, known)
-        except RecipeError as error:
-            yield from error.problems
-            continue
-        if row.name in seen.values():
-            yield Problem(where(place, lines), f"two rows are named {row.name!r}", "give each row a name of its own")
-        elif resolved.hash() in seen:
-            told = f"{row.name!r} is the same as {seen[resolved.hash()]!r}"
-            yield Problem(where(place, lines), told, "a row must change something")
-        seen[resolved.hash()] = row.name
-    for i, seed in enumerate(ablation.seeds):
-        if seed in ablation.seeds[:i]:
-            yield Problem(where(("ablation", "seeds", i), lines), f"seed {seed} stands twice", "keep one of them")
-
-
-def _with_row(value: dict[str, Any], lines: Lines, index: int, row: Row, known: Known) -> Recipe:
-    """The recipe with a row's settings; RecipeError with the lines of the row."""
-    value, lines = copy.deepcopy(value), dict(lines)
-    value.pop("ablation")
-    for key, new in row.set.items():
-        place = ("ablation", "rows", index, "set", key)
-        below = {path[len(place) :]: line for path, line in lines.items() if path[: len(place)] == place}
-        override(value, lines, key, copy.deepcopy(new), where(place, lines))
-        lines.update({split_key(key) + path: line for path, line in below.items()})
-    recipe, problems = check(value, lines, known)
-    if recipe is None:
-        raise RecipeError(problems)
-    return recipe

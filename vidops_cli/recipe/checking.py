@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from .problems import Problem
 from .reading import Lines, Place
-from .schema import Data, Model, Placed, Recipe
+from .schema import Data, Model, Placed, Recipe, named
 
 S = TypeVar("S", bound=BaseModel)
 
@@ -30,11 +30,18 @@ def check(value: dict[str, Any], lines: Lines, known: Known) -> tuple[Recipe | N
     problems: list[Problem] = []
     recipe = None
     try:
-        recipe = Recipe.model_validate(value)
+        recipe = _placed_by_name(Recipe.model_validate(value))
     except ValidationError as error:
         problems += explain(error, lines)
     problems += _names(value, lines, known)
     return (None if problems else recipe), problems
+
+
+def _placed_by_name(recipe: Recipe) -> Recipe:
+    """The recipe with places of the network in place of the names that `model.places` gives them."""
+    model = recipe.model
+    ops = [placed.model_copy(update={"at": named(placed.at, model.places)}) for placed in model.ops]
+    return recipe.model_copy(update={"model": model.model_copy(update={"ops": ops})})
 
 
 def where(path: Place, lines: Lines) -> str:
@@ -132,6 +139,7 @@ def _names(value: dict[str, Any], lines: Lines, known: Known) -> Iterator[Proble
     for i, item in enumerate(listed if isinstance(listed, list) else []):
         placed = section(Placed, item)
         if placed:
+            placed = placed.model_copy(update={"at": named(placed.at, model.places if model else {})})
             yield from _placed(placed, ("model", "ops", i), network, data, lines, known, taken)
 
 

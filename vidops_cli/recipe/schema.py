@@ -21,6 +21,9 @@ CountFrom0 = Annotated[int, Field(ge=0)]
 Above0 = Annotated[float, Field(gt=0)]
 NotBelow0 = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Name = Annotated[str, Field(min_length=1)]
+Metric = Literal["top1", "top5", "mean_class"]
+Tier = Literal["code", "log", "page", "derived", "memory"]
 Rgb = Field(min_length=3, max_length=3)
 
 
@@ -45,6 +48,8 @@ class Data(Section):
     """of R, G, B from 0 to 1; divided by"""
     frames: Literal["ordered", "reversed", "shuffled"] = "ordered"
     """order of a clip's frames; the others are controls"""
+    classes: Count | None = None
+    """how many it has, where it is not at hand; else checked against it"""
     shuffle_labels: bool = False
     """train and val labels that say nothing of the clip, scored on true ones: a control"""
     cache: Literal["memory", "none"] = "none"
@@ -59,11 +64,19 @@ class Placed(Section):
     op: str
     """an operator of `vidops list ops`"""
     at: str | Annotated[list[str], Field(min_length=1)] = "all"
-    """all, a stage (res3), a block (res3.1), or a list of them"""
+    """all, a stage (res3), a block (res3.1), a name of model.places, or a list of them"""
     slot: str | None = None
     """a slot of the network, where it is not the operator's own"""
     options: dict[str, Any] = {}
     """of the operator: see `vidops show OPERATOR`"""
+
+
+def named(at: str | list[str], places: dict[str, str | list[str]]) -> str | list[str]:
+    """`at` with names of model.places put out; a list of one place stays a list."""
+    if isinstance(at, str):
+        return places.get(at, at)
+    told = [places.get(name, name) for name in at]
+    return [place for one in told for place in ([one] if isinstance(one, str) else one)]
 
 
 class Model(Section):
@@ -73,6 +86,8 @@ class Model(Section):
     """before the classifier"""
     inflate: bool = False
     """give k x k convolutions a width in time: 3, the stem's 5"""
+    places: dict[Name, str | Annotated[list[str], Field(min_length=1)]] = {}
+    """names for places of this network, for `at` in the rows of a table"""
     ops: list[Placed] = []
     """operators put into the network's slots"""
 
@@ -133,19 +148,72 @@ class Eval(Section):
     """clips at a time"""
 
 
+class Source(Section):
+    source: Name
+    """where it is told: a file of the released code, a log, a page"""
+    tier: Tier
+    """what that is; memory: nowhere that could be looked up"""
+
+
+class PaperValue(Source):
+    value: float
+    """as the paper prints it: % of top1 and the like, millions of params_m, 1e9 of gflops"""
+
+
+PaperValues = dict[Literal["top1", "top5", "mean_class", "params_m", "gflops"], PaperValue]
+
+
 class Row(Section):
-    name: Annotated[str, Field(min_length=1)]
+    name: Name
     """what the table calls it"""
+    kind: Literal["train", "eval", "profile"] = "train"
+    """eval: another row's weights, tested otherwise; profile: what the network costs, without data or training"""
+    of: str | None = None
+    """of an eval row: the row whose weights it tests"""
     set: dict[str, Any] = {}
     """dotted keys and their values, as in model.ops: [{op: tsm}]"""
+    paper: PaperValues = {}
+    """what the paper prints for this very row"""
+
+
+class Quoted(Section):
+    name: Name
+    """a line of the paper's table that is not built here"""
+    paper: PaperValues
+    """what the paper prints for it"""
+
+
+class Claim(Section):
+    claim: Name
+    """what the paper says, in a sentence"""
+    metric: Metric = "top1"
+    """that is compared"""
+    better: str
+    """the row that is said to be ahead"""
+    worse: str
+    """of this row"""
+    least: NotBelow0 = 0.0
+    """smallest effect, in points, that bears the claim"""
 
 
 class Ablation(Section):
-    metric: Literal["top1", "top5", "mean_class"] = "top1"
+    metric: Metric = "top1"
     """what the table compares"""
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = [0]
     """one run of each row for each"""
+    reference: str | None = None
+    """the row that others are compared with; the first, unless told"""
+    listed: Source | None = None
+    """where the paper's list of rows is known from"""
     rows: Annotated[list[Row], Field(min_length=1)]
+    quoted: list[Quoted] = []
+    """lines of the paper that stand beside ours"""
+    claims: list[Claim] = []
+    """judged by `vidops ablate --claims`"""
+
+    @property
+    def compared_with(self) -> str:
+        return self.reference or self.rows[0].name
 
 
 class Recipe(Section):
@@ -157,19 +225,22 @@ class Recipe(Section):
     """the paper it comes from"""
     convention: Literal["macs", "flops", "motionsqueeze"] | None = None
     """how its paper counts what it prints as FLOPs: multiply-adds, 2 of them + all else, or MotionSqueeze's mixture"""
-    scale: Literal["full", "mini"] = "full"
-    """mini: smaller than the paper's data or schedule"""
+    scale: Literal["full", "mini", "smoke"] = "full"
+    """mini: smaller than the paper's data or schedule; smoke: one epoch, to see that it runs"""
     data: Data
     model: Model
     train: Train
     eval: Eval = Eval()
+    mini: dict[Literal["data", "model", "train", "eval"], dict[str, Any]] | None = None
+    """what --mini changes: data, width and depth of the network, schedule; never operators or rows"""
     ablation: Ablation | None = None
 
     def identity(self) -> dict[str, Any]:
         """What decides a run's result: no title, no folder, no number of workers."""
-        told = self.model_dump(mode="json", exclude={"title", "claim", "paper", "convention", "ablation"})
-        for key in ("root", "workers"):
+        told = self.model_dump(mode="json", exclude={"title", "claim", "paper", "convention", "mini", "ablation"})
+        for key in ("root", "workers", "classes"):
             told["data"].pop(key)
+        told["model"].pop("places")  # `at` says them
         told["train"].pop("save_every")
         if not self.model.inflate:
             told["model"].pop("inflate")  # as if the key were not there: recipes older than it keep their hash
