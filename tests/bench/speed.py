@@ -12,7 +12,7 @@ from rows import Row, row
 
 ROOT = Path(__file__).parents[2]
 SUITE, RECORD = Path("recipes/profile/speed.yaml"), Path("results/profile/speed.jsonl")
-SLOWER = "30%"  # change of a row that counts: two runs of one commit differed by up to 21 %
+SLOWER = "15%"  # change of a row that counts, if it is beyond both intervals too
 TOLD = {0: "no row is worse", 1: "a row is worse: see above"}  # exit codes of `vidops compare`
 
 

@@ -149,8 +149,9 @@ RACES = ["fwd speed-up", "fwd+bwd speed-up"]
         (1.99, 0.0001, None, [], []),  # beyond the intervals, but below 1 %
         (1.97, 0.0001, None, RACES, []),
         (1.92, 0.0001, 0.05, [], []),
-        (1.9, 0.5, 0.05, RACES, []),
-        (2.2, 0.5, 0.05, [], RACES),
+        (1.8, 0.02, 0.05, RACES, []),
+        (2.2, 0.02, 0.05, [], RACES),
+        (1.8, 0.5, 0.05, [], []),  # beyond the threshold, but not beyond the intervals
     ],
 )
 def test_rows_against_the_same_baseline_are_judged_by_their_speed_ups(ratio, spread, threshold, worse, better):

@@ -95,7 +95,8 @@ def compare(a: list[Row], b: list[Row], *, threshold: float | None = None) -> Co
 
     Where both rows were timed in turns with the same baseline, their speed-ups are judged in place of the times, which
     are only shown: another machine, or other load, slows both forms alike. Without a threshold a speed-up counts as
-    changed where the two 95 % intervals do not meet. One that was "faster" and is "slower" is always worse.
+    changed where the two 95 % intervals do not meet, with one where they do not meet and the ratio exceeds it. One that
+    was "faster" and is "slower" is always worse.
 
     A row that stands twice in a profile meets its like of the other, the first the first. ValueError if the two have
     none in common.
@@ -185,16 +186,16 @@ def _state(row: Row) -> str:
 
 def _threshold(measure: str, a: Row, b: Row, given: float | None) -> float | None:
     """Relative change from which a measure counts as changed; None if nothing tells its noise."""
-    if given is not None:
-        return given
     if measure not in ENDS:
-        return LEAST
+        return LEAST if given is None else given
+    if given is not None and measure not in SPEEDUPS:
+        return given
     small, large = sorted((a, b), key=lambda row: row[measure])
     below, above = (row.get(end) for row, end in zip((large, small), ENDS[measure], strict=True))
     once = measure in TIMES and not all((row.get(f"{measure[:-3]}_n") or 0) > 1 for row in (a, b))
     if once or not (small[measure] and below and above):
-        return None
-    return max(LEAST, above / small[measure] * large[measure] / below - 1)
+        return given
+    return max(LEAST if given is None else given, above / small[measure] * large[measure] / below - 1)
 
 
 # --- table ------------------------------------------------------------------------------------------------------------
@@ -255,9 +256,8 @@ def _notes(compared: Comparison, env_a: dict[str, Any], env_b: dict[str, Any]) -
     if any(row[f"{key}_ratio"] is not None for row in compared.rows for key in SPEEDUPS):
         notes.append(
             "speed-up: of two forms run in turns, so that a slower machine slows both; where A and B have the same "
-            "baseline it is judged in place of the ms, which are only shown"
-            + ("" if compared.threshold is not None else "; it counts as changed where the 95 % intervals do not meet")
-            + '; "faster" that became "slower" is always worse'
+            "baseline it is judged in place of the ms, which are only shown; it counts as changed where the 95 % "
+            'intervals do not meet; "faster" that became "slower" is always worse'
         )
     if any(_unjudged(row, which) for row in compared.rows for which in ("fwd", "fwdbwd")):
         notes.append("a time of a single run tells no noise: it is shown, not judged (--fail-over judges it)")
