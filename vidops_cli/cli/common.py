@@ -29,10 +29,10 @@ def known() -> Known:
     return Known(ops=OPS, models=MODELS, datasets=DATASETS)
 
 
-def load_recipe(path: Path, overrides: list[str] | None = None, *, rows: bool = True) -> Recipe:
+def load_recipe(path: Path, overrides: list[str] | None = None, *, rows: bool = True, scale: str = "full") -> Recipe:
     from vidops_cli.recipe import load
 
-    return load(path, known(), overrides, rows=rows)
+    return load(path, known(), overrides, rows=rows, scale=scale)
 
 
 def console(*, stderr: bool = False) -> Console:

@@ -132,6 +132,8 @@ def network(
     if path.is_file() and is_suite(path):
         raise ValueError(f"{path} is a suite of layers, not a recipe", f"give --suite {path}")
     told = load_recipe(path, overrides, rows=False)
+    if classes is not None:
+        told = told.model_copy(update={"data": told.data.model_copy(update={"classes": classes})})
     clip, classes, notes = _clip(told, grid, classes)
     model = Setup.of(told, str(device)).build(classes).to(device)
     x = torch.randn(1, *clip, device=device)
@@ -168,7 +170,7 @@ def _clip(told: Any, grid: tuple[int, int, int] | None, classes: int | None) -> 
                 f"the size of a clip is not known without its data: {error.args[0]}",
                 "get the data, or say the size, as in --grid 8x32x32 --classes 4",
             ) from None
-        shape, found = (3, told.data.num_frames, side, side), 400
-        if classes is None:
+        shape, found = (3, told.data.num_frames, side, side), told.data.classes or 400
+        if classes is None and told.data.classes is None:
             notes.append("400 classes are taken: the data are not at hand; --classes says another number")
     return (3, *grid) if grid else shape, classes or found, notes

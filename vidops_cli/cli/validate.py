@@ -28,12 +28,15 @@ def command(
                 console().print(f"{path}: valid, a suite of {layers} layers", soft_wrap=True)
                 continue
             told = load_recipe(path)
+            if told.mini is not None:
+                load_recipe(path, scale="mini")
         except RecipeError as error:
             problems += error.problems
         except ValueError as error:
             problems.append(Problem(str(path), *map(str, error.args)))
         else:
             cells = f", {len(told.ablation.rows)} rows x {len(told.ablation.seeds)} seeds" if told.ablation else ""
-            console().print(f"{path}: valid{cells}", soft_wrap=True)
+            small = ", also with --mini" if told.mini is not None else ""
+            console().print(f"{path}: valid{cells}{small}", soft_wrap=True)
     if problems:
         raise RecipeError(problems)

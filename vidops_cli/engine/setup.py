@@ -48,7 +48,13 @@ class Setup:
         return cls(recipe, chosen)
 
     def build(self, classes: int) -> nn.Module:
-        model = self.recipe.model
+        """The recipe's network. ValueError if the recipe says another number of classes."""
+        model, data = self.recipe.model, self.recipe.data
+        if data.classes not in (None, classes):
+            raise ValueError(
+                f"{data.name} at {data.root} has {classes} classes, the recipe says {data.classes}",
+                "check the label lists, or data.classes",
+            )
         ops = [placed.model_dump() for placed in model.ops]
         return MODELS[model.name].build(classes=classes, ops=ops, dropout=model.dropout, inflate=model.inflate)
 
