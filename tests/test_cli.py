@@ -141,7 +141,15 @@ REFUSED = [
     ("ablate one.yaml", "no ablation", "vidops train"),
     ("ablate two.yaml data.root=nowhere", "nowhere", "vidops data generate"),
     ("ablate two.yaml --only TSX", "TSX", "TSN"),
-    ("ablate two.yaml --format csv", "csv", "md"),
+    ("ablate two.yaml --format xml", "xml", "markdown"),
+    ("ablate two.yaml --rerun newer", "older", "--force"),
+    ("ablate two.yaml --launcher ssh", "ssh", "slurm"),
+    ("ablate two.yaml --launcher slurm", "--cluster", "docs/ablate.md"),
+    ("ablate two.yaml --force none", "none", "rows: TSN, TSM"),
+    ("ablate two.yaml --mini --out table.xml", ".html", "--out"),
+    ("ablate none.jsonl", "none.jsonl", "--publish"),
+    ("ablate . --out table.md", "one table", "recipe"),
+    ("ablate data", "no such recipe", "vidops list recipes"),
     ("ablate two.yaml --jobs 0", "--jobs", "vidops ablate --help"),
     ("ablate two.yaml ablation.metric=topp1", "'top1', 'top5'", ""),
     ("ablate", "recipes", ""),
@@ -747,7 +755,7 @@ def test_ablate_formats(ablated, vidops, monkeypatch):
     told = json.loads(out)
     assert code == 0 and told["schema"] == 1
     assert {(row["row"], row["metric"]) for row in told["rows"]} >= {("TSN", "top1"), ("TSM", "top1")}
-    code, out, _ = vidops("ablate", "two.yaml", "--store", "kept", "--format", "md")
+    code, out, _ = vidops("ablate", "two.yaml", "--store", "kept", "--format", "markdown")
     assert code == 0
     assert out.startswith("# Tiny [run]\n\n|") and "| TSM" in out
 
@@ -784,7 +792,7 @@ def test_publish(ablated, vidops, place):
     assert head["schema"] == 1 and head["env"]["vidops"] == __version__
     assert {row["row"] for row in rows} == {"TSN", "TSM"}
     told = (place / "results/two.md").read_text()
-    assert told == vidops("ablate", "two.yaml", "--store", kept, "--format", "md")[1]
+    assert told == vidops("ablate", "two.yaml", "--store", kept, "--format", "markdown")[1]
     assert sorted(path.name for path in (place / "results").iterdir()) == ["two.jsonl", "two.md"]
 
 

@@ -97,6 +97,17 @@ def test_a_last_line_cut_short_is_left_out(tmp_path):
     assert record.read_lines(path) == [{"step": 1}]
 
 
+@pytest.mark.parametrize("cut", [b'{"step": 2, "na', b'{"step": 2}', b"\xff\xfe", '"ä'.encode()[:-1]])
+def test_a_file_is_read_up_to_a_line_that_is_not_whole(tmp_path, cut):
+    """Whatever was written behind it."""
+    path = tmp_path / "rows.jsonl"
+    record.append_line(path, {"step": 1})
+    path.write_bytes(path.read_bytes() + b"\n" + cut)
+    assert record.read_lines(path) == [{"step": 1}]
+    record.append_line(path, {"step": 3})
+    assert record.read_lines(path) == [{"step": 1}]
+
+
 def test_truncate_lines_keeps_what_it_is_given(tmp_path):
     path = tmp_path / "rows.jsonl"
     for step in range(4):
@@ -147,15 +158,36 @@ def test_code_hash_follows_the_sources_that_decide_a_result(tmp_path, monkeypatc
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("x = 1\n")
     monkeypatch.setattr(record, "PACKAGE", tmp_path)
-    before = record.code_hash()
+    before = record.Sources().hash()
     (tmp_path / "cli/train.py").write_text("x = 2\n")
     (tmp_path / "report/table.py").write_text("x = 2\n")
-    assert record.code_hash() == before
+    assert record.Sources().hash() == before
     (tmp_path / "ops/tsm.py").write_text("x = 2\n")
-    changed = record.code_hash()
+    changed = record.Sources().hash()
     assert changed != before
     (tmp_path / "ops/tsm.py").rename(tmp_path / "ops/shift.py")
-    assert record.code_hash() not in (before, changed)
+    assert record.Sources().hash() not in (before, changed)
+
+
+def test_sources_that_are_left_out_unless_others_import_them(tmp_path, monkeypatch):
+    (tmp_path / "ops").mkdir()
+    (tmp_path / "models").mkdir()
+    names = ("alone", "imported", "behind", "net")
+    alone, imported, behind, net = (tmp_path / ("models" if name == "net" else "ops") / f"{name}.py" for name in names)
+    alone.write_text("from .behind import C\n")
+    imported.write_text("def late():\n    from .behind import C\n")
+    behind.write_text("C = 1\n")
+    net.write_text("from vidops_cli.ops.imported import B\n")
+    monkeypatch.setattr(record, "PACKAGE", tmp_path)
+    without = [f"ops/{name}.py" for name in ("alone", "imported", "behind")]
+    told = record.Sources().hash(without)
+    for file, changes in ((alone, False), (imported, True), (behind, True), (net, True)):
+        before = file.read_text()
+        file.write_text(before + "# edited\n")
+        assert (record.Sources().hash(without) != told) is changes, file.name
+        file.write_text(before)
+    assert record.Sources().hash(without, also=["word"]) != told
+    assert record.environment(code="abc")["code"] == "abc"
 
 
 def test_git_state_outside_a_checkout(tmp_path, monkeypatch):

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import functools
 import math
 import random
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -259,3 +261,108 @@ def test_the_interval_of_a_mean_of_ratios_covers_it():
         )
         hits += told.low <= 3.0 <= told.high
     assert 0.94 <= hits / 2000 <= 0.96
+
+
+# --- paired effects ---------------------------------------------------------------------------------------------------
+
+
+def scored(rng, runs: int, n: int, sd: float, own: float, gap: float = 0.0):
+    """(runs, n) differences, in points, of two rows on the same clips: right is 1, wrong 0.
+
+    Accuracies scatter by `sd` points over runs. A clip is hard for both rows alike, for one of them (`own`: the share
+    of that), and in one run.
+    """
+    accuracy = 50 + rng.normal(0, sd, (runs, 2)) + [gap, 0]
+    bar = np.array([[NormalDist().inv_cdf(share / 100) for share in pair] for pair in accuracy])
+    shares = [(0.5, (1, 1, n)), (own, (1, 2, n)), (0.5 - own, (runs, 2, n))]
+    right = sum(share**0.5 * rng.normal(size=size) for share, size in shares) < bar[..., None]
+    return 100.0 * (right[:, 0].astype(int) - right[:, 1])
+
+
+@pytest.mark.parametrize("own", [0.05, 0.3])
+@pytest.mark.parametrize("runs, n", [(3, 300), (3, 2000), (5, 300), (5, 2000), (8, 300), (8, 2000)])
+@pytest.mark.parametrize("sd", [0.0, 2.0])
+def test_the_interval_of_a_paired_effect_covers_it(sd, runs, n, own):
+    rng, draws, hits = np.random.default_rng(runs + n), 1000, 0
+    student = functools.lru_cache(stats.t_quantile)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(stats, "t_quantile", student)  # the same two numbers over and over
+        for _ in range(draws):
+            grid = scored(rng, runs, n, sd, own, gap=1.0)
+            effect = stats.paired_effect(grid.mean(axis=1), grid)
+            hits += abs(effect.value - 1.0) <= effect.margin()
+    assert 0.93 <= hits / draws <= 0.985
+
+
+@pytest.mark.parametrize("runs", [2, 3, 8])
+def test_without_items_it_is_the_paired_t_test(runs):
+    values = np.random.default_rng(runs).normal(1, 2, runs)
+    effect = stats.paired_effect(values)
+    error = values.std(ddof=1) / runs**0.5
+    assert effect.value == pytest.approx(values.mean())
+    for alpha in (0.05, 0.01):
+        assert effect.margin(alpha) == pytest.approx(stats.t_quantile(1 - alpha / 2, runs - 1) * error)
+        assert effect.p_value(effect.value - effect.margin(alpha)) == pytest.approx(alpha)
+        assert effect.p_value(effect.value + effect.margin(alpha)) == pytest.approx(alpha)
+    assert effect.p_value(effect.value) == 1.0
+    assert effect.p_value(1e9) < 1e-7
+    assert stats.Effect(0.0, 0.0, 0.0, runs).p_value() == 1.0  # rows that are the same on every item
+
+
+def test_p_value_equals_printed_ones():
+    """Of t = 2.92 at 2 degrees of freedom: 10 %; of 1.96 normal: 5 %."""
+    assert stats.Effect(2.91999, 1.0, 0.0, 3).p_value() == pytest.approx(0.1, rel=1e-4)
+    assert stats.Effect(1.95996, 0.0, 1.0, 3).p_value() == pytest.approx(0.05, rel=1e-4)
+
+
+@pytest.mark.parametrize("own, sd", [(0.05, 2.0), (0.45, 0.5), (0.3, 0.0)])
+def test_variances_are_those_of_a_bootstrap_over_runs_and_over_items(own, sd):
+    """Less what both count: that of a bootstrap over what neither a run nor an item has all over."""
+    rng, runs, n, times = np.random.default_rng(3), 6, 300, 4000
+    grid = scored(rng, runs, n, sd, own)
+    effect = stats.paired_effect(grid.mean(axis=1), grid)
+    over_runs = np.var(grid.mean(axis=1)[rng.integers(0, runs, (times, runs))].mean(axis=1)) * runs / (runs - 1)
+    over_items = np.var(grid.mean(axis=0)[rng.integers(0, n, (times, n))].mean(axis=1)) * n / (n - 1)
+    rest = grid - grid.mean(axis=1, keepdims=True) - grid.mean(axis=0) + grid.mean()
+    both = np.var(rest.ravel()[rng.integers(0, rest.size, (times, rest.size))].mean(axis=1)) * runs / (runs - 1)
+    assert effect.by_runs == pytest.approx(over_runs, rel=0.1)
+    assert effect.by_items == pytest.approx(max(0, over_items - both), rel=0.1, abs=0.05 * over_items)
+    assert effect.by_items > 0.3 * over_items or own < 0.1
+
+
+def test_runs_that_are_equal_leave_the_items():
+    grid = np.zeros((3, 300))
+    grid[0, 0] = grid[1, 1] = grid[2, 2] = 100.0  # one clip more, each time another: may well be chance
+    effect = stats.paired_effect(grid.mean(axis=1), grid)
+    assert effect.by_runs == 0 and effect.margin() > effect.value > 0
+    assert stats.paired_effect([0.1 + 0.2, 0.3, 0.3]) is None
+    assert stats.paired_effect([1.0]) is None
+    assert stats.paired_effect([]) is None
+
+
+def test_more_runs_narrow_the_interval():
+    margins = [stats.paired_effect([0.0, 1.0, 2.0] * times).margin() for times in (1, 2, 4)]
+    assert margins[0] > 2 * margins[1] > 2 * margins[2]
+
+
+@pytest.mark.parametrize(
+    "p_values, alphas",
+    [
+        ([0.2], [0.05]),
+        ([0.01, 0.04, 0.03], [0.05 / 3, 0.025, 0.025]),  # 0.03 stands at 0.05 / 2, and 0.04 with it
+        ([0.04, 0.01, 0.02], [0.05, 0.05 / 3, 0.025]),
+        ([0.02, 0.02, 0.02], [0.05 / 3] * 3),
+        ([1.0, 0.0], [0.05, 0.025]),
+        ([], []),
+    ],
+)
+def test_holm(p_values, alphas):
+    assert stats.holm(p_values) == pytest.approx(alphas)
+
+
+def test_holm_errs_once_in_a_family():
+    rng = np.random.default_rng(0)
+    seen = rng.random((4000, 6))
+    wrong = sum(any(p <= a for p, a in zip(row, stats.holm(row), strict=True)) for row in seen.tolist())
+    assert 0.04 <= wrong / len(seen) <= 0.06
+    assert np.mean((seen < 0.05).any(axis=1)) > 0.2  # as it would be without

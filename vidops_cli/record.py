@@ -7,6 +7,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import shlex
 import subprocess
 import sys
@@ -66,12 +67,16 @@ def append_line(path: Path, value: Any) -> None:
 
 
 def read_lines(path: Path) -> list[Any]:
-    """The complete JSON lines of a file; a last line cut short by a kill is left out."""
-    found = []
+    """The JSON lines of a file, up to the first that is not whole: a kill or a full disk may have cut it."""
+    found: list[Any] = []
     if path.exists():
-        for line in path.read_text().splitlines(keepends=True):
-            if line.endswith("\n") and line.strip():
-                found.append(json.loads(line))
+        for line in path.read_bytes().splitlines(keepends=True):
+            if not line.endswith(b"\n"):
+                break
+            try:
+                found += [json.loads(line)] if line.strip() else []
+            except ValueError:
+                break
     return found
 
 
@@ -79,8 +84,11 @@ def truncate_lines(path: Path, keep: Iterable[Any]) -> None:
     write_text(path, "".join(json.dumps(row, allow_nan=False) + "\n" for row in keep))
 
 
-def environment(device: str = "cpu") -> dict[str, Any]:
-    """Versions, processor, commit and code hash: what a number has to be read with. No path of the machine."""
+def environment(device: str = "cpu", code: str | None = None) -> dict[str, Any]:
+    """Versions, processor, commit and code hash: what a number has to be read with. No path of the machine.
+
+    `code` stands in for the hash of all sources, where fewer decide the number.
+    """
     return {
         "vidops": importlib.metadata.version("vidops"),
         "python": platform.python_version(),
@@ -90,7 +98,7 @@ def environment(device: str = "cpu") -> dict[str, Any]:
         "cpu": _cpu_name(),
         "cores": os.cpu_count(),
         "device": device,
-        "code": code_hash(),
+        "code": code or Sources().hash(),
         **git_state(),
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
     }
@@ -113,14 +121,38 @@ def _cpu_name() -> str:
     return platform.processor() or "unknown"
 
 
-def code_hash(folders: tuple[str, ...] = ("functional", "ops", "models", "data", "engine")) -> str:
-    """Hash of the sources that decide a result."""
-    digest = hashlib.sha256()
-    for folder in folders:
-        for file in sorted((PACKAGE / folder).rglob("*.py")):
-            digest.update(file.relative_to(PACKAGE).as_posix().encode())
-            digest.update(file.read_bytes())
-    return digest.hexdigest()[:12]
+class Sources:
+    """The files of the package that decide a result, read once."""
+
+    FOLDERS = ("functional", "ops", "models", "data", "engine")
+
+    def __init__(self) -> None:
+        files = (file for folder in self.FOLDERS for file in sorted((PACKAGE / folder).rglob("*.py")))
+        self.content = {file.relative_to(PACKAGE).as_posix(): file.read_bytes() for file in files}
+        self.operators = {path: _operators(path, text) for path, text in self.content.items()}
+
+    def hash(self, without: Iterable[str] = (), also: Iterable[str] = ()) -> str:
+        """Hash of all but the files `without` that no other imports; `also` are words that decide a result too."""
+        left, before = set(without), None
+        while left != before:
+            before, kept = left, self.content.keys() - left
+            left = left.difference(*(self.operators[path] for path in kept))
+        digest = hashlib.sha256()
+        for path, text in self.content.items():
+            if path not in left:
+                digest.update(path.encode())
+                digest.update(text)
+        for word in also:
+            digest.update(word.encode())
+        return digest.hexdigest()[:12]
+
+
+def _operators(path: str, text: bytes) -> set[str]:
+    """Files of ops/ that a source imports by name."""
+    found = re.findall(rb"^ *from vidops_cli\.ops\.(\w+) import", text, re.MULTILINE)
+    if path.startswith("ops/"):
+        found += re.findall(rb"^ *from \.(\w+) import", text, re.MULTILINE)
+    return {f"ops/{name.decode()}.py" for name in found}
 
 
 def git_state() -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -108,6 +109,82 @@ def geometric_mean(ratios: Sequence[Ratio]) -> Ratio:
 
 
 @dataclass(frozen=True)
+class Effect:
+    """Mean of paired differences over `runs` runs, and the variance of that mean: from the runs, and from the items.
+
+    Runs are few, so what they add is measured by them with runs - 1 degrees of freedom; items are many.
+    """
+
+    value: float
+    by_runs: float
+    by_items: float
+    runs: int
+
+    def margin(self, alpha: float = 0.05) -> float:
+        """Half the width of the interval that misses the true mean with a probability of alpha.
+
+        The margin of the runs, by Student's t, and that of the items, by the normal distribution, add in squares: exact
+        where one of the two is all, else somewhat wide. Simulated, 95 % come out as 94 to 98 % for 3 to 8 runs, and as
+        up to 99 % for 2. (One t at Satterthwaite's degrees of freedom falls to 92 % for 3 runs, and to 96 % where
+        99.2 % are asked: a variance of 3 runs that is small by chance is taken for one well known.)
+        """
+        student = t_quantile(1 - alpha / 2, self.runs - 1)
+        return math.hypot(student * math.sqrt(self.by_runs), NormalDist().inv_cdf(alpha / 2) * math.sqrt(self.by_items))
+
+    def p_value(self, null: float = 0.0) -> float:
+        """Two-sided: the alpha at which the interval just reaches `null`; at most 1e-15 beside its true value."""
+        apart, low, high = abs(self.value - null), 0.0, 1.0
+        for _ in range(50):
+            alpha = (low + high) / 2
+            low, high = (alpha, high) if self.margin(alpha) >= apart else (low, alpha)
+        return high
+
+
+def paired_effect(differences: Sequence[float], items: Sequence[Sequence[float]] | None = None) -> Effect | None:
+    """Mean of one difference for each run, and what chance adds to it; None if nothing tells chance.
+
+    `items` (runs, items): each run's difference on each item, the same items in every run. The mean then varies as runs
+    and items are drawn anew: the variance of a bootstrap over runs, plus that of a bootstrap over items, less what
+    both count, the chance of one item in one run. All three are had without resampling, and without its bias, which
+    over 3 runs is a third. Without `items`, the runs alone vary: it is the mean on these very items.
+
+    Assumes runs that are independent and near normal, and items that are independent and not fewer than about 30. Equal
+    runs tell nothing of chance: then items alone do, or nothing. None for fewer than two runs.
+    """
+    runs = len(differences)
+    if runs < 2:
+        return None
+    same = max(differences) - min(differences) < 1e-9  # but for rounding
+    by_runs = std(differences) ** 2 / runs
+    if items is None:
+        return None if same else Effect(mean(differences), by_runs, 0.0, runs)
+    import numpy as np
+
+    grid = np.asarray(items, dtype=float)
+    n = grid.shape[1]
+    of_run, of_item = grid.mean(axis=1, keepdims=True), grid.mean(axis=0)
+    by_items = float(of_item.var(ddof=1)) / n
+    if not same:
+        rest = float(np.square(grid - of_run - of_item + grid.mean()).sum()) / ((runs - 1) * (n - 1))
+        by_items = max(0.0, by_items - rest / (runs * n))
+    return Effect(mean(differences), by_runs, by_items, runs)
+
+
+def holm(p_values: Sequence[float], alpha: float = 0.05) -> list[float]:
+    """The alpha that each of several hypotheses is tested at, so that all together err with a probability of alpha.
+
+    Of m, the one with the smallest p is tested at alpha / m; each that is rejected (p not above its alpha) leaves the
+    next alpha / (m - 1), and so on; those after the first that stands are tested as it was, and stand too. Assumes
+    nothing of how they depend on each other.
+    """
+    found, rejected = [0.0] * len(p_values), 0
+    for i in sorted(range(len(p_values)), key=lambda i: p_values[i]):
+        found[i] = alpha / (len(p_values) - rejected)
+        rejected += p_values[i] <= found[i]
+    return found
+
+
+@dataclass(frozen=True)
 class Power:
     """y = constant * x ** exponent, with an interval of the exponent."""
 
@@ -198,6 +275,7 @@ def _logs(values: Sequence[float]) -> list[float]:
     return [math.log(value) for value in values]
 
 
+@functools.cache
 def t_quantile(p: float, df: int) -> float:
     """Quantile of Student's t with `df` degrees of freedom, for p >= 0.5."""
     low, high = 0.0, math.pi / 2  # t = sqrt(df) tan(angle), by bisection over the angle

@@ -6,7 +6,6 @@ import io
 import random
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -54,15 +53,13 @@ def ablation() -> tuple[Table, list[dict[str, Any]]]:
     """The quickstart's record, grown by rows of other names and numbers."""
     rng = random.Random(0)
     header, *recorded = read_lines(RECORD)
-    known, seeds = header["table"]["row_names"], header["table"]["seeds"]
-    rows: list[dict[str, Any]] = []
-    body: list[list[str]] = []
-    while len(body) < ROWS:
-        batch = [{**varied(row, rng), "row": f"{row['row']} {len(body)}"} for row in recorded]
-        names = [f"{name} {len(body)}" for name in known]
-        table = ablation_table(title="Ablation", row_names=names, seeds=seeds, metric="top1", rows=batch)
-        body, rows = body + table.body, rows + batch
-    return replace(table, body=body[:ROWS]), rows
+    told = header["table"]
+    known = told.get("row_names") or [row["name"] for row in told["rows"]]
+    copies = -(-ROWS // len(known))
+    rows = [{**varied(row, rng), "row": f"{row['row']} {i}"} for i in range(copies) for row in recorded]
+    names = [f"{name} {i}" for i in range(copies) for name in known][:ROWS]
+    told |= {"rows": [{"name": name} for name in names], "reference": names[0], "quoted": []}
+    return ablation_table(told, rows), rows
 
 
 def profile() -> tuple[Table, list[dict[str, Any]]]:

@@ -46,3 +46,10 @@ def test_label_smoothing_is_in_the_training_loss_only():
     plain, _ = Classification(4).loss(Fixed(), batch)
     assert smooth != plain
     assert dict(Classification(4, 0.1).metrics(Fixed(), [batch]))["loss"] == pytest.approx(plain.item())
+
+
+def test_which_clips_were_right_in_their_order():
+    scores, labels = torch.eye(3)[[0, 1, 2, 1, 0]], torch.tensor([0, 1, 0, 1, 2])
+    for size in (1, 2, 5):
+        found = dict(Classification(3).metrics(Fixed(), batches(scores, labels, size)))
+        assert found["right"] == [True, True, False, True, False]

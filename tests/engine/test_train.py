@@ -59,6 +59,19 @@ def test_resume_of_a_finished_run_trains_no_further(recipe, tmp_path):
     assert "training" not in phases
 
 
+@pytest.mark.parametrize(("codes", "told"), [(("a", "a"), "a"), (("a", "b"), "a+b"), (("a", "b", "a"), "a+b+a")])
+def test_a_run_that_other_code_continued_tells_both(recipe, tmp_path, codes, told):
+    for i, code in enumerate(codes):
+        steps, last = [], i == len(codes) - 1
+        summary = train(
+            recipe(), tmp_path / "run", device="cpu", code=code,
+            report=lambda status, steps=steps: steps.append(1) if status["phase"] == "training" else None,
+            stop=lambda steps=steps, last=last: bool(steps) and not last,
+        )  # fmt: skip
+        assert (summary is None) != last
+    assert summary["code"] == told
+
+
 def test_no_resume_starts_over(recipe, tmp_path):
     train(recipe(), tmp_path / "run", device="cpu")
     phases = []
@@ -119,7 +132,7 @@ def test_recalibrated_evaluation_equals_train_mode(recipe, tmp_path):
     setup = Setup.of(told, "cpu")
     splits = {split: open_clips(told, split, train=split == "train") for split in ("train", "val", "test")}
     model = setup.build(4)
-    loop = _Loop(told, tmp_path, setup, splits, model, Classification(4), lambda status: None)
+    loop = _Loop(told, tmp_path, setup, splits, model, Classification(4), lambda status: None, "")
     loop._recalibrate(0)
     order = Order(splits["train"].listed, epoch=0, seed=0)
     batch = next(batches(splits["train"], order, 16))
@@ -242,6 +255,33 @@ def test_corrupt_clips_are_counted_and_stop_training_above_max_bad(recipe, clips
         assert summary["metrics"]["n"] == 15
         assert summary["metrics"]["present"] == "15/16"
         assert sorted(summary["bad"]) == ["test/00000.mp4", "train/00003.mp4", "train/00007.mp4"]
+
+
+def test_which_clips_were_right_is_told_by_their_place_in_the_list(recipe, clips_root, tmp_path):
+    """A clip that cannot be used has a place, too, and is not right."""
+    import shutil
+
+    import numpy as np
+
+    from vidops_cli.engine.evaluate import evaluate
+    from vidops_cli.engine.setup import open_clips
+    from vidops_cli.engine.tasks import Classification
+
+    root = tmp_path / "damaged"
+    shutil.copytree(clips_root, root)
+    (root / "test/00003.mp4").write_bytes(b"not a video")
+    told = recipe(f"data.root={root}", "data.max_bad=1", "eval.batch=3")
+    clips = open_clips(told, "test", train=False)
+    labels = clips.labels.tolist()
+
+    class Two(torch.nn.Module):
+        def forward(self, clip):
+            return torch.nn.functional.one_hot(torch.full((len(clip),), 2), 4).float()
+
+    found = evaluate(Two(), clips, Classification(4), told, torch.device("cpu"))
+    bits = np.unpackbits(np.frombuffer(bytes.fromhex(found["correct"]), dtype=np.uint8))
+    assert bits.tolist() == [int(label == 2 and i != 3) for i, label in enumerate(labels)]
+    assert 0 < bits.sum() < 16
 
 
 def test_resume_with_corrupt_clips_is_exact_too(recipe, clips_root, tmp_path):

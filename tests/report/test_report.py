@@ -6,7 +6,6 @@ import io
 import pytest
 from rich.console import Console
 
-from vidops_cli.report.ablation import ablation_table
 from vidops_cli.report.profile import means, means_table, profile_table, scaling_table, tree_table
 from vidops_cli.report.table import Table, digits, number, size, to_csv
 
@@ -185,115 +184,6 @@ def test_three_digits(value, told):
 )
 def test_sizes(value, told):
     assert size(value) == told
-
-
-# --- ablation ---------------------------------------------------------------------------------------------------------
-
-
-def scored(row: str, seed: int, top1: float, **changes) -> list[dict]:
-    shared = {
-        "row": row,
-        "seed": seed,
-        "n": 2048,
-        "present": "2048/2048",
-        "split": "test",
-        "data": "fedcba987654",
-        "params": 78420,
-        "macs": 14950400,
-        "uncounted": [],
-        "seconds": 31.0 + seed,
-        "code": "abcdef012345",
-        "commit": "0123456789ab",
-        "dirty": False,
-        "torch": "2.13.0",
-        "device": "cpu",
-        "cpu": "processor",
-        "date": "2026-01-02T03:04:05Z",
-        **changes,
-    }
-    values = {"top1": top1, "mean_class": top1 - 1, "train_top1": top1 + 10, "loss": 1.0}
-    return [{"metric": metric, "value": value, **shared} for metric, value in values.items()]
-
-
-def ablation(rows: list[dict], **changes) -> Table:
-    told = {"title": "Rows", "row_names": ["plain", "shift", "slow"], "seeds": [0, 1], "metric": "top1", "rows": rows}
-    return ablation_table(**{**told, **changes})
-
-
-def column(table: Table, name: str) -> list[str]:
-    head, *body = cells(table)
-    return [line[next(i for i, word in enumerate(head) if name in word)] for line in body]
-
-
-def test_mean_and_spread_over_seeds():
-    rows = scored("plain", 0, 24.0) + scored("plain", 1, 26.0) + scored("shift", 0, 40.25) + scored("slow", 0, 20.0)
-    table = ablation(rows + scored("slow", 1, 21.0))
-    assert column(table, "row") == ["plain", "shift", "slow"]
-    assert column(table, "top1") == ["25.0 ± 1.4", "40.2", "20.5 ± 0.7"]
-    assert column(table, "seeds") == ["2/2", "1/2", "2/2"]
-    assert column(table, "vs first") == ["", "+15.2", "-4.5"]
-    assert column(table, "mean class") == ["24.0 ± 1.4", "39.2", "19.5 ± 0.7"]
-    assert column(table, "train top1") == ["35.0 ± 1.4", "50.2", "30.5 ± 0.7"]
-    assert column(table, "params") == ["78.4 k"] * 3
-    assert column(table, "MMACs") == ["15.0"] * 3
-    assert column(table, "s/run") == ["32", "31", "32"]
-
-
-def test_another_metric():
-    table = ablation(scored("plain", 0, 24.0), metric="mean_class")
-    assert cells(table)[0][1].startswith("mean_class")
-    assert column(table, "mean_class")[0] == "23.0"
-
-
-def test_rows_that_were_not_run():
-    table = ablation(scored("shift", 0, 40.0))
-    assert column(table, "top1") == ["not run", "40.0", "not run"]
-    assert column(table, "seeds") == ["0/2", "1/2", "0/2"]
-    assert column(ablation([]), "top1") == ["not run"] * 3
-    assert "not run" in printed(ablation([]))
-
-
-def test_the_distance_is_that_to_the_first_row():
-    """A row is not told from another one because the first was not run."""
-    table = ablation(scored("shift", 0, 40.0) + scored("slow", 0, 45.0))
-    assert column(table, "vs first") == ["", "", ""]
-
-
-def test_floors_are_printed():
-    told = ablation([], floors={"chance": 0.25, "order-blind": 0.5}).markdown()
-    assert "chance 25.0 %" in told and "order-blind 50.0 %" in told
-    assert "floors" not in ablation([]).markdown()
-    assert "order-blind" not in ablation([], floors={"chance": 0.1}).markdown()
-
-
-def test_notes_tell_where_numbers_come_from():
-    told = ablation(scored("plain", 0, 24.0), scale="mini").markdown()
-    for word in ("2048 clips", "2048/2048", "test split", "scale: mini", "2.13.0", "cpu", "processor"):
-        assert word in told
-    for word in ("0123456789ab", "abcdef012345", "fedcba987654", "2026-01-02", "standard deviation over seeds"):
-        assert word in told
-    assert "uncommitted" not in told and "different code" not in told and "not counted" not in told
-    assert "scale: mini" not in ablation(scored("plain", 0, 24.0)).markdown()
-
-
-def test_notes_tell_what_spoils_a_comparison():
-    mixed = scored("plain", 0, 24.0) + scored("shift", 0, 40.0, code="000000000000", dirty=True, uncounted=["fft"])
-    told = ablation(mixed).markdown()
-    assert "different code" in told
-    assert "abcdef012345" in told and "000000000000" in told
-    assert "uncommitted changes" in told
-    assert "not counted in MACs: fft" in told
-    missing = ablation(scored("plain", 0, 24.0) + scored("shift", 0, 40.0, n=2040, present="2040/2048")).markdown()
-    assert "2040/2048" in missing and "2048/2048" in missing
-
-
-def test_costs_that_are_not_known():
-    assert column(ablation(scored("plain", 0, 24.0, macs=None)), "MMACs") == ["", "", ""]
-
-
-def test_a_pipe_in_a_row_name():
-    rows = scored("a|b", 0, 24.0)
-    assert column(ablation(rows, row_names=["a|b"]), "row") == ["a|b"]
 
 
 # --- profiles ---------------------------------------------------------------------------------------------------------

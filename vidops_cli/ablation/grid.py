@@ -1,4 +1,4 @@
-"""From a recipe's rows and seeds to cells: one training run each."""
+"""From a recipe's rows and seeds to cells: one run each."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from vidops_cli.recipe import Known, Recipe, resolve
+from vidops_cli.record import Sources
 
 
 @dataclass(frozen=True)
@@ -17,23 +18,66 @@ class Cell:
     row: str
     seed: int
     recipe: Recipe
+    recipe_hash: str
+    code: str
+    """of the sources that decide its result, as they are now"""
+    kind: str = "train"
+    of: str | None = None
+    """key of the cell whose weights an eval cell tests"""
+    lacking: tuple[str, ...] = ()
+    """message and hint, where its data are not there: it can be listed, not run"""
 
 
 def cells(recipe: Recipe, known: Known, fingerprint: Callable[[Recipe], str]) -> list[Cell]:
-    """All cells, seeds inside rows; `fingerprint` tells a recipe's data. ValueError without an `ablation:`."""
+    """All cells, seeds inside rows; a profile row has one, for all seeds. ValueError without an `ablation:`.
+
+    `fingerprint` tells a recipe's data, with a ValueError where they are not there. A profile cell needs the number of
+    classes alone.
+    """
     if recipe.ablation is None:
         raise ValueError("this recipe has no ablation", "add ablation: with rows, or use `vidops train`")
-    found: list[Cell] = []
-    data: dict[str, str] = {}
-    for row in recipe.ablation.rows:
-        for seed in recipe.ablation.seeds:
-            resolved = resolve(recipe, row, seed, known)
-            source = resolved.data.model_dump_json(include={"name", "root", "splits"}) + resolved.eval.split
-            if source not in data:
-                data[source] = fingerprint(resolved)
-            key = hashlib.sha256(f"{resolved.hash()} {data[source]}".encode()).hexdigest()[:12]
-            found.append(Cell(key, row.name, seed, resolved))
-    return found
+    rows, seeds, sources = recipe.ablation.rows, recipe.ablation.seeds, Sources()
+    found: dict[str, list[Cell]] = {row.name: [] for row in rows}
+    data: dict[str, tuple[str, tuple[str, ...]]] = {}
+    for row in sorted(rows, key=lambda row: row.kind == "eval"):  # after the rows whose weights they test
+        first = resolve(recipe, row, seeds[0], known)
+        code = code_of(first, known, sources)
+        if row.kind == "profile":
+            told, lacking = f"{first.data.classes} classes", ()
+        else:
+            told, lacking = _data(first, fingerprint, data)
+        for i, seed in enumerate(seeds[:1] if row.kind == "profile" else seeds):
+            resolved, of = with_seed(first, seed), found[row.of][i].key if row.of is not None else None
+            parts = [resolved.hash(), told, *([row.kind, of or ""] if row.kind != "train" else [])]
+            key = hashlib.sha256(" ".join(parts).encode()).hexdigest()[:12]
+            found[row.name].append(Cell(key, row.name, seed, resolved, parts[0], code, row.kind, of, lacking))
+    return [cell for row in rows for cell in found[row.name]]
+
+
+def with_seed(recipe: Recipe, seed: int) -> Recipe:
+    return recipe.model_copy(update={"train": recipe.train.model_copy(update={"seed": seed})})
+
+
+def _data(
+    recipe: Recipe, fingerprint: Callable[[Recipe], str], seen: dict[str, tuple[str, tuple[str, ...]]]
+) -> tuple[str, tuple[str, ...]]:
+    """The fingerprint of its data and what is lacking; each data set is looked at once."""
+    source = recipe.data.model_dump_json(include={"name", "root", "splits"}) + recipe.eval.split
+    if source not in seen:
+        try:
+            seen[source] = fingerprint(recipe), ()
+        except ValueError as error:
+            seen[source] = "", tuple(map(str, error.args))
+    return seen[source]
+
+
+def code_of(recipe: Recipe, known: Known, sources: Sources | None = None) -> str:
+    """Hash of the sources that decide a run's result, without those of operators that it does not use."""
+    sources, used = sources or Sources(), {placed.op for placed in recipe.model.ops}
+    unused = [f"ops/{name}.py" for name in known.ops if name not in used]
+    cards = [path for path in sources.content if path.startswith("ops/cards/")]
+    slots = [f"{name} {known.ops[name].slot}" for name in sorted(used)]  # of its card, no more decides a result
+    return sources.hash(without=[*unused, *cards], also=slots)
 
 
 def only(found: list[Cell], names: list[str]) -> list[Cell]:
@@ -46,3 +90,9 @@ def only(found: list[Cell], names: list[str]) -> list[Cell]:
             raise ValueError(f"no cell {name!r}", f"rows: {', '.join(rows)}; or ROW/SEED, or a key from --dry-run")
         chosen += [cell for cell in picked if cell not in chosen]
     return chosen
+
+
+def with_evals(chosen: list[Cell], found: list[Cell]) -> list[Cell]:
+    """The chosen cells, and those that test their weights."""
+    keys = {cell.key for cell in chosen}
+    return [cell for cell in found if cell.key in keys or cell.of in keys]

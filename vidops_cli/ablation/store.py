@@ -1,14 +1,20 @@
-"""The working store: a folder for each cell, finished when its summary is there. And the committed record."""
+"""The working store: a folder for each cell, finished when its result is there. And the committed record."""
 
 from __future__ import annotations
 
+import json
+import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vidops_cli.recipe import Recipe
+from vidops_cli import stats
 from vidops_cli.record import SCHEMA, read_json, write_text
 
+from . import attempt
 from .grid import Cell
+
+RESULT = {"train": "summary.json", "eval": "summary.json", "profile": "profile.json"}  # what a finished cell has
 
 
 class Store:
@@ -18,16 +24,29 @@ class Store:
     def folder(self, cell: Cell) -> Path:
         return self.root / "cells" / cell.key
 
+    def weights(self, cell: Cell) -> Path:
+        """The checkpoint that an eval cell tests."""
+        assert cell.of is not None
+        return self.root / "cells" / cell.of / f"{cell.recipe.train.checkpoint}.pt"
+
+    def finished(self, cell: Cell) -> bool:
+        return (self.folder(cell) / RESULT[cell.kind]).is_file()
+
     def summary(self, cell: Cell) -> dict[str, Any] | None:
-        """What the finished cell wrote, or None."""
-        path = self.folder(cell) / "summary.json"
-        if not path.is_file():
+        """What the finished cell wrote, or None. ValueError if it cannot be read."""
+        path = self.folder(cell) / RESULT[cell.kind]
+        try:
+            summary = read_json(path)
+        except FileNotFoundError:
             return None
-        summary = read_json(path)
-        if summary.get("schema") != SCHEMA:
-            raise ValueError(
-                f"{path} has schema {summary.get('schema')}, this vidops reads {SCHEMA}", "use another --store"
-            )
+        except ValueError as error:
+            again = f"vidops ablate RECIPE --force {cell.key} keeps it and runs the cell again"
+            raise ValueError(str(error.args[0]), again) from None
+        schema = summary.get("schema") if isinstance(summary, dict) else None
+        if schema != SCHEMA:
+            newer = isinstance(schema, int) and schema > SCHEMA
+            hint = "it is of a newer vidops: update yours, or use another --store" if newer else "use another --store"
+            raise ValueError(f"{path} has schema {schema}, this vidops reads {SCHEMA}", hint)
         return summary
 
     def status(self, cell: Cell) -> dict[str, Any]:
@@ -35,43 +54,142 @@ class Store:
         path = self.folder(cell) / "status.json"
         return read_json(path) if path.is_file() else {}
 
+    def state(self, cell: Cell) -> str:
+        """finished, running, failed (an error, or killed), to continue, data not there, or to run."""
+        if self.finished(cell):
+            return "finished"
+        folder = self.folder(cell)
+        latest = attempt.last(folder)
+        if latest is not None and latest.alive:
+            return "running"
+        if latest is not None and latest.code != attempt.INTERRUPTED:
+            return "failed"
+        if cell.lacking:
+            return "data not there"
+        return "to continue" if (folder / "last.pt").exists() else "to run"
+
     def rows(self, cells: list[Cell]) -> list[dict[str, Any]]:
-        """Training rows of the finished cells, one for each metric."""
-        found = []
-        for cell in cells:
+        """Rows of the finished cells, one for each metric."""
+        found, older = [], set()
+        for cell in sorted(cells, key=lambda cell: cell.kind == "eval"):  # after those whose weights they test
             summary = self.summary(cell)
             if summary is not None:
-                found += training_rows(cell.key, cell.row, cell.recipe, summary)
-        return found
+                rows = rows_of(cell, summary)
+                if cell.of in older or rows[0]["code"] != cell.code:
+                    older.add(cell.key)
+                    rows = [{**row, "older": True} for row in rows]
+                found += rows
+        places = {cell.key: i for i, cell in enumerate(cells)}
+        return sorted(found, key=lambda row: places[row["cell"]])
+
+    def older(self, cells: list[Cell]) -> list[Cell]:
+        """The finished cells that were made with other code than there is now."""
+        keys = {row["cell"] for row in self.rows(cells) if row.get("older")}
+        return [cell for cell in cells if cell.key in keys]
+
+    def failed(self, cells: list[Cell]) -> list[Cell]:
+        """Those that ran and ended without a result."""
+        return [cell for cell in cells if self.state(cell) == "failed"]
+
+    def set_aside(self, cell: Cell) -> Path | None:
+        """Move all that a cell has made to before/KEY/N, so that it runs again. Returns where it went.
+
+        ValueError if it is being run.
+        """
+        if self.state(cell) == "running":
+            told = f"{cell.row}, seed {cell.seed} ({cell.key}) is being run"
+            raise ValueError(told, "wait until it has finished, or stop it")
+        if not self.folder(cell).is_dir():
+            return None
+        self.check_writable()
+        above = self.root / "before" / cell.key
+        above.mkdir(parents=True, exist_ok=True)
+        target = above / str(1 + max((int(path.name) for path in above.iterdir()), default=0))
+        return self.folder(cell).rename(target)  # all of it at once, or nothing
+
+    def check_writable(self) -> None:
+        """ValueError if nothing can be written here."""
+        try:
+            (self.root / "cells").mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.root / "cells"):
+                pass
+        except OSError as error:
+            told = f"the store {self.root} cannot be written: {error.strerror or error}"
+            raise ValueError(told, "name a folder that you may write to with --store") from None
 
 
-def training_rows(key: str, row: str, recipe: Recipe, summary: dict[str, Any]) -> list[dict[str, Any]]:
-    env, metrics = summary["env"], summary["metrics"]
+def rows_of(cell: Cell, summary: dict[str, Any]) -> list[dict[str, Any]]:
+    """A finished cell's rows, flat: its scores, or what a profile cell counted."""
+    env = summary["env"]
+    about = {"cell": cell.key, "row": cell.row, "kind": cell.kind, "seed": cell.seed}
+    about |= {"recipe": cell.recipe_hash, "scale": cell.recipe.scale}
+    made = {name: env.get(name) for name in ("code", "commit", "dirty", "torch", "device", "cpu", "date")}
+    if cell.kind == "profile":
+        root = summary["rows"][0]
+        cost = {name: root[name] for name in ("params", "macs", "other_flops", "uncounted")}
+        cost["flops"] = 2 * root["macs"] + root["other_flops"]
+        return [{"metric": name, "value": cost[name], **about, **cost, **made} for name in ("params", "macs")]
+    metrics = summary["metrics"]
     shared = {
-        "cell": key,
-        "row": row,
-        "seed": recipe.train.seed,
+        **about,
         "n": metrics["n"],
         "present": metrics["present"],
         "split": summary["split"],
         "data": summary["data"],
-        "recipe": recipe.hash(),
-        "scale": recipe.scale,
         "params": summary["params"],
         **{name: summary["cost"].get(name) for name in ("macs", "other_flops", "flops", "uncounted")},
-        "train_seconds": summary["train_seconds"],
+        "train_seconds": summary.get("train_seconds"),
         "seconds": summary["seconds"],
-        **{name: env.get(name) for name in ("code", "commit", "dirty", "torch", "device", "cpu", "date")},
+        **made,
     }
-    scores = {name: value for name, value in metrics.items() if name not in ("n", "present")}
-    scores["train_top1"] = summary["train"]["train_top1"]
-    return [{"metric": name, "value": value, **shared} for name, value in scores.items()]
+    scores = {name: value for name, value in metrics.items() if name not in ("n", "present", "correct")}
+    if "train" in summary:
+        scores["train_top1"] = summary["train"]["train_top1"]
+    rows = [{"metric": name, "value": value, **shared} for name, value in scores.items()]
+    for row in rows:
+        if row["metric"] == "top1" and "correct" in metrics:
+            row["correct"] = metrics["correct"]
+    return rows
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run of these cells would do."""
+
+    states: list[str]
+    """of each cell, as `Store.state` tells them, and "older code" """
+    seconds: float | None
+    """of all that are left, one after the other, as far as they are known"""
+    unknown: int
+    """cells left of which no like has finished"""
+
+
+def plan(cells: list[Cell], store: Store, left: list[Cell] | None = None) -> Plan:
+    """Cells left (those that are not finished, unless told) take as long as the finished ones of their row, else of
+    their kind.
+    """
+    done = {row["cell"]: row for row in store.rows(cells)}
+    states: list[str] = []
+    left = [cell for cell in cells if cell.key not in done] if left is None else left
+    took: dict[str, list[float]] = {}
+    for cell in cells:
+        row = done.get(cell.key)
+        if row is None:
+            states.append(store.state(cell))
+            continue
+        states.append("older code" if row.get("older") else "finished")
+        latest = attempt.last(store.folder(cell)) if cell.kind == "profile" else None  # its rows tell no time
+        seconds = latest.told.get("seconds") if latest else row.get("seconds")
+        if seconds is not None:
+            took.setdefault(f"row {cell.row}", []).append(seconds)
+            took.setdefault(f"kind {cell.kind}", []).append(seconds)
+    known = [took.get(f"row {cell.row}") or took.get(f"kind {cell.kind}") for cell in left]
+    told = [stats.mean(times) for times in known if times]
+    return Plan(states, sum(told) if told else None, len(left) - len(told))
 
 
 def publish(results: Path, table: str, head: dict[str, Any], rows: list[dict[str, Any]], markdown: str) -> list[Path]:
     """Write rows (JSON lines, after a head with the environment) and their table into the committed record."""
-    import json
-
     lines = "".join(json.dumps(value, allow_nan=False) + "\n" for value in ({"schema": SCHEMA, **head}, *rows))
     write_text(results / f"{table}.jsonl", lines)
     write_text(results / f"{table}.md", markdown)

@@ -2,84 +2,216 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .common import Device, Overrides, console, load_recipe, print_table, recipe_files
-from .live import CellWatch, clock
+from .cells import Chosen, Launch, cells_of, explain, left_of, run_left, show_plan
+from .common import Device, Overrides, console, load_recipe, recipe_files
+from .output import Output
+from .tables import Shown, overview, published, show, write_record
 
 if TYPE_CHECKING:
     from vidops_cli.ablation.grid import Cell
     from vidops_cli.ablation.store import Store
     from vidops_cli.recipe import Recipe
-    from vidops_cli.report.table import Table
+
+CELLS, TABLE = "Which cells run, and how", "What is shown"
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is run; the same for every recipe of a folder."""
+
+    store: Path
+    scale: str
+    overrides: list[str] | None
+    seeds: int | None
+    chosen: Chosen
+    launch: Launch
+    nothing: bool  # what is stored is shown, nothing is run
+    dry: bool
 
 
 def command(
-    recipe: Annotated[
-        Path | None, typer.Argument(help="A recipe with an ablation. Without one: all tables, and how far each is.")
+    what: Annotated[
+        Path | None,
+        typer.Argument(
+            help="A recipe with an ablation, a folder of them, or published rows (.jsonl). Without: how far all are.",
+            metavar="[RECIPE]",
+        ),
     ] = None,
     overrides: Overrides = None,
-    store: Annotated[Path, typer.Option(help="Where cells are kept.")] = Path("runs"),
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the cells and what is left, run nothing.")] = False,
+    store: Annotated[Path, typer.Option(help="Where cells are kept.", rich_help_panel=CELLS)] = Path("runs"),
+    mini: Annotated[
+        bool, typer.Option("--mini", help="With the recipe's mini: block: a small benchmark.", rich_help_panel=CELLS)
+    ] = False,
+    smoke: Annotated[
+        bool, typer.Option("--smoke", help="As --mini, one seed and one epoch: does it run?", rich_help_panel=CELLS)
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the cells and what is left, run nothing.", rich_help_panel=CELLS)
+    ] = False,
     only: Annotated[
-        list[str] | None, typer.Option(help="Only this row, ROW/SEED or key; repeat it.", metavar="CELL")
+        list[str] | None,
+        typer.Option(help="Only this row, ROW/SEED or key; repeat it.", metavar="CELL", rich_help_panel=CELLS),
     ] = None,
-    seeds: Annotated[int | None, typer.Option(min=1, help="Number of seeds, instead of the recipe's.")] = None,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Cells at a time. Default: cores / train.threads.")] = None,
+    only_failed: Annotated[
+        bool, typer.Option("--only-failed", help="Only cells that ran and failed.", rich_help_panel=CELLS)
+    ] = False,
+    force: Annotated[
+        list[str] | None,
+        typer.Option(help="Run a finished cell again; the old result is kept.", metavar="CELL", rich_help_panel=CELLS),
+    ] = None,
+    rerun: Annotated[
+        str | None, typer.Option(help="older: run again what other code has made.", rich_help_panel=CELLS)
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Number of seeds, instead of the recipe's.", rich_help_panel=CELLS)
+    ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Cells at a time. Default: cores / train.threads.", rich_help_panel=CELLS),
+    ] = None,
+    launcher: Annotated[str, typer.Option(help="local, or slurm (with --cluster).", rich_help_panel=CELLS)] = "local",
+    cluster: Annotated[
+        Path | None, typer.Option(help="A file that says what to ask Slurm for.", rich_help_panel=CELLS)
+    ] = None,
     device: Device = "auto",
-    publish: Annotated[bool, typer.Option("--publish", help="Copy rows and table to results/.")] = False,
-    format: Annotated[str, typer.Option(help="table, md or json.")] = "table",
-    plot: Annotated[Path | None, typer.Option(help="Draw cost against accuracy: .png or .svg.")] = None,
+    table: Annotated[
+        bool, typer.Option("--table", help="Only show what is stored, run nothing.", rich_help_panel=TABLE)
+    ] = False,
+    claims: Annotated[
+        bool, typer.Option("--claims", help="Judge the recipe's claims by what is stored.", rich_help_panel=TABLE)
+    ] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="As --claims; exit code 1 unless all are held.", rich_help_panel=TABLE)
+    ] = False,
+    unverified: Annotated[
+        bool, typer.Option("--unverified", help="Show paper values known from memory alone.", rich_help_panel=TABLE)
+    ] = False,
+    publish: Annotated[
+        bool, typer.Option("--publish", help="Copy rows and table to results/.", rich_help_panel=TABLE)
+    ] = False,
+    format: Annotated[
+        str, typer.Option(help="table, json, csv, markdown, latex or html.", rich_help_panel=TABLE)
+    ] = "table",
+    out: Annotated[Path | None, typer.Option(help="Write the table to a file.", rich_help_panel=TABLE)] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw cost against accuracy: .png or .svg.", rich_help_panel=TABLE)
+    ] = None,
 ) -> None:
-    """Train every row of a table at every seed, each once, and print the table.
+    """Run every row of a table at every seed, each once, and print the table.
 
-    A cell that has finished is never run again, one that failed or was killed is: the same command goes on.
+    A cell that has finished is never run again, one that failed or was killed is:
+    the same command goes on.
 
     Example: vidops ablate recipes/quickstart.yaml --store runs/demo
     """
-    if format not in ("table", "md", "json"):
-        raise ValueError(f"unknown format {format!r}", "table, md or json")
-    if plot is not None:
-        from vidops_cli.report.plot import check_suffix
-
-        check_suffix(plot)
-    if recipe is None:
-        _overview(store)
-        return
-    from vidops_cli.ablation.grid import only as pick
-    from vidops_cli.ablation.store import Store
-    from vidops_cli.report.ablation import ablation_table
-
-    told = _with_seeds(load_recipe(recipe, overrides), seeds)
-    if publish and (told.hash() != load_recipe(recipe).hash() or seeds is not None):
-        raise ValueError("only a recipe as it stands is published", "write the changes into a recipe of their own")
-    cells = _cells(told)
-    chosen = pick(cells, only) if only else cells
-    kept = Store(store)
-    left = [cell for cell in chosen if kept.summary(cell) is None]
-    if dry_run:
-        _plan(cells, chosen, kept)
-        return
-    codes = _run(left, kept, told, jobs, device) if left else {}
-    head, rows = _table(told, cells, kept)
-    table = ablation_table(rows=rows, **head)
-    _print(table, rows, format)
-    if plot is not None:
-        from vidops_cli.report.plot import points_of, tradeoff_plot
-
-        metric = told.ablation.metric
-        tradeoff_plot(points_of(rows, metric=metric), plot, metric=metric, floors=head["floors"])
-    failed = [cell for cell in left if codes.get(cell.key) != 0]
-    if failed:
-        _explain(failed, kept)
+    shown = Shown(Output(format, out, plot, full=False), unverified, claims or check, publish)
+    if rerun not in (None, "older"):
+        raise ValueError(f"--rerun takes older, got {rerun!r}", "--force CELL runs a single one again")
+    scale = "smoke" if smoke else "mini" if mini else "full"
+    if launcher not in ("local", "slurm"):
+        raise ValueError(f"unknown launcher {launcher!r}", "local or slurm")
+    run = Run(
+        store,
+        scale,
+        overrides,
+        seeds,
+        Chosen(only, only_failed, force, rerun),
+        Launch(jobs, launcher, cluster, device),
+        nothing=table or claims or check,
+        dry=dry_run,
+    )
+    if what is None:
+        overview(store)
+    elif what.suffix == ".jsonl":
+        ok = published(what, shown)
+        raise typer.Exit(1 if check and not ok else 0)
+    elif what.is_dir():
+        _folder(what, run, shown, check)
+    elif not _table(what, run, shown) and check:
         raise typer.Exit(1)
-    if format == "table":
-        console().print(f"cells: {len(cells)}, of which run now: {len(left)}; written to {store}/cells", soft_wrap=True)
-    if publish:
-        _publish(recipe, cells, kept, head, rows, table)
+
+
+def _folder(folder: Path, run: Run, shown: Shown, check: bool) -> None:
+    """Every table below a folder, one after the other; those of another scale alone are passed over."""
+    if shown.output.out or shown.output.plot or run.chosen.only or run.chosen.force:
+        raise ValueError("--out, --plot, --only and --force are of one table", "name its recipe")
+    tables = [path for path in recipe_files(folder) if load_recipe(path).ablation is not None]
+    paths = [path for path in tables if _has_scale(path, run.scale)]
+    if not paths:
+        small = "" if run.scale == "full" else f" that can be run with --{run.scale}"
+        raise ValueError(f"no recipe with an ablation{small} below {folder}", "name a recipe")
+    if left_out := len(tables) - len(paths):
+        told = f"{left_out} tables have no mini: block and are left out"
+        console(stderr=True).print(told)
+    failed = []
+    for path in paths:
+        if shown.output.format == "table":
+            console().print(f"\n{path}", style="bold")
+        try:
+            if not _table(path, run, shown):
+                failed.append(path)
+        except ValueError as error:
+            failed.append(path)
+            console(stderr=True).print(f"error: {path}: {error.args[0]}", soft_wrap=True)
+        except typer.Exit as stopped:
+            if stopped.exit_code != 1:
+                raise
+            failed.append(path)
+    if not run.dry:
+        whole = "hold what they claim" if shown.claims else "are whole"
+        console(stderr=True).print(f"{len(paths) - len(failed)} of {len(paths)} tables {whole}")
+    if failed and (check or not run.nothing):
+        raise typer.Exit(1)
+
+
+def _has_scale(path: Path, scale: str) -> bool:
+    told = load_recipe(path)
+    return scale == "full" or told.mini is not None or told.scale == "mini"
+
+
+def _table(path: Path, run: Run, shown: Shown) -> bool:
+    """Run what is left of a recipe's table and show it. Whether it is whole, and, where they are judged, its claims."""
+    from vidops_cli.ablation.store import Store
+    from vidops_cli.ablation.told import told_of
+
+    told = _with_seeds(load_recipe(path, run.overrides, scale=run.scale), run.seeds)
+    if shown.publish and (run.seeds is not None or told.hash() != load_recipe(path, scale=run.scale).hash()):
+        raise ValueError("only a recipe as it stands is published", "write the changes into a recipe of their own")
+    cells, kept = cells_of(told), Store(run.store)
+    left = left_of(cells, kept, run.chosen)
+    if run.dry:
+        show_plan(cells, left, kept)
+        return True
+    codes = run_left(left, kept, told, run.launch) if left and not run.nothing else {}
+    head = told_of(told, _floors(cells, kept))
+    rows = kept.rows(cells)
+    ok = show(head, rows, shown)
+    failed = [cell for cell in left if not run.nothing and codes.get(cell.key) != 0]
+    if failed:
+        explain(failed, kept)
+        raise typer.Exit(1)
+    if shown.output.format == "table" and not run.nothing:
+        told_of_cells = f"cells: {len(cells)}, of which run now: {len(left)}; written to {run.store}/cells"
+        console().print(told_of_cells, soft_wrap=True)
+    unfinished = [cell for cell in cells if not kept.finished(cell)]
+    if shown.publish and unfinished:
+        text = f"{len(unfinished)} of {len(cells)} cells are not finished: nothing is published"
+        raise ValueError(text, "run without --only first")
+    if shown.publish:
+        write_record(path, head, rows, shown)
+    return ok if shown.claims else not unfinished
+
+
+def _floors(cells: list[Cell], store: Store) -> dict[str, float]:
+    """Scores on the cells' data that need no understanding, as a finished cell tells them."""
+    summaries = (store.summary(cell) for cell in cells if cell.kind != "profile")
+    return next((summary["floors"] for summary in summaries if summary), {})
 
 
 def _with_seeds(recipe: Recipe, number: int | None) -> Recipe:
@@ -90,145 +222,3 @@ def _with_seeds(recipe: Recipe, number: int | None) -> Recipe:
     while len(seeds) < number:
         seeds.append(next(further))
     return recipe.model_copy(update={"ablation": recipe.ablation.model_copy(update={"seeds": seeds[:number]})})
-
-
-def _cells(recipe: Recipe) -> list[Cell]:
-    from vidops_cli.ablation.grid import cells
-    from vidops_cli.data import DATASETS
-
-    from .common import known
-
-    def fingerprint(told: Recipe) -> str:
-        dataset, splits = DATASETS[told.data.name], dict.fromkeys(("train", "val", told.eval.split))
-        return " ".join(
-            dataset.read(Path(told.data.root), split, dict(told.data.splits)).fingerprint for split in splits
-        )
-
-    return cells(recipe, known(), fingerprint)
-
-
-def _run(cells: list[Cell], store: Store, recipe: Recipe, jobs: int | None, device: str) -> dict[str, int]:
-    import os
-    import signal
-
-    from vidops_cli.ablation.launch import run_cells
-    from vidops_cli.engine.setup import pick_device
-
-    on_gpu = pick_device(device).type == "cuda"  # here, not in every cell: one error if there is none
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    threads = recipe.train.threads
-    if jobs is None:
-        jobs = max(1, cores // threads) if threads and not on_gpu else 1
-    for number in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C: cells save and stop
-        signal.signal(number, signal.default_int_handler)
-    try:
-        with CellWatch(cells, store) as watch:
-            return run_cells(cells, store, jobs=min(jobs, len(cells)), device=device, watch=watch)
-    except KeyboardInterrupt:
-        console(stderr=True).print("stopped; the same command goes on")
-        raise typer.Exit(130) from None
-
-
-def _table(recipe: Recipe, cells: list[Cell], store: Store) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """What the table is made of beside its rows, and the rows."""
-    summaries = (store.summary(cell) for cell in cells)
-    told = {
-        "title": recipe.title,
-        "row_names": [row.name for row in recipe.ablation.rows],
-        "seeds": list(recipe.ablation.seeds),
-        "metric": recipe.ablation.metric,
-        "floors": next((summary["floors"] for summary in summaries if summary), {}),
-        "scale": recipe.scale,
-    }
-    return told, store.rows(cells)
-
-
-def _print(table: Table, rows: list[dict[str, Any]], format: str) -> None:
-    import json
-
-    from vidops_cli.record import SCHEMA
-
-    if format == "json":
-        typer.echo(json.dumps({"schema": SCHEMA, "rows": rows}, indent=1))
-    elif format == "md":
-        typer.echo(table.markdown(), nl=False)
-    else:
-        print_table(table)
-
-
-def _plan(cells: list[Cell], chosen: list[Cell], store: Store) -> None:
-    from vidops_cli.report.table import Table
-
-    def state(cell: Cell) -> str:
-        if store.summary(cell) is not None:
-            return "finished"
-        if cell not in chosen:
-            return "left out"
-        return "to continue" if (store.folder(cell) / "last.pt").exists() else "to run"
-
-    body = [[cell.key, cell.row, str(cell.seed), state(cell)] for cell in cells]
-    times = [summary["seconds"] for summary in map(store.summary, cells) if summary]
-    left = sum(line[3].startswith("to ") for line in body)
-    notes = [
-        f"{left} of {len(cells)} cells to run"
-        + (f", about {clock(left * sum(times) / len(times))} one after the other" if times and left else "")
-    ]
-    print_table(Table("", ["cell", "row", "seed", "state"], body, notes, numeric=False))
-
-
-def _explain(failed: list[Cell], store: Store) -> None:
-    from vidops_cli.ablation.launch import failure
-
-    for cell in failed:
-        folder = store.folder(cell)
-        console(stderr=True).print(
-            f"failed: {cell.row}, seed {cell.seed}: {failure(folder)} (log: {folder / 'log.txt'})",
-            soft_wrap=True,
-        )
-    console(stderr=True).print(f"{len(failed)} cells failed; the same command runs them again")
-
-
-def _publish(
-    path: Path, cells: list[Cell], store: Store, head: dict[str, Any], rows: list[dict[str, Any]], table: Table
-) -> None:
-    from vidops_cli.ablation.store import publish
-    from vidops_cli.record import environment
-
-    unfinished = [cell for cell in cells if store.summary(cell) is None]
-    if unfinished:
-        raise ValueError(
-            f"{len(unfinished)} of {len(cells)} cells are not finished: nothing is published",
-            "run without --only first",
-        )
-    parts = path.resolve().with_suffix("").parts
-    name = "/".join(parts[len(parts) - parts[::-1].index("recipes") :]) if "recipes" in parts else path.stem
-    device = ", ".join(sorted({row["device"] for row in rows}))
-    head = {"env": environment(device), "table": head}
-    for file in publish(Path("results"), name, head, rows, table.markdown()):
-        console().print(f"published: {file}")
-
-
-def _overview(store: Path) -> None:
-    from vidops_cli.ablation.store import Store
-    from vidops_cli.report.table import Table
-
-    body = []
-    kept = Store(store)
-    for path in recipe_files(Path("recipes")):
-        try:
-            told = load_recipe(path)
-            if told.ablation is None:
-                continue
-            total = len(told.ablation.rows) * len(told.ablation.seeds)
-            try:
-                done = f"{sum(kept.summary(cell) is not None for cell in _cells(told))}/{total}"
-            except ValueError:
-                done = f"data not there, 0/{total}"
-        except ValueError:
-            told, done = None, "not valid: see `vidops validate`"
-        body.append([str(path), told.title if told else "-", done])
-    if not body:
-        raise ValueError(
-            "no recipe with an ablation below recipes/", "run it where the folder recipes/ is, or name a recipe"
-        )
-    print_table(Table("", ["recipe", "table", f"cells run in {store}"], body, numeric=False))

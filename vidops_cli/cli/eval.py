@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .common import Device, Overrides, load_recipe, print_table
+from .common import Device, Overrides, known, load_recipe, print_table
 from .live import Counter
 
 
@@ -17,6 +17,7 @@ def command(
     ],
     overrides: Overrides = None,
     checkpoint: Annotated[Path | None, typer.Option(help="Weights. Default: those that the run tested.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder that takes a summary.json.")] = None,
     device: Device = "auto",
     format: Annotated[str, typer.Option(help="table or json.")] = "table",
 ) -> None:
@@ -35,9 +36,24 @@ def command(
     path = checkpoint or run / ("best.pt" if told.train.checkpoint == "best" else "last.pt")
 
     import vidops_cli.engine.evaluate as engine
+    from vidops_cli.ablation.grid import code_of
 
+    code = code_of(told, known())
     found = engine.evaluate_checkpoint(told, path, device, Counter("decoding"))
+    if out is not None:
+        _write(out / "summary.json", told, found, code)
     _show(found, path, format)
+
+
+def _write(path: Path, told: Any, found: dict[str, Any], code: str) -> None:
+    """As `vidops train` writes it."""
+    from vidops_cli.record import SCHEMA, environment, write_json
+
+    from .train import cost
+
+    head = {"schema": SCHEMA, "kind": "eval", "recipe": told.hash(), "seed": told.train.seed}
+    counted = cost(told, found["classes"], found["clip"])
+    write_json(path, {**head, **found, "cost": counted, "env": environment(found["device"], code)})
 
 
 def _show(found: dict[str, Any], path: Path, format: str) -> None:

@@ -157,5 +157,7 @@ class CellWatch:
         summary = self.store.summary(cell) if code == 0 else None
         if summary is None:
             return f"failed: {cell.row}, seed {cell.seed} (exit code {code})"
+        if cell.kind == "profile":
+            return f"done: {cell.row}: measured"
         score = f"top1 {summary['metrics']['top1']:.1f} %"
         return f"done: {cell.row}, seed {cell.seed}: {score} in {clock(summary['seconds'])}"

@@ -20,7 +20,7 @@ from vidops_cli.record import SCHEMA, command_line, environment
 from vidops_cli.report.profile import means, means_table, profile_table, scaling_table, tree_table
 from vidops_cli.report.table import Table, number
 
-from .common import console, load_recipe
+from .common import console, known, load_recipe
 from .output import Output
 
 INTERRUPTED = 130
@@ -124,6 +124,7 @@ def network(
     views: int,
 ) -> None:
     """The tree of a recipe's network: parameters, operations, memory and time of its modules."""
+    from vidops_cli.ablation.grid import code_of
     from vidops_cli.engine.setup import Setup
     from vidops_cli.profiling.convention import as_printed
     from vidops_cli.profiling.tree import tree
@@ -145,7 +146,7 @@ def network(
             notes.append(f"as the paper counts ({told.convention}): {number(printed)} a clip")
     if views > 1:
         notes.append(f"{views} views: {number(views * rows[0]['macs'])} MACs a video")
-    env = {**environment(str(device)), "command": command_line()}
+    env = {**environment(str(device), code_of(told, known())), "command": command_line()}
     head = {"recipe": str(path), "network": told.model.name, "clip": list(x.shape), "classes": classes, "views": views}
     document = {"schema": SCHEMA, "env": {**env, **head}, "rows": rows, "notes": notes}
     table = tree_table(rows)

@@ -1,4 +1,4 @@
-"""Where a profile goes: the terminal in one of several forms, a file, a plot."""
+"""Where tables and rows go: the terminal in one of several forms, a file, a plot."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from typing import Any
 
 import typer
 
+from vidops_cli.report.html import page
 from vidops_cli.report.table import Table, to_csv
 
 from .common import print_table
 
-FORMATS = ("table", "json", "csv", "markdown", "latex")
-SUFFIXES = {".json": "json", ".csv": "csv", ".md": "markdown", ".tex": "latex", ".jsonl": "jsonl"}
+FORMATS = ("table", "json", "csv", "markdown", "latex", "html")
+SUFFIXES = {".json": "json", ".csv": "csv", ".md": "markdown", ".tex": "latex", ".html": "html"}
+SUFFIXES |= {".jsonl": "jsonl"}
 
 
 @dataclass(frozen=True)
@@ -66,13 +68,17 @@ def _nearest(folder: Path) -> Path:
 
 
 def form(name: str, document: dict[str, Any], tables: list[Table]) -> str:
-    """Rows and tables as text: json, jsonl (a row in a line, after a head) and csv hold the rows, the others tables."""
+    """Rows and tables as text: json, jsonl (a row in a line, after a head) and csv hold the rows, the others tables.
+
+    The csv of an ablation, whose document has the key "table", holds the lines of its table.
+    """
     forms: dict[str, Callable[[], str]] = {
         "json": lambda: json.dumps(document, indent=1, allow_nan=False) + "\n",
         "jsonl": lambda: "".join(json.dumps(line, allow_nan=False) + "\n" for line in _lines(**document)),
-        "csv": lambda: to_csv(document["rows"]),
+        "csv": lambda: "\n".join(table.csv() for table in tables) if "table" in document else to_csv(document["rows"]),
         "markdown": lambda: "\n".join(table.markdown() for table in tables),
         "latex": lambda: "\n".join(table.latex() for table in tables),
+        "html": lambda: page(tables),
     }
     return forms[name]()
 

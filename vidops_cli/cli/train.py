@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .common import Device, Overrides, console, load_recipe
+from .common import Device, Overrides, console, known, load_recipe
 from .live import RunProgress
 
 
@@ -48,8 +48,10 @@ def command(
 
 def _run(told: Any, run: Path, device: str, resume: bool) -> dict[str, Any] | None:
     import vidops_cli.engine.train as engine
+    from vidops_cli.ablation.grid import code_of
     from vidops_cli.record import SCHEMA, environment, write_json
 
+    code = code_of(told, known())  # as it is loaded now, not as it may be when the run ends
     asked: list[int] = []
 
     def ask(number: int, frame: Any) -> None:
@@ -60,23 +62,26 @@ def _run(told: Any, run: Path, device: str, resume: bool) -> dict[str, Any] | No
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, ask)
     with RunProgress(run) as progress:
-        summary = engine.train(told, run, device=device, resume=resume, report=progress, stop=lambda: bool(asked))
+        summary = engine.train(
+            told, run, device=device, resume=resume, code=code, report=progress, stop=lambda: bool(asked)
+        )
     if summary is None:
         return None
-    cost = _cost(told, summary["classes"], summary["clip"])
+    env = environment(summary["device"], summary.pop("code"))
     full = {
         "schema": SCHEMA,
+        "kind": "train",
         "recipe": told.hash(),
         "seed": told.train.seed,
         **summary,
-        "cost": cost,
-        "env": environment(summary["device"]),
+        "cost": cost(told, summary["classes"], summary["clip"]),
+        "env": env,
     }
     write_json(run / "summary.json", full)
     return full
 
 
-def _cost(told: Any, classes: int, clip: tuple[int, ...]) -> dict[str, Any]:
+def cost(told: Any, classes: int, clip: tuple[int, ...]) -> dict[str, Any]:
     """What one clip costs in one forward pass."""
     import torch
 
@@ -99,14 +104,14 @@ def _plan(told: Any, run: Path, device: str) -> None:
 
     splits = {split: open_clips(told, split, train=split == "train") for split in ("train", "val", told.eval.split)}
     classes = len(splits["train"].annotations.classes)
-    cost = _cost(told, classes, splits["val"].shape())
+    counted = cost(told, classes, splits["val"].shape())
     steps = -(-len(splits["train"]) // told.train.batch) * told.train.epochs
     lines = [
         f"run      {run} on {pick_device(device)}",
         f"recipe   {told.hash()}  {told.title}",
         f"data     {told.data.name} at {told.data.root}: "
         + ", ".join(f"{name} {clips.present}" for name, clips in splits.items()),
-        f"network  {told.model.name}: {number(cost['params'])} parameters, {number(cost['macs'])} MACs a clip",
+        f"network  {told.model.name}: {number(counted['params'])} parameters, {number(counted['macs'])} MACs a clip",
         f"train    {told.train.epochs} epochs, {steps} steps of {told.train.batch} clips, {told.train.optimizer.name}",
     ]
     for line in lines:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -21,12 +23,23 @@ from .tasks import Classification
 def evaluate(
     model: nn.Module, clips: Clips, task: Classification, recipe: Recipe, device: torch.device
 ) -> dict[str, Any]:
-    """Metrics of the task over all clips, every one counted, and `present` as n/N."""
+    """Metrics of the task over all clips, every one counted, `present` as n/N, and which clips were right.
+
+    `correct` is that in hexadecimal: the i-th listed clip is bit i, the most significant of a byte first.
+    """
     model.eval()
-    found = batches(clips, Order(clips.listed), recipe.eval.batch, workers=recipe.data.workers)
-    values = dict(task.metrics(model, (to_device(batch, device) for batch in found)))
+    seen: list[int] = []
+
+    def told() -> Iterator[dict[str, Any]]:
+        for batch in batches(clips, Order(clips.listed), recipe.eval.batch, workers=recipe.data.workers):
+            seen.extend(batch["index"].tolist() if "clip" in batch else [])
+            yield to_device(batch, device)
+
+    values = dict(task.metrics(model, told()))
+    correct = np.zeros(len(clips.listed), dtype=bool)
+    correct[seen] = values.pop("right")
     values["n"] = int(values["n"])
-    return {**values, "present": clips.present}
+    return {**values, "present": clips.present, "correct": np.packbits(correct).tobytes().hex()}
 
 
 def evaluate_checkpoint(recipe: Recipe, path: Path, device: str, progress: Progress) -> dict[str, Any]:
@@ -50,5 +63,9 @@ def evaluate_checkpoint(recipe: Recipe, path: Path, device: str, progress: Progr
         "bad": dict(clips.bad),
         "floors": clips.annotations.floors,
         "data": clips.annotations.fingerprint,
+        "device": str(setup.device),
+        "classes": classes,
+        "clip": list(clips.shape()),
+        "params": sum(p.numel() for p in model.parameters()),
         "seconds": round(time.perf_counter() - began, 2),
     }

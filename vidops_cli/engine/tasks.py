@@ -24,23 +24,26 @@ class Classification:
         return loss, {"accuracy": (logits.argmax(1) == batch["label"]).float().mean().item()}
 
     @torch.no_grad()
-    def metrics(self, model: nn.Module, batches: Iterable[dict[str, Any]]) -> Iterator[tuple[str, float]]:
-        """(name, value): top1, top5 and mean_class accuracy in percent, cross-entropy loss, and n, the clips counted.
+    def metrics(self, model: nn.Module, batches: Iterable[dict[str, Any]]) -> Iterator[tuple[str, Any]]:
+        """(name, value): top1, top5 and mean_class accuracy in percent, cross-entropy loss, n, the clips counted, and
+        right: of each of them, in their order, whether top1 counts it.
 
         top5 is the share of clips whose label is among the five best, of at most all classes.
         """
         right = torch.zeros(self.classes, dtype=torch.float64)
         total = torch.zeros(self.classes, dtype=torch.float64)
         among = loss = 0.0
+        hits: list[bool] = []
         for batch in batches:
             if "clip" not in batch:  # all of its videos were bad
                 continue
             logits = model(batch["clip"]).float().cpu()
             label = batch["label"].cpu()
             loss += F.cross_entropy(logits, label, reduction="sum").item()
-            hit = (logits.argmax(1) == label).double()
-            right.index_add_(0, label, hit)
-            total.index_add_(0, label, torch.ones_like(hit))
+            hit = logits.argmax(1) == label
+            hits += hit.tolist()
+            right.index_add_(0, label, hit.double())
+            total.index_add_(0, label, torch.ones_like(label, dtype=torch.float64))
             best = logits.topk(min(5, self.classes), dim=1).indices
             among += (best == label[:, None]).any(1).sum().item()
         n = total.sum().item()
@@ -52,3 +55,4 @@ class Classification:
         yield "mean_class", 100 * (right[seen] / total[seen]).mean().item()
         yield "loss", loss / n
         yield "n", n
+        yield "right", hits

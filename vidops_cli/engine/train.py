@@ -30,13 +30,15 @@ def train(
     *,
     device: str = "auto",
     resume: bool = True,
+    code: str = "",
     report: Report = lambda status: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any] | None:
     """Train in the folder `run`, then test. Returns the summary, or None if `stop` asked to leave (state is saved).
 
     Resuming continues at the saved step with the same data order and random numbers: on a CPU the result equals that of
-    an uninterrupted run bit for bit. ValueError on a loss that is not finite, or data that cannot be used.
+    an uninterrupted run bit for bit. `code` is the hash of what trains; where a run was continued by other code the
+    summary tells both. ValueError on a loss that is not finite, or data that cannot be used.
     """
     setup = Setup.of(recipe, device)
     splits = {split: open_clips(recipe, split, train=split == "train") for split in SPLITS}
@@ -52,7 +54,7 @@ def train(
             raise ValueError(told, "give all splits the same classes")
     model = setup.build(classes).to(setup.device)
     task = Classification(classes, recipe.train.label_smoothing)
-    loop = _Loop(recipe, run, setup, splits, model, task, report)
+    loop = _Loop(recipe, run, setup, splits, model, task, report, code)
     began = time.perf_counter()
     resumed = resume and (run / "last.pt").exists()
     if resumed:
@@ -86,6 +88,7 @@ def train(
         "clip": list(tested.shape()),
         "params": sum(p.numel() for p in model.parameters()),
         "steps": loop.step,
+        "code": loop.code,
         "train_seconds": round(loop.seconds, 2),
         "seconds": round(time.perf_counter() - began, 2),
     }
@@ -125,9 +128,10 @@ class _Loop:
         model: nn.Module,
         task: Classification,
         report: Report,
+        code: str,
     ):
         self.recipe, self.run, self.setup, self.splits = recipe, run, setup, splits
-        self.model, self.task, self.report = model, task, report
+        self.model, self.task, self.report, self.code = model, task, report, code
         self.optimizer = make_optimizer(model, recipe.train.optimizer)
         self.step = 0
         self.seconds = 0.0
@@ -146,6 +150,8 @@ class _Loop:
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.seconds, self.sums = state["step"], state["seconds"], state["sums"]
         self.best, self.last_epoch = state["best"], state["last_epoch"]
+        if (before := state.get("code", self.code)) != self.code:
+            self.code = f"{before}+{self.code}"
         torch.set_rng_state(state["rng"])
         if state["cuda_rng"] and self.setup.device.type == "cuda":
             torch.cuda.set_rng_state_all(state["cuda_rng"])
@@ -157,6 +163,7 @@ class _Loop:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "recipe": self.recipe.hash(),
+            "code": self.code,
             "classes": self.task.classes,
             "step": self.step,
             "seconds": self.seconds,

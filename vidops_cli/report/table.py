@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
@@ -13,11 +14,28 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions
     from rich.table import Table as RichTable
+    from rich.text import Text
 
 SHORT = 16  # characters up to which a column is not broken
 WIDEST = 28  # characters at which a cell of a numeric table is broken
 INDENT = "  "  # one step inwards, at the left of a cell
-_STEP, _GUARD = "\0", "\1"  # stand for what tabulate would strip or escape
+Marks = dict[tuple[int, int], str]  # of cells, by line and column: bold, underline or grey
+STYLES = {"bold": "bold", "underline": "underline", "grey": "dim"}
+MARKDOWN = {"bold": ("**", "**"), "underline": ("<u>", "</u>"), "grey": ("*", "*")}  # which knows no grey
+_STEP, _GUARD, _BAR, _BOLD, _LINE, _GREY, _END = map(chr, range(7))  # for what tabulate would strip or escape
+_LATEX = str.maketrans(
+    {
+        _STEP: r"\quad{}",
+        _GUARD: "{}",
+        _BAR: r"\textbar{}",  # a bare | is a dash in LaTeX's first font
+        _BOLD: r"\textbf{",
+        _LINE: r"\underline{",
+        _GREY: r"\textcolor{gray}{",
+        _END: "}",
+    }
+)
+LATEX = {"bold": (_BOLD, _END), "underline": (_LINE, _END), "grey": (_GREY, _END)}
+_SPECIAL = re.compile(r"[\\`*<|]|~(?=\S)|(?<=\S)~|(?<!\w)_|_(?!\w)|&(?=#?\w+;)")  # to Markdown, inside a cell
 
 
 @dataclass(frozen=True)
@@ -29,6 +47,7 @@ class Table:
     numeric: bool = True  # columns after the first are right-aligned
     keys: int = 1  # first columns that name a row
     turns: bool = True  # may be turned on its side
+    marks: Marks = field(default_factory=dict)  # of cells of the body
 
     def rich(self, width: int = 160) -> Any:
         """A rich renderable; a table wider than `width` is turned on its side or, if that is too wide, cut into parts.
@@ -38,17 +57,20 @@ class Table:
         from rich.console import Group
         from rich.text import Text
 
-        parts = [_Grid(self.head, self.body, self.numeric)]
+        parts = [_Grid(self.head, self.body, self.numeric, self.marks)]
         if self.numeric and parts[0].width > width:
             turned = [list(column) for column in zip(self.head, *self.body, strict=True)]
-            whole, parts = parts[0], [_Grid(turned[0], turned[1:], self.numeric)]
+            marks = {(j - 1, i + 1): mark for (i, j), mark in self.marks.items()}  # line -1 is the head
+            whole, parts = parts[0], [_Grid(turned[0], turned[1:], self.numeric, marks)]
             if not self.turns or parts[0].width > width:
                 parts = [self._columns(chosen) for chosen in self._cut(whole.widths, width)]
         title = [Text(self.title, "bold")] if self.title else []
         return Group(*title, *parts, *(Text(note, style="dim") for note in self.notes))
 
     def _columns(self, chosen: list[int]) -> _Grid:
-        return _Grid([self.head[i] for i in chosen], [[row[i] for i in chosen] for row in self.body], self.numeric)
+        body = [[row[i] for i in chosen] for row in self.body]
+        marks = {(i, chosen.index(j)): mark for (i, j), mark in self.marks.items() if j in chosen}
+        return _Grid([self.head[i] for i in chosen], body, self.numeric, marks)
 
     def _cut(self, widths: list[int], width: int) -> list[list[int]]:
         """Columns of each part: those that name a row, then as many others as fit, at least one."""
@@ -61,17 +83,38 @@ class Table:
         return parts
 
     def markdown(self) -> str:
-        safe = [[_indented(cell.replace("|", "\\|"), "&nbsp;&nbsp;") for cell in row] for row in self.body]
-        text = self._tabulate(self.head, safe, "pipe")
-        notes = "".join(f"- {note}\n" for note in self.notes)
-        return (f"# {self.title}\n\n" if self.title else "") + text + "\n" + (f"\n{notes}" if notes else "")
+        body = self._body(lambda cell: _indented(_plain(cell), "&nbsp;&nbsp;"), MARKDOWN)
+        text = self._tabulate([*map(_plain, self.head)], body, "pipe")
+        notes = "".join(f"- {_plain(note)}\n" for note in self.notes)
+        return (f"# {_plain(self.title)}\n\n" if self.title else "") + text + "\n" + (f"\n{notes}" if notes else "")
 
     def latex(self) -> str:
         """A booktabs tabular to be \\input into a table; title and notes stand above it as comments."""
-        safe = [[_guarded(_indented(cell, _STEP)) for cell in row] for row in self.body]
-        text = self._tabulate(self.head, safe, "latex_booktabs").replace(_STEP, r"\quad{}").replace(_GUARD, "{}")
-        said = [self.title, *self.notes, r"needs \usepackage{booktabs}"]
+        text = self._tabulate([*map(_guarded, self.head)], self._body(_guarded, LATEX), "latex_booktabs")
+        text = text.translate(_LATEX)
+        needs = r"needs \usepackage{booktabs}" + (r", \usepackage{xcolor}" if "grey" in self.marks.values() else "")
+        said = [self.title, *self.notes, needs]
         return "".join(f"% {' '.join(line.split())}\n" for line in said if line) + text + "\n"
+
+    def html(self) -> str:
+        """A page of its own: title, table and notes, readable on light and dark screens."""
+        from .html import page
+
+        return page([self])
+
+    def csv(self) -> str:
+        """Head and body as they are shown; title, notes and marks are left out."""
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([self.head, *self.body])
+        return text.getvalue()
+
+    def _body(self, words: Callable[[str], str], frames: dict[str, tuple[str, str]]) -> list[list[str]]:
+        """Cells as `words` writes them; one with a mark stands between the two ends of its frame."""
+        body = [[words(cell) for cell in row] for row in self.body]
+        for (i, j), mark in self.marks.items():
+            begin, end = frames[mark]
+            body[i][j] = begin + body[i][j] + end
+        return body
 
     def _tabulate(self, head: list[str], body: list[list[str]], form: str) -> str:
         from tabulate import tabulate
@@ -83,10 +126,11 @@ class Table:
 class _Grid:
     """A table as rich draws it, but sooner: rich lays out every cell, which takes seconds for 10,000 rows."""
 
-    def __init__(self, head: list[str], body: list[list[str]], numeric: bool):
+    def __init__(self, head: list[str], body: list[list[str]], numeric: bool, marks: Marks | None = None):
         from rich.cells import cell_len
 
-        self.head, self.body, self.numeric, self.cell_len = head, body, numeric, cell_len
+        self.head, self.body, self.numeric, self.marks = head, body, numeric, marks or {}
+        self.cell_len = cell_len
         longest = [max(map(cell_len, column)) for column in zip(head, *body, strict=True)]
         self.widths = [min(n, WIDEST) if numeric and i else n for i, n in enumerate(longest)]
         self.width = _framed(self.widths)
@@ -104,11 +148,28 @@ class _Grid:
         for cells in self._broken(self.head, console, low=True):
             bars = [box.head_left, *[box.head_vertical] * (len(cells) - 1), box.head_right]
             parts = [part for bar, cell in zip(bars, cells, strict=False) for part in (bar, (cell, "table.header"))]
-            yield Text.assemble(*parts, bars[-1], no_wrap=True)
+            text = Text.assemble(*parts, bars[-1], no_wrap=True)
+            self._mark(text, [(-1, cells)])
+            yield text
         yield Text(box.get_row(wide, "head"), no_wrap=True)
-        lines = [cells for row in self.body for cells in self._broken(row, console)]
-        drawn = [box.mid_left + box.mid_vertical.join(cells) + box.mid_right for cells in lines]
-        yield Text("\n".join([*drawn, box.get_bottom(wide)]), no_wrap=True)
+        lines = [(i, cells) for i, row in enumerate(self.body) for cells in self._broken(row, console)]
+        drawn = [box.mid_left + box.mid_vertical.join(cells) + box.mid_right for _, cells in lines]
+        text = Text("\n".join([*drawn, box.get_bottom(wide)]), no_wrap=True)
+        self._mark(text, lines)
+        yield text
+
+    def _mark(self, text: Text, lines: list[tuple[int, list[str]]]) -> None:
+        """Give the words of marked cells their style; `lines`: of each drawn line that of the table, and its cells."""
+        at = 0
+        for i, cells in lines if self.marks else ():
+            for j, cell in enumerate(cells):
+                at += 1  # the bar before it
+                word = cell.strip()
+                if word and (i, j) in self.marks:
+                    begin = at + cell.index(word)
+                    text.stylize(STYLES[self.marks[i, j]], begin, begin + len(word))
+                at += len(cell)
+            at += 2  # the last bar, and the end of the line
 
     def _broken(self, row: list[str], console: Console, *, low: bool = False) -> Iterator[list[str]]:
         """Lines of a row: its cells, broken where too long, filled up with spaces; `low`: they end together."""
@@ -135,18 +196,30 @@ class _Grid:
         from rich.text import Text
 
         table = RichTable()
-        for i, (name, n) in enumerate(zip(self.head, self.widths, strict=True)):
-            whole = n <= SHORT or (self.numeric and not i)
-            justify = "right" if i and self.numeric else "left"
-            table.add_column(Text(name), justify=justify, overflow="fold", no_wrap=whole, max_width=n)
-        for row in self.body:
-            table.add_row(*(Text(cell) for cell in row))
+
+        def text(i: int, j: int, cell: str) -> Text:
+            told = Text(cell)
+            if (i, j) in self.marks:
+                told.stylize(STYLES[self.marks[i, j]])
+            return told
+
+        for j, (name, n) in enumerate(zip(self.head, self.widths, strict=True)):
+            whole = n <= SHORT or (self.numeric and not j)
+            justify = "right" if j and self.numeric else "left"
+            table.add_column(text(-1, j, name), justify=justify, overflow="fold", no_wrap=whole, max_width=n)
+        for i, row in enumerate(self.body):
+            table.add_row(*(text(i, j, cell) for j, cell in enumerate(row)))
         return table
 
 
 def _framed(widths: list[int]) -> int:
     """Characters that columns of these widths take with their frame."""
     return sum(widths) + 3 * len(widths) + 1
+
+
+def _plain(text: str) -> str:
+    """Words that Markdown shows as they are."""
+    return _SPECIAL.sub(r"\\\g<0>", text)
 
 
 def _indented(cell: str, step: str) -> str:
@@ -156,7 +229,8 @@ def _indented(cell: str, step: str) -> str:
 
 def _guarded(cell: str) -> str:
     """LaTeX reads a [ or * at the start of a line as an option of the line before."""
-    return _GUARD + cell if cell.startswith(("[", "*")) else cell
+    guard = _GUARD if cell.startswith(("[", "*")) else ""
+    return guard + _indented(cell, _STEP).replace("|", _BAR)
 
 
 def to_csv(rows: list[dict[str, Any]]) -> str:

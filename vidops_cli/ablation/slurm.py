@@ -1,0 +1,166 @@
+"""Cells as jobs of a Slurm cluster, by submitit, which is imported here alone. A small file says what to ask for:
+
+    partition: gpu
+    hours: 12
+    gpus: 1
+    cpus: 8
+    memory: 32
+    parallel: 16
+    setup: [module load cuda]
+
+A job holds its cell only once it runs, so that one submitted twice does nothing the second time.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import signal
+import subprocess
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field, ValidationError
+
+from vidops_cli.recipe.checking import explain
+from vidops_cli.recipe.problems import RecipeError
+from vidops_cli.recipe.reading import read_file
+from vidops_cli.recipe.schema import Above0, Count, CountFrom0, Section
+from vidops_cli.record import read_json, write_json
+
+from .store import RESULT
+
+if TYPE_CHECKING:
+    from .launch import Job
+
+
+class Cluster(Section):
+    cluster: Literal["slurm", "local"] = "slurm"
+    """local: submitit's own processes on this machine, to try it"""
+    partition: str | None = None
+    account: str | None = None
+    qos: str | None = None
+    constraint: str | None = None
+    hours: Above0
+    """after which a job is stopped; it is put into the queue again, and goes on"""
+    gpus: CountFrom0 = 1
+    cpus: Count = 4
+    memory: Above0 | None = None
+    """GB"""
+    parallel: Count = 64
+    """jobs that may run at a time"""
+    setup: list[str] = Field(default_factory=list)
+    """shell commands before a job"""
+
+
+def load_cluster(path: Path) -> Cluster:
+    """Read and check such a file. RecipeError with all problems, each with its line and a hint."""
+    value, lines = read_file(path, "file of a cluster", "the head of vidops_cli/ablation/slurm.py")
+    try:
+        return Cluster.model_validate(value)
+    except ValidationError as error:
+        told = f"keys: {', '.join(Cluster.model_fields)}"
+        problems = [replace(p, hint=told) if p.hint.startswith("see ") else p for p in explain(error, lines, Cluster)]
+        raise RecipeError(problems) from None
+
+
+class Slurm:
+    """Jobs go on when this process ends; the next one finds them by the file `submitted.json` of their cells."""
+
+    def __init__(self, cluster: Cluster, root: Path):
+        """`root` is that of the store. ValueError without submitit, or without Slurm."""
+        try:
+            import submitit
+        except ImportError:
+            raise ValueError("--launcher slurm needs submitit", "pip install 'vidops[slurm]'") from None
+        if cluster.cluster == "slurm" and shutil.which("sbatch") is None:
+            raise ValueError("there is no sbatch here", "run it where jobs are submitted; `cluster: local` tries it")
+        self.cluster, self.folder = cluster, root / "jobs"
+        self.executor = submitit.AutoExecutor(self.folder / "%j", cluster=cluster.cluster)
+        asked = {
+            "slurm_partition": cluster.partition,
+            "slurm_account": cluster.account,
+            "slurm_qos": cluster.qos,
+            "slurm_constraint": cluster.constraint,
+            "mem_gb": cluster.memory,
+        }
+        self.executor.update_parameters(
+            name="vidops",
+            timeout_min=math.ceil(60 * cluster.hours),
+            gpus_per_node=cluster.gpus,
+            cpus_per_task=cluster.cpus,
+            slurm_array_parallelism=cluster.parallel,
+            **{f"{cluster.cluster}_setup": cluster.setup} if cluster.setup else {},
+            **{name: value for name, value in asked.items() if value is not None},
+        )
+
+    def places(self, jobs: int, device: str) -> list[str | None]:
+        return [None] * jobs
+
+    def start(self, commands: list[tuple[list[str], Path, str | None]]) -> list[Job]:
+        with self.executor.batch():  # one array
+            jobs = [self.executor.submit(Work(words, folder / "log.txt")) for words, folder, _ in commands]
+        for job, (_, folder, _) in zip(jobs, commands, strict=True):
+            write_json(folder / "submitted.json", {"job": job.job_id, "cluster": self.cluster.cluster})
+        return [Submitted(job) for job in jobs]
+
+    def find(self, folder: Path) -> Job | None:
+        job = self._earlier.pop(folder.name, None)
+        return None if job is None or job.done() or job.state == "UNKNOWN" else Submitted(job)
+
+    @cached_property
+    def _earlier(self) -> dict[str, Any]:
+        """Jobs of unfinished cells by key; made together, so that submitit asks for all of them at once."""
+        import submitit
+
+        jobs = {}
+        for path in self.folder.with_name("cells").glob("*/submitted.json"):
+            told = read_json(path)
+            finished = any((path.parent / result).exists() for result in set(RESULT.values()))
+            if told["cluster"] == self.cluster.cluster == "slurm" and not finished:
+                jobs[path.parent.name] = submitit.SlurmJob(self.folder / "%j", told["job"])
+        return jobs
+
+    def stop(self, jobs: list[Job]) -> None:
+        """They go on."""
+
+
+@dataclass
+class Submitted:
+    job: Any
+
+    def poll(self) -> int | None:
+        """The command's exit code; 1 if the job itself failed or was cancelled."""
+        from submitit.core.utils import FailedJobError, UncompletedJobError
+
+        if not self.job.done():
+            return None
+        try:
+            return self.job.result()
+        except (FailedJobError, UncompletedJobError):
+            return 1
+
+
+@dataclass
+class Work:
+    """What a job does. submitit calls `checkpoint` when its time is over or its place is taken."""
+
+    words: list[str]
+    log: Path
+
+    def __call__(self) -> int:
+        with open(self.log, "ab") as log:
+            env = {**os.environ, "COLUMNS": "120", "NO_COLOR": "1"}
+            self.process = subprocess.Popen(self.words, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=env)
+            return self.process.wait()
+
+    def checkpoint(self) -> Any:
+        """Let the cell save and stop, and put the job into the queue again."""
+        from submitit.helpers import DelayedSubmission
+
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait()
+        return DelayedSubmission(Work(self.words, self.log))

@@ -1,0 +1,150 @@
+"""The cells of a table as `vidops ablate` sees them: which there are, which are left, running them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from .common import console, known, print_table
+from .live import CellWatch, clock
+
+if TYPE_CHECKING:
+    from vidops_cli.ablation.grid import Cell
+    from vidops_cli.ablation.launch import Launcher
+    from vidops_cli.ablation.store import Store
+    from vidops_cli.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Which cells run: options of the command line, the same for every recipe of a folder."""
+
+    only: list[str] | None
+    only_failed: bool
+    force: list[str] | None
+    rerun: str | None
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How cells run."""
+
+    jobs: int | None
+    launcher: str
+    cluster: Path | None
+    device: str
+
+
+def cells_of(recipe: Recipe) -> list[Cell]:
+    """All cells of a recipe; its data are looked at, where they are there."""
+    from vidops_cli.ablation.grid import cells
+    from vidops_cli.data import DATASETS
+
+    def fingerprint(told: Recipe) -> str:
+        dataset, splits = DATASETS[told.data.name], dict.fromkeys(("train", "val", told.eval.split))
+        return " ".join(
+            dataset.read(Path(told.data.root), split, dict(told.data.splits)).fingerprint for split in splits
+        )
+
+    return cells(recipe, known(), fingerprint)
+
+
+def left_of(cells: list[Cell], store: Store, how: Chosen) -> list[Cell]:
+    """Those that are to run: not finished, or asked for again, and what tests their weights."""
+    from vidops_cli.ablation.grid import only, with_evals
+
+    chosen = only(cells, how.only) if how.only else cells
+    if how.only_failed:
+        return store.failed(chosen)
+    again = only(chosen, how.force) if how.force else []
+    again += store.older(chosen) if how.rerun else []
+    keys = {cell.key for cell in with_evals(again, cells)}
+    return [cell for cell in cells if cell.key in keys or (cell in chosen and not store.finished(cell))]
+
+
+def run_left(left: list[Cell], store: Store, recipe: Recipe, how: Launch) -> dict[str, int]:
+    """Exit codes by key; results that are made again are set aside first. `typer.Exit` if it is stopped."""
+    import signal
+
+    from vidops_cli.ablation.launch import run_cells
+
+    jobs, device, launcher = _launcher(left, store, recipe, how)
+    for cell in left:
+        if cell.lacking:
+            raise ValueError(*cell.lacking)
+    again = [cell for cell in left if store.finished(cell)]
+    if running := [cell for cell in again if store.state(cell) == "running"]:
+        raise ValueError(f"{running[0].row}, seed {running[0].seed} is being run", "wait until it has finished")
+    for cell in again:
+        store.set_aside(cell)
+    for number in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C: cells save and stop
+        signal.signal(number, signal.default_int_handler)
+    try:
+        with CellWatch(left, store) as watch:
+            return run_cells(left, store, jobs=jobs, device=device, launcher=launcher, watch=watch)
+    except KeyboardInterrupt:
+        console(stderr=True).print("stopped; the same command goes on")
+        raise typer.Exit(130) from None
+
+
+def _launcher(left: list[Cell], store: Store, recipe: Recipe, how: Launch) -> tuple[int, str, Launcher | None]:
+    """How many cells run at a time, on what, and what starts them."""
+    import os
+
+    if how.launcher == "slurm":
+        from vidops_cli.ablation.slurm import Slurm, load_cluster
+
+        if how.cluster is None:
+            raise ValueError(
+                "--launcher slurm needs --cluster FILE", "partition, hours, gpus, cpus: see docs/ablate.md"
+            )
+        cluster = load_cluster(how.cluster)
+        return min(how.jobs or cluster.parallel, len(left)), how.device, Slurm(cluster, store.root)
+    from vidops_cli.engine.setup import pick_device
+
+    on_gpu = pick_device(how.device).type == "cuda"  # here, not in every cell: one error if there is none
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads, jobs = recipe.train.threads, how.jobs
+    if jobs is None:
+        jobs = max(1, cores // threads) if threads and not on_gpu else 1
+    device = "cuda" if on_gpu and how.device == "auto" else how.device  # each job a GPU of its own
+    return min(jobs, len(left)), device, None
+
+
+def show_plan(cells: list[Cell], left: list[Cell], store: Store) -> None:
+    """What a run would do, and how long it would take."""
+    from vidops_cli.ablation.store import plan
+    from vidops_cli.report.table import Table
+
+    told = plan(cells, store, left)
+    states = dict(zip((cell.key for cell in cells), told.states, strict=True))
+    keys = {cell.key for cell in left}
+
+    def state(cell: Cell) -> str:
+        done = states[cell.key] in ("finished", "older code")
+        if cell.key in keys:
+            return f"{states[cell.key]}, to run again" if done else states[cell.key]
+        return states[cell.key] if done else "left out"
+
+    body = [[cell.key, cell.row, "" if cell.kind == "profile" else str(cell.seed), state(cell)] for cell in cells]
+    notes = [f"{len(left)} of {len(cells)} cells to run"]
+    if left and told.seconds is not None:
+        more = f", and {told.unknown} of unknown length" if told.unknown else ""
+        notes[0] += f", about {clock(told.seconds)} one after the other{more}"
+    notes += dict.fromkeys(f"data: {': '.join(cell.lacking)}" for cell in left if cell.lacking)
+    print_table(Table("", ["cell", "row", "seed", "state"], body, notes, numeric=False))
+
+
+def explain(failed: list[Cell], store: Store) -> None:
+    from vidops_cli.ablation.launch import failure
+
+    for cell in failed:
+        folder = store.folder(cell)
+        console(stderr=True).print(
+            f"failed: {cell.row}, seed {cell.seed}: {failure(folder)} (log: {folder / 'log.txt'})",
+            soft_wrap=True,
+        )
+    console(stderr=True).print(f"{len(failed)} cells failed; the same command runs them again")

@@ -1,0 +1,110 @@
+"""Tables of `vidops ablate`, and claims: from rows to the terminal, a file, the committed record. Imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vidops_cli.record import SCHEMA
+
+from .common import console, load_recipe, print_table, recipe_files
+from .output import Output
+
+Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What is made of rows. `claims`: the verdicts on them too; `unverified`: values known from memory alone."""
+
+    output: Output
+    unverified: bool
+    claims: bool
+    publish: bool
+
+
+def show(told: dict[str, Any], rows: Rows, shown: Shown) -> bool:
+    """The table, and the claims if they are asked for: printed, written, drawn. Whether all claims are held."""
+    from vidops_cli.ablation.claims import failed, judge
+    from vidops_cli.report.ablation import ablation_table
+    from vidops_cli.report.claims import claims_table
+
+    tables = [ablation_table(told, rows, unverified=shown.unverified)]
+    judged = judge(told.get("claims") or [], rows, scale=told["scale"]) if shown.claims else []
+    if shown.claims:
+        tables.append(claims_table(judged, told))
+    document = {"schema": SCHEMA, "table": told, "claims": judged, "rows": rows}
+    shown.output.show(document, tables)
+    if shown.output.plot is not None:
+        from vidops_cli.report.plot import points_of, tradeoff_plot
+
+        metric = told["metric"]
+        tradeoff_plot(points_of(rows, metric=metric), shown.output.plot, metric=metric, floors=told["floors"])
+    return not failed(judged)
+
+
+def published(path: Path, shown: Shown) -> bool:
+    """The table of rows that `--publish` wrote."""
+    from vidops_cli.record import read_lines
+
+    if shown.publish:
+        raise ValueError("published rows are published already", "name the recipe")
+    hint = "name a recipe, or rows that `vidops ablate --publish` wrote"
+    try:
+        path.stat()  # read_lines takes a file that is not there for an empty one
+        head, *rows = read_lines(path) or [None]
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}", hint) from None
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: {error}", hint) from None
+    if not isinstance(head, dict) or "table" not in head:
+        raise ValueError(f"{path} holds no table", hint)
+    if head.get("schema") != SCHEMA:
+        raise ValueError(f"{path} has schema {head.get('schema')}, this vidops reads {SCHEMA}", "use a newer vidops")
+    return show(head["table"], rows, shown)
+
+
+def write_record(path: Path, told: dict[str, Any], rows: Rows, shown: Shown) -> None:
+    """Rows and table below results/, in the folders that the recipe has below recipes/; a small scale in its name."""
+    from vidops_cli.ablation.store import publish
+    from vidops_cli.record import environment
+    from vidops_cli.report.ablation import ablation_table
+
+    parts = path.resolve().with_suffix("").parts
+    name = "/".join(parts[len(parts) - parts[::-1].index("recipes") :]) if "recipes" in parts else path.stem
+    if told["scale"] != load_recipe(path).scale:
+        name += f"_{told['scale']}"
+    device = ", ".join(sorted({row["device"] for row in rows}))
+    head = {"env": environment(device), "table": told}
+    table = ablation_table(told, rows, unverified=shown.unverified)
+    for file in publish(Path("results"), name, head, rows, table.markdown()):
+        console().print(f"published: {file}")
+
+
+def overview(store: Path) -> None:
+    """All tables below recipes/, and how many of their cells are finished."""
+    from vidops_cli.ablation.store import Store
+    from vidops_cli.report.table import Table
+
+    from .cells import cells_of
+
+    body = []
+    kept = Store(store)
+    for path in recipe_files(Path("recipes")):
+        try:
+            told = load_recipe(path)
+            if told.ablation is None:
+                continue
+            cells = cells_of(told)
+            done = f"{sum(map(kept.finished, cells))}/{len(cells)}"
+            if any(cell.lacking for cell in cells):
+                done = f"data not there, {done}"
+        except ValueError:
+            told, done = None, "not valid: see `vidops validate`"
+        body.append([str(path), told.title if told else "-", done])
+    if not body:
+        raise ValueError(
+            "no recipe with an ablation below recipes/", "run it where the folder recipes/ is, or name a recipe"
+        )
+    print_table(Table("", ["recipe", "table", f"cells run in {store}"], body, numeric=False))
