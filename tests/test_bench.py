@@ -110,7 +110,7 @@ def test_the_guard_says_what_it_lacks(bench, monkeypatch, tmp_path):
     monkeypatch.setattr(speed, "run", lambda *words: called.append(words) or (words[0] == "compare"))
     (row,) = speed.measure(tmp_path)
     assert row["passed"] is False
-    assert called[1] == ("compare", speed.RECORD, tmp_path / "speed.jsonl", "--fail-over", "30%")
+    assert called[1] == ("compare", speed.RECORD, tmp_path / "speed.jsonl", "--fail-over", "15%")
 
 
 def test_an_unknown_group_is_refused():

@@ -725,6 +725,8 @@ def test_the_mini_block_changes_scale_and_never_rows(write):
     assert len({told.hash() for told in (full, mini, smoke)}) == 3
     with pytest.raises(ValueError, match="no mini: block"):
         load(write(GOOD + ROWS), known(), scale="mini")
+    with pytest.raises(ValueError, match="no mini: block"):
+        load(write(GOOD + ROWS + "mini: null\n"), known(), scale="mini")
     assert load(write(GOOD.replace("title", "scale: mini\ntitle") + ROWS), known(), scale="mini").scale == "mini"
 
 

@@ -1,17 +1,36 @@
-"""Every recipe that is shipped loads and says how it is run."""
+"""Every recipe that is shipped loads at its scales, says how it is run, and where its paper's numbers are from."""
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import pytest
+import yaml
 
+from vidops_cli.ablation.grid import cells
+from vidops_cli.ablation.told import told_of
 from vidops_cli.cli.common import known
-from vidops_cli.recipe import load
+from vidops_cli.recipe import Recipe, load
+from vidops_cli.report.ablation import ablation_table
 
 ROOT = Path(__file__).parent.parent / "recipes"
 BASES = sorted((ROOT / "base").glob("*.yaml"))
 RECIPES = sorted(path for path in ROOT.rglob("*.yaml") if path.parent.name not in ("base", "profile"))
+TABLES = {
+    "cross": 7,
+    "integral_action": 7,
+    "lisa": 10,
+    "motionsqueeze": 14,
+    "renet": 11,
+    "rsa": 15,
+    "selfy": 12,
+    "sifa": 9,
+}
+
+
+def named(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
 
 
 def head(path: Path) -> str:
@@ -19,28 +38,85 @@ def head(path: Path) -> str:
     return "\n".join(lines[: next(i for i, line in enumerate(lines) if not line.startswith("#"))])
 
 
-def test_there_are_recipes():
-    assert len(RECIPES) >= 1
-    assert len(BASES) >= 1
-    assert ROOT / "quickstart.yaml" in RECIPES
+@cache
+def read(path: Path, scale: str = "full") -> Recipe:
+    return load(path, known(), scale=scale)
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_how_many_there_are():
+    found = {name: len(list((ROOT / name).glob("*.yaml"))) for name in TABLES}
+    assert found == TABLES
+    assert len(RECIPES) == sum(TABLES.values()) + 2
+    small = [path for path in RECIPES if read(path).mini is not None]
+    assert len(small) >= 57
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=named)
 def test_recipe_loads(path):
-    told = load(path, known())
-    assert told.title
-    if told.ablation is not None:
-        assert len(told.ablation.rows) >= 2
+    told = read(path)
+    assert told.title and told.claim
+    assert told.paper or path.parent.name in ("cross", "recipes")
+    assert len(told.ablation.rows) + len(told.ablation.quoted) >= 2
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize("path", RECIPES, ids=named)
 def test_recipe_says_how_it_is_run(path):
     comment = head(path)
     assert "vidops " in comment
     assert path.name in comment
+    assert ("--mini" in comment) >= (read(path).mini is not None)
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=named)
+def test_a_dry_run_needs_no_data(path):
+    """At both scales: a cell for each row and seed, keys of their own, and what its data lack."""
+
+    def absent(told: Recipe) -> str:
+        raise ValueError("not there", "get them")
+
+    keys = {}
+    for scale in ("full", "mini") if read(path).mini is not None else ("full",):
+        told = read(path, scale)
+        found = cells(told, known(), absent)
+        rows = told.ablation.rows
+        assert len(found) == sum(1 if row.kind == "profile" else len(told.ablation.seeds) for row in rows)
+        assert len({cell.key for cell in found}) == len(found)
+        assert all(bool(cell.lacking) == (cell.kind != "profile") for cell in found)
+        keys[scale] = {cell.key for cell in found if cell.kind == "train"}
+    assert not keys["full"] & keys.get("mini", set())
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=named)
+def test_rows_are_the_same_in_a_small_scale(path):
+    if read(path).mini is None:
+        return
+    full, mini = read(path), read(path, "mini")
+    assert full.ablation.rows == mini.ablation.rows
+    assert (full.scale, mini.scale) == ("full", "mini")
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=named)
+def test_what_is_known_from_memory_alone_is_not_shown_as_the_papers(path):
+    told = read(path)
+    lines = [*told.ablation.rows, *told.ablation.quoted]
+    values = [value for line in lines for value in line.paper.values()]
+    assert not [
+        value for value in values if value.tier == "memory" and value.source.startswith(("code", "page", "log"))
+    ]
+    bare = told_of(told, {})
+    for line in (*bare["rows"], *bare["quoted"]):
+        line["paper"] = {key: value for key, value in line["paper"].items() if value["tier"] != "memory"}
+    assert ablation_table(told_of(told, {}), []) == ablation_table(bare, [])
 
 
 @pytest.mark.parametrize("path", BASES, ids=lambda path: path.name)
-def test_base_says_what_it_is_and_stands_alone(path):
+def test_base_says_what_it_is(path):
     assert len(head(path)) > 20
-    assert load(path, known()).ablation is None
+
+
+def test_every_base_carries_a_recipe():
+    def below(path: Path) -> set[Path]:
+        base = yaml.safe_load(path.read_text(encoding="utf-8")).get("base")
+        return set() if base is None else {(path.parent / base).resolve(), *below(path.parent / base)}
+
+    assert set(BASES) == set().union(*map(below, RECIPES)) - set(RECIPES)

@@ -128,6 +128,7 @@ def rows_of(cell: Cell, summary: dict[str, Any]) -> list[dict[str, Any]]:
         root = summary["rows"][0]
         cost = {name: root[name] for name in ("params", "macs", "other_flops", "uncounted")}
         cost["flops"] = 2 * root["macs"] + root["other_flops"]
+        cost["printed"] = summary.get("printed")  # as the paper counts
         return [{"metric": name, "value": cost[name], **about, **cost, **made} for name in ("params", "macs")]
     metrics = summary["metrics"]
     shared = {

@@ -141,14 +141,14 @@ def network(
     with console(stderr=True).status(f"measuring {told.model.name} on {'x'.join(map(str, x.shape))}"):
         with limited(device):
             rows = tree(model, x, device, depth=depth)
-        if told.convention:
-            printed = as_printed(model, x, convention=told.convention)
+        printed = as_printed(model, x, convention=told.convention) if told.convention else None
+        if printed is not None:
             notes.append(f"as the paper counts ({told.convention}): {number(printed)} a clip")
     if views > 1:
         notes.append(f"{views} views: {number(views * rows[0]['macs'])} MACs a video")
     env = {**environment(str(device), code_of(told, known())), "command": command_line()}
     head = {"recipe": str(path), "network": told.model.name, "clip": list(x.shape), "classes": classes, "views": views}
-    document = {"schema": SCHEMA, "env": {**env, **head}, "rows": rows, "notes": notes}
+    document = {"schema": SCHEMA, "env": {**env, **head}, "rows": rows, "notes": notes, "printed": printed}
     table = tree_table(rows)
     threads = f", {torch.get_num_threads()} threads" if device.type == "cpu" else ""
     place = f"float32 on {env['device']} ({env['cpu']}){threads}; torch {env['torch']}"

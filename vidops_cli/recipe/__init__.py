@@ -65,7 +65,7 @@ def load(
 
 def _make_small(value: dict[str, Any], lines: Lines, path: Path, scale: str) -> None:
     """Apply the `mini:` block; what it changes is told of with its lines."""
-    if "mini" not in value and value.get("scale") != "mini":
+    if value.get("mini") is None and value.get("scale") != "mini":
         raise ValueError(f"{path} has no mini: block", "add one, or run it as it is")
     changes = value.get("mini") or {}
     if not isinstance(changes, dict) or not all(

@@ -21,7 +21,8 @@ SCALES = {
     "mini": "scale: mini: smaller data, network or schedule than in full",
     "smoke": "smoke: one seed, one epoch: shows that it runs, no number to compare",
 }
-COUNTS = ("macs", "flops")  # conventions of a paper that are a count of ours
+COUNTS = {"macs": "macs", "flops": "flops", "motionsqueeze": "printed"}  # a paper's convention -> what we call it
+FEWEST = 3  # seeds of a mean that may be called reproduced: of two the interval holds nearly anything
 MEMORY = "memory"  # the tier of what could not be looked up
 EMPTY = ("", "-")
 MOST = 6  # values that a note lists of each kind
@@ -100,6 +101,7 @@ def _heads(told: dict[str, Any]) -> dict[str, str]:
         "params_m": "paper params",
         "macs": "MACs",
         **({"flops": "FLOPs"} if told["convention"] == "flops" else {}),
+        **({"printed": "as the paper counts"} if told["convention"] == "motionsqueeze" else {}),
         "gflops": "paper MACs" if told["convention"] == "macs" else "paper FLOPs",
         "seconds": "s/run",
     }
@@ -126,7 +128,7 @@ def _ours(row: Row, mine: Found, reference: dict[int | None, Row], told: dict[st
         "difference": _difference(mine.get(told["metric"], {}), reference) if compared else "",
         "mean_class": _spread(_values(mine, "mean_class")),
         "train_top1": _spread(_values(mine, "train_top1")),
-        **{key: number(cost.get(key)) for key in ("params", "macs", "flops")},
+        **{key: number(cost.get(key)) for key in ("params", "macs", "flops", "printed")},
         "seconds": f"{stats.mean(times):.0f}" if times else "-",
     }
 
@@ -192,7 +194,7 @@ def _beside(printed: dict[str, Row], mine: Found, told: dict[str, Any]) -> Line:
         elif key == "params_m":
             text, ours = f"{value['value']:g} M", _cost(mine, "params", 1e6)
         else:
-            text, ours = f"{value['value']:g} G", _cost(mine, told["convention"], 1e9)  # none of ours by other names
+            text, ours = f"{value['value']:g} G", _cost(mine, COUNTS.get(told["convention"], ""), 1e9)
         if value["tier"] == MEMORY:
             text += f" ({MEMORY})"
         elif ours is not None and value["value"] > 0 and told["scale"] == "full":
@@ -213,7 +215,7 @@ def _judged(value: float, scores: list[float], scale: str) -> Line:
     gap = stats.mean(scores) - value
     if scale != "full":
         return {"gap": _signed(gap) if scale == "mini" else "", "status": "smaller scale"}
-    spread = stats.paired_effect(scores)  # of our mean over runs
+    spread = stats.paired_effect(scores) if len(scores) >= FEWEST else None  # of our mean over runs
     same = spread is not None and abs(gap) <= spread.margin()
     return {"gap": _signed(gap), "status": "reproduced" if same else f"within {abs(gap):.1f}"}
 
@@ -252,6 +254,7 @@ def _of_columns(told: dict[str, Any], lines: list[Line], shown: list[str]) -> li
         "train_top1": "train top1: running mean of the last epoch",
         "macs": "MACs of one clip",
         "flops": "FLOPs = 2 MACs + all else",
+        "printed": "as the paper counts: by the counters of MotionSqueeze's repository, of profile rows",
     }
     notes = ["; ".join(text for key, text in words.items() if key in shown)]
     if "difference" in shown:
@@ -262,12 +265,12 @@ def _of_columns(told: dict[str, Any], lines: list[Line], shown: list[str]) -> li
     if "gap" in shown:
         notes.append(
             "gap: ours - paper, in points; reproduced: the paper's value lies within the 95 % interval of our mean "
-            "(Student's t over seeds, two or more); within X: X points apart"
+            f"(Student's t over {FEWEST} seeds or more); within X: X points apart"
         )
     if any("%" in line.get(key, "") for line in lines for key in ("params_m", "gflops")):
         notes.append("in brackets after the paper's costs: how far ours lie above them")
     if "gflops" in shown and told["convention"] not in COUNTS:
-        notes.append("paper FLOPs: counted in a way that is no count of ours, or not known: not compared")
+        notes.append("paper FLOPs: how they are counted is not known: not compared")
     return [note for note in notes if note]
 
 
