@@ -1,12 +1,14 @@
 """The parts of tests/bench that judge: bars, and what is held against what."""
 
 import importlib
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from vidops_cli.profiling.latency import Comparison, Latency
 
@@ -103,14 +105,40 @@ def test_the_guard_says_what_it_lacks(bench, monkeypatch, tmp_path):
     monkeypatch.setattr(speed, "ROOT", tmp_path)
     (row,) = speed.measure()
     assert row["passed"] is None and row["note"].count(" no ") == 2
-    for path in (speed.SUITE, speed.RECORD):
-        (tmp_path / path).parent.mkdir(parents=True)
-        (tmp_path / path).touch()
-    called = []
-    monkeypatch.setattr(speed, "run", lambda *words: called.append(words) or (words[0] == "compare"))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "passed", "note"),
+    [
+        (set(), None, True, "no row is worse twice"),
+        ({"RSA res4", "SIFA res5"}, {"SIFA res5", "MS R50"}, False, "worse twice: SIFA res5"),
+        ({"RSA res4"}, set(), True, "no row is worse twice"),
+        (None, None, False, "failed"),
+        ({"RSA res4"}, None, False, "failed"),
+    ],
+)
+def test_the_guard_times_what_is_worse_a_second_time(bench, monkeypatch, tmp_path, first, second, passed, note):
+    speed = bench("speed")
+    told, timed = iter((first, second)), []
+    monkeypatch.setattr(speed, "worse", lambda path: next(told))
+    monkeypatch.setattr(speed, "profile", lambda suite, out: timed.append(yaml.safe_load(suite.read_text())["layers"]))
     (row,) = speed.measure(tmp_path)
-    assert row["passed"] is False
-    assert called[1] == ("compare", speed.RECORD, tmp_path / "speed.jsonl", "--fail-over", "15%")
+    assert row["passed"] is passed and note in row["note"]
+    assert [{layer["name"] for layer in layers} for layers in timed[1:]] == ([first] if first else [])
+    assert len(timed[0]) == 23
+
+
+def test_the_guard_finds_what_is_worse(bench, tmp_path):
+    """A record against itself, with one speed-up a tenth of what it was."""
+    speed = bench("speed")
+    lines = (speed.ROOT / speed.RECORD).read_text().splitlines()
+    rows = [json.loads(line) for line in lines[1:]]
+    slow = rows[4]
+    slow |= {key: slow[key] / 10 for key in ("fwd_speedup", "fwd_speedup_low", "fwd_speedup_high")}
+    fresh = tmp_path / "fresh.jsonl"
+    fresh.write_text("\n".join([lines[0], *map(json.dumps, rows)]) + "\n")
+    assert speed.worse(fresh) == {slow["layer"]}
+    assert speed.worse(speed.ROOT / speed.RECORD) == set() and speed.worse(tmp_path / "none.jsonl") is None
 
 
 def test_an_unknown_group_is_refused():

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -722,15 +723,14 @@ def test_ablate(ablated):
 
 def test_ablate_again_runs_nothing(ablated):
     _, folder = ablated
-    before = tree(folder)
-    began = time.monotonic()
+    before, used = tree(folder), resource.getrusage(resource.RUSAGE_CHILDREN)
     done = shell("ablate", "two.yaml", "--store", "kept", cwd=folder)
-    passed = time.monotonic() - began
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert (done.returncode, done.stderr) == (0, "")
     assert "cells: 2, of which run now: 0" in done.stdout
     assert "TSM" in done.stdout and "not run" not in done.stdout
     assert tree(folder) == before
-    assert passed < 2
+    assert after.ru_utime + after.ru_stime - used.ru_utime - used.ru_stime < 2
 
 
 def test_ablate_dry_run(ablated, vidops, monkeypatch):
@@ -818,3 +818,79 @@ def test_ablate_alone_tells_of_all_tables(ablated, vidops, place, monkeypatch):
     code, out, err = vidops("ablate", "--store", place / "none")
     assert (code, err) == (0, "")
     assert "recipes/quickstart.yaml" in out and "0/6" in out
+
+
+CLAIMS = "  claims:\n    - {claim: a shift helps, better: TSM, worse: TSN, least: 1.0}\n"
+
+
+def test_ablate_shows_what_is_stored_and_runs_nothing(ablated, vidops, place):
+    kept = ablated[1] / "kept"
+    (place / "claim.yaml").write_text((place / "two.yaml").read_text() + CLAIMS)
+    before = tree(kept)
+    code, out, _ = vidops("ablate", "claim.yaml", "--store", kept, "--table")
+    assert code == 0 and "TSM" in out and "not run" not in out and "a shift helps" not in out
+    code, out, _ = vidops("ablate", "claim.yaml", "--store", "nowhere", "--table")
+    assert code == 0 and out.count("not run") == 2 and not (place / "nowhere").exists()
+    code, out, _ = vidops("ablate", "claim.yaml", "--store", kept, "--claims")
+    assert code == 0 and "a shift helps" in out and "undecided" in out  # of one seed nothing can be told
+    assert vidops("ablate", "claim.yaml", "--store", kept, "--check")[0] == 1
+    assert vidops("ablate", "two.yaml", "--store", kept, "--check")[0] == 0  # claims nothing
+    code, out, _ = vidops("ablate", "claim.yaml", "--store", kept, "--check", "--format", "json")
+    assert code == 1 and [entry["verdict"] for entry in json.loads(out)["claims"]] == ["undecided"]
+    assert tree(kept) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "begins"),
+    [("t.tex", "%"), ("t.html", "<!doctype html>"), ("t.md", "# Tiny [run]"), ("t.csv", "row,"), ("t.json", "{")],
+)
+def test_ablate_writes_its_table(ablated, vidops, place, name, begins):
+    code, _, _ = vidops("ablate", "two.yaml", "--store", ablated[1] / "kept", "--table", "--out", f"new/{name}")
+    text = (place / "new" / name).read_text()
+    assert code == 0 and text.startswith(begins) and "TSM" in text
+
+
+def test_ablate_published_rows(ablated, vidops, place):
+    kept = ablated[1] / "kept"
+    (place / "claim.yaml").write_text((place / "two.yaml").read_text() + CLAIMS)
+    assert vidops("ablate", "claim.yaml", "--store", kept, "--publish")[0] == 0
+    code, out, _ = vidops("ablate", "results/claim.jsonl", "--format", "markdown")
+    assert (code, out) == (0, (place / "results/claim.md").read_text())
+    assert vidops("ablate", "results/claim.jsonl", "--check")[0] == 1
+    lines = (place / "results/claim.jsonl").read_text().splitlines(True)
+    (place / "cut.jsonl").write_text("".join(lines[:-1]) + lines[-1][:40])
+    assert vidops("ablate", "cut.jsonl")[0] == 0  # what is whole is shown
+    for text, told in (("", "no table"), ('{"schema": 9, "table": {}}\n', "schema 9"), ("{\n", "no table")):
+        (place / "bad.jsonl").write_text(text)
+        code, _, err = vidops("ablate", "bad.jsonl")
+        assert code == 2 and told in told_errors(err)[0][0]
+
+
+def test_ablate_force_and_older(ablated, vidops, place, monkeypatch):
+    kept = ablated[1] / "kept"
+    code, out, _ = vidops("ablate", "two.yaml", "--store", kept, "--dry-run", "--force", "TSM")
+    assert code == 0 and out.count("finished, to run again") == 1 and "1 of 2 cells to run, about" in out
+    code, out, _ = vidops("ablate", "two.yaml", "--store", kept, "--dry-run", "--rerun", "older")
+    assert code == 0 and "0 of 2 cells to run" in out
+    monkeypatch.setattr("vidops_cli.ablation.grid.code_of", lambda *_: "changed")
+    code, out, _ = vidops("ablate", "two.yaml", "--store", kept, "--table")
+    assert code == 0 and out.count("(older code)") == 2
+    code, out, _ = vidops("ablate", "two.yaml", "--store", kept, "--dry-run", "--rerun", "older")
+    assert code == 0 and out.count("older code, to run again") == 2
+    code, out, _ = vidops("ablate", "two.yaml", "--store", kept, "--dry-run")
+    assert "0 of 2 cells to run" in out
+
+
+def test_ablate_smoke_in_a_folder(place):
+    """Every table of a folder, at one seed and one epoch, published under a name of its own; again nothing is run."""
+    (place / "tables").mkdir()
+    (place / "tables/two.yaml").write_text((place / "two.yaml").read_text() + CLAIMS)
+    words = ("ablate", "tables", "--smoke", "--publish", "--claims", "--store", "kept", "--device", "cpu")
+    done = shell(*[word for word in words if word not in ("--claims", "--publish")], cwd=place)
+    assert done.returncode == 0, done.stderr
+    assert "1 of 1 tables are whole" in done.stderr and "one seed, one epoch" in done.stdout
+    done = shell(*words, cwd=place)
+    assert done.returncode == 0 and "smoke" in done.stdout and "held" not in done.stdout
+    head, *rows = [json.loads(line) for line in (place / "results/two_smoke.jsonl").read_text().splitlines()]
+    assert head["table"]["scale"] == "smoke" and {row["scale"] for row in rows} == {"smoke"}
+    assert {row["seed"] for row in rows} == {0}

@@ -86,7 +86,7 @@ def pairs(told: Recipe, folder: Path) -> tuple[list[float], list[float]]:
 
     clips = SimpleNamespace(listed=range((WARM + STEPS + 2) * told.train.batch))  # the epoch does not end before
     with RunProgress(folder) as progress, patch.object(engine, "batches", batches):
-        loop = engine._Loop(told, folder, setup, {"train": clips}, model, Classification(CLASSES), progress)
+        loop = engine._Loop(told, folder, setup, {"train": clips}, model, Classification(CLASSES), progress, "")
         loop.run_epochs(lambda: len(bare) == WARM + STEPS)
     return ours[WARM:], bare[WARM:]
 

@@ -2,33 +2,69 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import yaml
 from commands import VIDOPS
 from rows import Row, row
 
 ROOT = Path(__file__).parents[2]
 SUITE, RECORD = Path("recipes/profile/speed.yaml"), Path("results/profile/speed.jsonl")
 SLOWER = "15%"  # change of a row that counts, if it is beyond both intervals too
-TOLD = {0: "no row is worse", 1: "a row is worse: see above"}  # exit codes of `vidops compare`
 
 
 def measure(out: Path | None = None) -> Iterator[Row]:
-    """Runs the suite, into `out` if there is one, and compares; what the commands print is shown."""
+    """Runs the suite, into `out` if there is one, and compares; layers that are worse are timed a second time.
+
+    Of two runs of one commit a few rows differ, as one finds the memory of the machine in another state; those that are
+    worse twice are worse. What the commands print is shown.
+    """
     lacking = [str(path) for path in (SUITE, RECORD) if not (ROOT / path).is_file()]
     if lacking:
         yield verdict(None, f"not run, nothing to compare: there is no {' and no '.join(lacking)}")
         return
     with tempfile.TemporaryDirectory() as folder:
-        fresh = (out or Path(folder)).absolute() / "speed.jsonl"
-        if run("profile", "--suite", SUITE, "--out", fresh, "--format", "markdown"):
-            yield verdict(False, "`vidops profile --suite` failed")
-        else:
-            code = run("compare", RECORD, fresh, "--fail-over", SLOWER)
-            yield verdict(code == 0, TOLD.get(code, f"`vidops compare` ended with {code}"))
+        fresh, again = (out or Path(folder)).absolute() / "speed.jsonl", Path(folder) / "again.jsonl"
+        profile(ROOT / SUITE, fresh)
+        first = worse(fresh)
+        if first is not None and first:
+            few = Path(folder) / "again.yaml"
+            few.write_text(json.dumps(only(yaml.safe_load((ROOT / SUITE).read_text()), first)))  # JSON is YAML
+            profile(few, again)
+            second = worse(again)
+            first = None if second is None else first & second
+    if first is None:
+        yield verdict(False, "`vidops profile --suite` or `vidops compare` failed: see above")
+    else:
+        yield verdict(not first, f"worse twice: {', '.join(sorted(first))}" if first else "no row is worse twice")
+
+
+def profile(suite: Path, out: Path) -> None:
+    run("profile", "--suite", suite, "--out", out, "--format", "markdown")
+
+
+def only(suite: dict[str, Any], layers: set[str]) -> dict[str, Any]:
+    """The suite without other layers."""
+    return suite | {"layers": [layer for layer in suite["layers"] if layer["name"] in layers]}
+
+
+def worse(fresh: Path) -> set[str] | None:
+    """Layers that are worse than on record; None if that cannot be told."""
+    told = subprocess.run(
+        [VIDOPS, "compare", str(RECORD), str(fresh), "--fail-over", SLOWER, "--format", "json"],
+        cwd=ROOT,
+        check=False,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    if not told.stdout.startswith("{"):
+        return None
+    return {row["layer"] for row in json.loads(told.stdout)["rows"] if row["worse"]}
 
 
 def run(*words: object) -> int:
@@ -36,6 +72,5 @@ def run(*words: object) -> int:
 
 
 def verdict(passed: bool | None, note: str) -> Row:
-    return row(
-        "speed", f"suite {SUITE.name}", "", bar=f"no row {SLOWER} worse than the record", passed=passed, note=note
-    )
+    bar = f"no row {SLOWER} worse than the record, and beyond both intervals, twice"
+    return row("speed", f"suite {SUITE.name}", "", bar=bar, passed=passed, note=note)
