@@ -144,7 +144,10 @@ class CellWatch:
         share = (len(codes) + part) / self.total
         passed = time.monotonic() - self.began
         left = f", about {clock(passed / share * (1 - share))} left" if share > 0.02 else ""
-        lines = [f"{len(codes)} of {self.total} cells done, {len(running)} running, {clock(passed)} so far{left}"]
+        failed = sum(code != 0 for code in codes.values())
+        told = f", {failed} failed" if failed else ""
+        done = f"{len(codes) - failed} of {self.total} cells done, {len(running)} running{told}"
+        lines = [f"{done}, {clock(passed)} so far{left}"]
         lines += [f"  {cell.row}, seed {cell.seed}: {status.get('line', 'starting')}" for cell, status in states]
         if self.console.is_terminal:
             from rich.text import Text
