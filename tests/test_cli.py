@@ -143,6 +143,7 @@ REFUSED = [
     ("ablate two.yaml data.root=nowhere", "nowhere", "vidops data generate"),
     ("ablate two.yaml --only TSX", "TSX", "TSN"),
     ("ablate two.yaml --format xml", "xml", "markdown"),
+    ("ablate two.yaml --smoke --seeds 2", "one seed", "leave one"),
     ("ablate two.yaml --rerun newer", "older", "--force"),
     ("ablate two.yaml --launcher ssh", "ssh", "slurm"),
     ("ablate two.yaml --launcher slurm", "--cluster", "docs/ablate.md"),
@@ -820,6 +821,7 @@ def test_ablate_alone_tells_of_all_tables(ablated, vidops, place, monkeypatch):
     assert "recipes/quickstart.yaml" in out and "0/6" in out
 
 
+EMPTY = '{"schema": 1, "table": {}}\n'
 CLAIMS = "  claims:\n    - {claim: a shift helps, better: TSM, worse: TSN, least: 1.0}\n"
 
 
@@ -860,7 +862,12 @@ def test_ablate_published_rows(ablated, vidops, place):
     lines = (place / "results/claim.jsonl").read_text().splitlines(True)
     (place / "cut.jsonl").write_text("".join(lines[:-1]) + lines[-1][:40])
     assert vidops("ablate", "cut.jsonl")[0] == 0  # what is whole is shown
-    for text, told in (("", "no table"), ('{"schema": 9, "table": {}}\n', "schema 9"), ("{\n", "no table")):
+    for text, told in (
+        ("", "no table"),
+        ('{"schema": 9, "table": {}}\n', "schema 9"),
+        ("{\n", "no table"),
+        (EMPTY, "was published"),
+    ):
         (place / "bad.jsonl").write_text(text)
         code, _, err = vidops("ablate", "bad.jsonl")
         assert code == 2 and told in told_errors(err)[0][0]

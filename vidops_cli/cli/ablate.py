@@ -114,6 +114,8 @@ def command(
     if rerun not in (None, "older"):
         raise ValueError(f"--rerun takes older, got {rerun!r}", "--force CELL runs a single one again")
     scale = "smoke" if smoke else "mini" if mini else "full"
+    if smoke and seeds is not None:
+        raise ValueError("--smoke is of one seed, --seeds means nothing beside it", "leave one of them out")
     if launcher not in ("local", "slurm"):
         raise ValueError(f"unknown launcher {launcher!r}", "local or slurm")
     run = Run(
@@ -158,7 +160,9 @@ def _folder(folder: Path, run: Run, shown: Shown, check: bool) -> None:
                 failed.append(path)
         except ValueError as error:
             failed.append(path)
-            console(stderr=True).print(f"error: {path}: {error.args[0]}", soft_wrap=True)
+            told, *hint = map(str, error.args)
+            lines = [f"error: {path}: {told}", *(f"hint: {text}" for text in hint[:1])]
+            console(stderr=True).print("\n".join(lines), soft_wrap=True)
         except typer.Exit as stopped:
             if stopped.exit_code != 1:
                 raise
@@ -204,7 +208,7 @@ def _table(path: Path, run: Run, shown: Shown) -> bool:
         text = f"{len(unfinished)} of {len(cells)} cells are not finished: nothing is published"
         raise ValueError(text, "run without --only first")
     if shown.publish:
-        write_record(path, head, rows, shown)
+        write_record(path, head, rows)
     return ok if shown.claims else not unfinished
 
 

@@ -62,11 +62,17 @@ def published(path: Path, shown: Shown) -> bool:
         raise ValueError(f"{path} holds no table", hint)
     if head.get("schema") != SCHEMA:
         raise ValueError(f"{path} has schema {head.get('schema')}, this vidops reads {SCHEMA}", "use a newer vidops")
-    return show(head["table"], rows, shown)
+    try:
+        return show(head["table"], rows, shown)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{path} is no table that was published: {error} is not as it should be", hint) from None
 
 
-def write_record(path: Path, told: dict[str, Any], rows: Rows, shown: Shown) -> None:
-    """Rows and table below results/, in the folders that the recipe has below recipes/; a small scale in its name."""
+def write_record(path: Path, told: dict[str, Any], rows: Rows) -> None:
+    """Rows and table below results/, in the folders that the recipe has below recipes/; a small scale in its name.
+
+    The table shows no paper value that is known from memory alone, whatever is shown on the terminal.
+    """
     from vidops_cli.ablation.store import publish
     from vidops_cli.record import environment
     from vidops_cli.report.ablation import ablation_table
@@ -77,7 +83,7 @@ def write_record(path: Path, told: dict[str, Any], rows: Rows, shown: Shown) -> 
         name += f"_{told['scale']}"
     device = ", ".join(sorted({row["device"] for row in rows}))
     head = {"env": environment(device), "table": told}
-    table = ablation_table(told, rows, unverified=shown.unverified)
+    table = ablation_table(told, rows)
     for file in publish(Path("results"), name, head, rows, table.markdown()):
         console().print(f"published: {file}")
 

@@ -16,11 +16,9 @@ from .checking import Known, check, section, where
 from .problems import Problem, RecipeError
 from .reading import Dumper, Lines, override, parse_override, with_base
 from .rows import CHANGED, check_ablation, with_row
-from .schema import Ablation, Claim, Optimizer, Recipe, Row, keys
+from .schema import Ablation, Optimizer, Recipe, Row, keys
 
 __all__ = [
-    "SCALES",
-    "Claim",
     "Known",
     "Optimizer",
     "Problem",
@@ -32,9 +30,6 @@ __all__ = [
     "load",
     "resolve",
 ]
-
-
-SCALES = ("full", "mini", "smoke")
 
 
 def load(
