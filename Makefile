@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DATA := datasets/mini_motion
 
-.PHONY: setup demo test bench clean
+.PHONY: setup demo claims test bench clean
 
 setup: $(READY)
 
@@ -17,6 +17,10 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)
 	$(BIN)/vidops data generate mini_motion --root $(DATA)
 	$(BIN)/vidops ablate recipes/quickstart.yaml --store runs/demo data.root=$(DATA)
+
+claims: $(READY)
+	$(BIN)/vidops ablate recipes/claims --store runs/claims
+	$(BIN)/vidops ablate recipes/claims --store runs/claims --claims
 
 test: $(READY)
 	$(BIN)/ruff check .

@@ -55,7 +55,7 @@ BROKEN = """\
 def tiny(tmp_path_factory):
     """A benchmark of 24 + 8 + 8 clips."""
     root = tmp_path_factory.mktemp("tiny") / "mini"
-    benchmark.generate(root, dials=motion.Dials(), sizes={"train": 24, "val": 8, "test": 8})
+    benchmark.generate("mini_motion", root, dials=motion.Dials(), sizes={"train": 24, "val": 8, "test": 8})
     return root
 
 
@@ -183,6 +183,11 @@ REFUSED = [
     ("data generate mini_motion --root new --dial speed=fast", "fast", ""),
     ("data generate mini_motion --root new --dial speed=nan", "speed", ""),
     ("data generate mini_motion --root new --train 0", "--train", "vidops data generate --help"),
+    ("data generate one.yaml", "describes no generated benchmark", "data.generated"),
+    ("data generate one.yaml --root new", "--root", "data.root"),
+    ("data generate mini_motion train.epochs=2", "train.epochs=2", "--dial"),
+    ("train one.yaml data.generated={dials:\u00a0{sped:\u00a03}}", "sped", "speed"),
+    ("train one.yaml data.name=video_folder data.generated={seed:\u00a01}", "not a generated", "data.generated"),
     ("data generate mini_motion --root one.yaml --train 1 --val 1 --test 1", "one.yaml", ""),
     ("trian one.yaml", "trian", "vidops --help"),
     ("train one.yaml --epochs 3", "--epochs", "vidops train --help"),
@@ -213,13 +218,14 @@ def test_every_problem_of_a_recipe_is_told(vidops, place):
 
 def test_a_broken_data_set_is_told(vidops, place, tiny):
     shutil.copytree(tiny, place / "half")
-    shutil.rmtree(place / "half/val")
+    for file in (place / "half/val").glob("*.mp4"):
+        file.unlink()
     before = tree(place)
     for verb in ("train", "eval", "ablate"):
         code, out, err = vidops(verb, "two.yaml", "data.root=half")
         assert (code, out) == (2, "")
         ((error, hint),) = told_errors(err)
-        assert "8 of 40" in error or verb == "eval"  # which looks for its checkpoint first
+        assert "8 of 8" in error or verb == "eval"  # which looks for its checkpoint first
         assert "vidops" in hint
     assert tree(place) == before
 
@@ -229,7 +235,7 @@ def test_another_benchmark_is_not_written_over(vidops, tiny):
     code, _, err = vidops("data", "generate", "mini_motion", "--root", tiny, "--dial", "speed=2")
     assert code == 2
     ((error, hint),) = told_errors(err)
-    assert "holds another benchmark" in error and "--root" in hint
+    assert "holds another benchmark" in error and "root" in hint
     assert tree(tiny) == before
 
 
@@ -261,7 +267,7 @@ def test_splits_of_different_classes(vidops, place):
 def test_only_a_recipe_as_it_stands_is_published(vidops, place):
     """And that is told before anything is trained."""
     before = tree(place)
-    for changes in (["--seeds", "2"], ["train.epochs=2"]):
+    for changes in (["--seeds", "2"], ["train.epochs=2"], ["ablation.seeds=[3]"], ["ablation.rates=[0.5]"]):
         code, out, err = vidops("ablate", "two.yaml", *changes, "--publish", "--device", "cpu")
         assert (code, out) == (2, "")
         assert len(told_errors(err)) == 1
@@ -588,14 +594,45 @@ def test_data_generate(vidops, place):
     words = ("data", "generate", "mini_motion", "--root", "new/mini", "--train", 4, "--val", 2, "--test", 2)
     code, out, _ = vidops(*words, "--dial", "speed=3", "--seed", 5)
     assert code == 0
-    assert "4 train, 2 val, 2 test clips" in out
-    manifest = json.loads((place / "new/mini/manifest.json").read_text())
+    assert all(word in out for word in ("4 train", "2 val", "2 test"))
+    manifest = json.loads((place / "new/mini/train/manifest.json").read_text())
     assert (manifest["seed"], manifest["dials"]["speed"]) == (5, 3.0)
     assert len(list((place / "new/mini").rglob("*.mp4"))) == 8
     before = tree(place / "new/mini/train")
     assert vidops(*words, "--dial", "speed=3", "--seed", 5)[:2] == (0, out)
     assert tree(place / "new/mini/train") == before
-    assert json.loads((place / "new/mini/manifest.json").read_text()) == manifest
+    assert json.loads((place / "new/mini/train/manifest.json").read_text()) == manifest
+
+
+OWN = """
+base: {base}
+data:
+  root: made
+  generated: {{dials: {{speed: 3}}, sizes: {{train: 8, val: 4, test: 4}}}}
+ablation:
+  seeds: [0, 2]
+  rows: [{{name: TSN}}, {{name: wide, set: {{model.width: 1.5}}}}]
+"""
+
+
+def test_a_recipe_makes_its_benchmark(vidops, place):
+    """Each seed gets a train set of its own; val and test are common, and nothing is made twice."""
+    (place / "own.yaml").write_text(OWN.format(base=ROOT / "recipes/base/mini_motion.yaml"))
+    code, out, _ = vidops("ablate", "own.yaml", "--dry-run")
+    assert code == 0 and "data not there" in out and not (place / "made").exists()
+    assert vidops("ablate", "own.yaml", "--only", "TSN/0", "--device", "cpu")[0] == 0
+    assert sorted(path.name for path in (place / "made").glob("[!.]*")) == ["test", "train-0", "train-2", "val"]
+    before = tree(place / "made")
+    code, out, _ = vidops("data", "generate", "own.yaml")
+    assert code == 0 and "mini_motion at made" in out
+    assert tree(place / "made") == before
+    code, out, _ = vidops("ablate", "own.yaml", "--dry-run", "--format", "json")
+    assert vidops("data", "generate", "own.yaml", "data.generated.sizes.train=12")[0] == 2
+    assert vidops("ablate", "own.yaml", "--smoke", "--device", "cpu", "--only", "TSN/0")[0] == 0
+    assert sorted(path.name for path in (place / "made-smoke").glob("[!.]*")) == ["test", "train-0", "val"]
+    assert vidops("train", "own.yaml", "train.seed=5", "--out", "run", "--device", "cpu")[0] == 0
+    assert (place / "made/train-5/manifest.json").is_file()
+    assert vidops("eval", "run", "eval.split=train")[0] == 0
 
 
 # --- train and eval ---------------------------------------------------------------------------------------------------
@@ -871,6 +908,49 @@ def test_ablate_published_rows(ablated, vidops, place):
         (place / "bad.jsonl").write_text(text)
         code, _, err = vidops("ablate", "bad.jsonl")
         assert code == 2 and told in told_errors(err)[0][0]
+
+
+def test_ablate_claims_of_a_folder_of_published_rows(ablated, vidops, place):
+    kept, claim = ablated[1] / "kept", (place / "two.yaml").read_text() + CLAIMS
+    cost = "    - {claim: it is free, better: TSM, worse: TSN, metric: macs, most: 0}\n"
+    for name, text in (("claim", claim), ("more", claim + cost), ("two", "")):
+        (place / f"{name}.yaml").write_text(text or (place / "two.yaml").read_text())
+        assert vidops("ablate", f"{name}.yaml", "--store", kept, "--publish")[0] == 0
+    (place / "results/other.jsonl").write_text('{"rows": "of something else"}\n')
+    code, out, _ = vidops("ablate", "results", "--claims", "--format", "markdown")
+    assert code == 0 and out.startswith("| table") and out.count("| a shift helps") == 2
+    assert [line.split("|")[1].strip() for line in out.splitlines() if line.startswith("|")][2:] == [
+        "claim", "more", "more",
+    ]  # fmt: skip
+    assert "+0.00 %" in out and "two" not in out.split("\n\n")[0]
+    assert vidops("ablate", "results", "--check", "--plot", "all.svg")[0] == 1
+    assert "more: a shift helps" in (place / "all.svg").read_text()
+    code, out, _ = vidops("ablate", "results", "--claims", "--format", "json", "--out", "all.csv")
+    assert [(entry["table"], entry["verdict"]) for entry in json.loads(out)["claims"]] == [
+        ("claim", "undecided"), ("more", "undecided"), ("more", "held"),
+    ]  # fmt: skip
+    assert len(list(csv.reader((place / "all.csv").read_text().splitlines()))) == 4
+    for words, told in (([], "claims are shown"), (["--claims", "--publish"], "published already")):
+        code, _, err = vidops("ablate", "results", *words)
+        assert code == 2 and told in told_errors(err)[0][0]
+    (place / "results/more.jsonl").write_text(EMPTY)
+    code, _, err = vidops("ablate", "results", "--claims")
+    assert code == 2 and "more.jsonl is no table" in told_errors(err)[0][0]
+    for name in ("more", "claim"):
+        (place / f"results/{name}.jsonl").unlink()
+    assert "claims anything" in vidops("ablate", "results", "--claims")[2]
+
+
+def test_ablate_runs_the_rows_of_claims_at_other_learning_rates(ablated, vidops, place):
+    (place / "claim.yaml").write_text((place / "two.yaml").read_text() + CLAIMS + "  rates: [0.5, 2]\n")
+    words = ("ablate", "claim.yaml", "--store", ablated[1] / "kept")
+    code, out, _ = vidops(*words, "--dry-run")
+    assert code == 0 and "4 of 6 cells to run" in out and "TSM, lr x0.5" in out
+    assert "4 of 6 cells to run" in vidops(*words, "--dry-run", "--only", "TSM", "--only", "TSN/0")[1]
+    assert "0 of 2 cells to run" in vidops(*words, "ablation.rates=[]", "--dry-run")[1]
+    code, out, _ = vidops(*words, "--claims")
+    assert code == 0 and "x0.5 not run, x2 not run" in out and "flips)" not in out.split("x0.5, x2:")[0]
+    assert "not finished" in vidops(*words, "--table", "--publish")[2]
 
 
 def test_ablate_force_and_older(ablated, vidops, place, monkeypatch):

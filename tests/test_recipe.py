@@ -598,6 +598,7 @@ def test_hash_is_kept_by_rows(read):
         "model.inflate=true",
         "data.num_frames=4",
         "data.frames=reversed",
+        "data.corruption={name: noise, amount: 40}",
         "data.splits={train: other.txt}",
         "eval.split=val",
     ],
@@ -611,6 +612,39 @@ def test_a_key_that_came_later_is_not_in_the_hash_at_its_default(read):
     assert read(GOOD, "model.inflate=false").hash() == read(GOOD).hash()
     assert "inflate" not in read(GOOD).identity()["model"]
     assert read(dump(read(GOOD, "model.inflate=true"))).model.inflate
+
+
+CORRUPTION = "data.corruption={name: noise, amount: 40, frames: 2}"
+
+
+def test_corruption(read):
+    told = read(GOOD, CORRUPTION).data.corruption
+    assert (told.name, told.amount, told.frames) == ("noise", 40, 2)
+    assert read(GOOD).data.corruption is None and "corruption" not in read(GOOD).identity()["data"]
+    assert read(GOOD, CORRUPTION, "data.corruption.frames=3").hash() != read(GOOD, CORRUPTION).hash()
+    assert read(dump(read(GOOD, CORRUPTION))).data.corruption == told
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "name=rain",
+        "amount=0",
+        "amount=-1",
+        "amount=256",
+        "frames=0",
+        "frames=9",
+        "{name: occlusion, amount: 1.1}",
+        "{name: blur, amount: 65}",
+        "{name: blur}",
+        "{amount: 3}",
+        "noise",
+    ],
+)
+def test_corruption_that_is_none(problems, change):
+    change = change if "=" not in change else f".{change}"
+    text = f"data.corruption{change}" if change[0] == "." else f"data.corruption={change}"
+    assert "data.corruption" in the_one(problems(GOOD, CORRUPTION, text)).message
 
 
 def test_hash_does_not_tell_how_a_number_is_written(read):
@@ -760,6 +794,31 @@ def test_what_changes_no_key(write):
     assert load(write(other), known()).hash() == plain.hash()
 
 
+def test_claims_on_costs_and_without_loss(write):
+    own = "better: relational, worse: plain, "
+    claims = f"least: 0.5}}\n    - {{claim: cheap, {own}metric: macs, most: -3}}\n    - {{claim: safe, {own}least: -2}}"
+    told = load(write(SCALED.replace("least: 0.5}", claims)), known())
+    assert [(one.metric, one.least, one.most) for one in told.ablation.claims] == [
+        ("top1", 0.5, None),
+        ("macs", 0.0, -3.0),
+        ("top1", -2.0, None),
+    ]
+    assert load(write(dump(told)), known()) == told
+
+
+def test_rows_of_claims_are_those_that_rates_are_for(write):
+    text = SCALED.replace("seeds: [5, 6]", "seeds: [5, 6]\n  rates: [0.5, 2]")
+    told = load(write(text), known())
+    assert (told.rates, told.ablation.run_again) == ([0.5, 2.0], {"relational", "plain"})
+    assert load(write(text), known(), scale="smoke").rates == []
+    assert load(write(text), known(), ["ablation.rates=[]"]).rates == load(write(SCALED), known()).rates == []
+    of_eval = load(write(text.replace("better: relational", "better: shuffled")), known())
+    assert of_eval.ablation.run_again == {"shuffled", "relational", "plain"}
+    of_cost = load(write(text.replace("least: 0.5", "metric: params, most: 0")), known())
+    assert of_cost.ablation.run_again == set()
+    assert told.hash() == of_eval.hash() == load(write(SCALED), known()).hash()
+
+
 @pytest.mark.parametrize(
     "old, new, told",
     [
@@ -769,6 +828,14 @@ def test_what_changes_no_key(write):
         ("of: relational", "of: relation", "no trained row"),
         ("of: relational", "of: cost", "no trained row"),
         ("      of: relational\n", "", "tests the weights of another"),
+        ("of: relational", "of: relational\n      control_of: relation", "no row 'relation'"),
+        ("- name: plain", "- name: plain\n      control_of: plain", "a control of itself"),
+        ("seeds: [5, 6]", "seeds: [5, 6]\n  rates: [0.5, 1]", "a rate of 1 is the row itself"),
+        ("seeds: [5, 6]", "seeds: [5, 6]\n  rates: [0.5, 2, 0.5]", "a rate 0.5 stands twice"),
+        ("seeds: [5, 6]", "seeds: [5, 6]\n  rates: [0]", "greater than 0"),
+        ("least: 0.5}", "most: 2}", "a claim on top1 has no `most`"),
+        ("least: 0.5}", "metric: macs, least: 0.5, most: 2}", "a claim on macs has no `least`"),
+        ("least: 0.5}", "metric: flops}", "a claim on flops has to say `most`"),
         ("kind: profile", "of: plain", "a train row has no `of`"),
         ("name: other,", "name: plain,", "two rows are named 'plain'"),
         ("tier: code", "tier: rumour", "expected 'code', 'log'"),

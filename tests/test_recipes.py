@@ -18,6 +18,7 @@ ROOT = Path(__file__).parent.parent / "recipes"
 BASES = sorted((ROOT / "base").glob("*.yaml"))
 RECIPES = sorted(path for path in ROOT.rglob("*.yaml") if path.parent.name not in ("base", "profile"))
 TABLES = {
+    "claims": 10,
     "cross": 7,
     "integral_action": 7,
     "lisa": 10,
@@ -78,8 +79,9 @@ def test_a_dry_run_needs_no_data(path):
     for scale in ("full", "mini") if read(path).mini is not None else ("full",):
         told = read(path, scale)
         found = cells(told, known(), absent)
-        rows = told.ablation.rows
-        assert len(found) == sum(1 if row.kind == "profile" else len(told.ablation.seeds) for row in rows)
+        rows, again = told.ablation.rows, len(told.rates) * len(told.ablation.run_again)
+        seeds = len(told.ablation.seeds)
+        assert len(found) == sum(1 if row.kind == "profile" else seeds for row in rows) + again * seeds
         assert len({cell.key for cell in found}) == len(found)
         assert all(bool(cell.lacking) == (cell.kind != "profile") for cell in found)
         keys[scale] = {cell.key for cell in found if cell.kind == "train"}

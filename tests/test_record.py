@@ -4,6 +4,7 @@ import json
 import os
 import re
 import stat
+import subprocess
 import sys
 from pathlib import Path
 
@@ -199,3 +200,28 @@ def test_git_state_outside_a_checkout(tmp_path, monkeypatch):
 def test_command_line(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["/somewhere/bin/vidops", "profile", "--op", "lisa"])
     assert record.command_line() == "vidops profile --op lisa"
+
+
+def test_a_recipe_that_was_never_added_is_no_part_of_the_commit(tmp_path, monkeypatch):
+    """Results and notes may lie about; a changed or new recipe or source makes a row's commit say too little."""
+    package = tmp_path / "vidops_cli"
+    for folder in (package, tmp_path / "recipes", tmp_path / "results"):
+        folder.mkdir()
+    (package / "record.py").write_text("")
+
+    def git(*words: str) -> None:
+        who = ("-c", "user.name=n", "-c", "user.email=e@example.org")
+        subprocess.run(["git", "-C", str(tmp_path), *who, *words], check=True, capture_output=True)
+
+    git("init")
+    git("add", ".")
+    git("commit", "-m", "first")
+    monkeypatch.setattr(record, "PACKAGE", package)
+    found = []
+    for path in ("notes.txt", "results/table.md", "recipes/new.yaml", "vidops_cli/new.py"):
+        (tmp_path / path).write_text("")
+        found.append(record.git_state()["dirty"])
+        (tmp_path / path).unlink()
+    assert found == [False, False, True, True]
+    (package / "record.py").write_text("changed")
+    assert record.git_state()["dirty"] is True

@@ -295,3 +295,45 @@ def test_hashes_are_those_of_before_there_was_a_convention():
 def test_an_unknown_convention():
     with pytest.raises(RecipeError, match="expected 'macs', 'flops' or 'motionsqueeze'"):
         load(QUICKSTART, known(), ["convention=thop"])
+
+
+SERIES = """\
+baseline: self_attention
+layers:
+  - {name: a, op: lisa, channels: 32, grid: [1, 4, 4], options: {grid: [1, 4, 4]}, sweep: seq}
+  - {name: b, op: lisa, channels: 32, grid: [1, 4, 8], options: {grid: [1, 4, 8]}, sweep: seq}
+claims:
+  - {claim: it grows slowly, op: lisa, what: fwd_ms, below: 1.5}
+  - {claim: more slowly than attention, op: lisa, what: fwd_ms, than: self_attention}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "told", "hint"),
+    [
+        ("slowly, op: lisa", "slowly, op: rsa", 6, "no series of 'rsa'", "lisa"),
+        ("than: self_attention", "than: lysa", 7, "no series of 'lysa'", "did you mean 'lisa'?"),
+        (", below: 1.5", "", 6, "held against a number or an operator", "below"),
+        ("below: 1.5", "below: 1.5, than: lisa", 6, "held against a number or an operator", "below"),
+        ("what: fwd_ms, b", "what: ms, b", 6, "claims.0.what: expected", "layers.yaml"),
+    ],
+)
+def test_problems_of_claims_on_growth(read, problems, old, new, line, told, hint):
+    assert [(claim.below, claim.than) for claim in read(SERIES).claims] == [(1.5, None), (None, "self_attention")]
+    ((where, message, advice),) = problems(SERIES.replace(old, new))
+    assert where == line and told in message and hint in advice
+
+
+def test_claims_of_a_suite_are_judged_and_join_those_of_tables(read, tmp_path):
+    (tmp_path / "series.yaml").write_text(SERIES)
+
+    def vidops(*words: str) -> str:
+        command = [sys.executable, "-m", "vidops_cli", *words]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+
+    profile = ("profile", "--suite", "series.yaml", "--device", "cpu", "--format", "markdown")
+    out = vidops(*profile, "--out", "kept/series.jsonl")
+    assert "claims" in out and "exponent below self_attention" in out
+    joined = vidops("ablate", "kept", "--claims", "--format", "markdown")
+    assert [line.split("|")[1].strip() for line in joined.splitlines()[2:4]] == ["series", "series"]
+    assert "exponent below 1.5" in joined

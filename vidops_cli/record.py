@@ -122,12 +122,16 @@ def _cpu_name() -> str:
 
 
 class Sources:
-    """The files of the package that decide a result, read once."""
+    """The files of the package that decide a result, read once.
+
+    Those of data/mini write data sets; what they wrote has a fingerprint of its own.
+    """
 
     FOLDERS = ("functional", "ops", "models", "data", "engine")
 
     def __init__(self) -> None:
         files = (file for folder in self.FOLDERS for file in sorted((PACKAGE / folder).rglob("*.py")))
+        files = (file for file in files if file.parent != PACKAGE / "data" / "mini")
         self.content = {file.relative_to(PACKAGE).as_posix(): file.read_bytes() for file in files}
         self.operators = {path: _operators(path, text) for path, text in self.content.items()}
 
@@ -170,10 +174,9 @@ def git_state() -> dict[str, Any]:
     tracked = git("ls-files", "--error-unmatch", "record.py")
     if commit is None or tracked is None:
         return {"commit": None, "dirty": None}
-    return {
-        "commit": commit,
-        "dirty": bool(git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":(top,exclude)results")),
-    }
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":(top,exclude)results")
+    added = git("status", "--porcelain", "--", ":/vidops_cli", ":/recipes")  # what is not in the commit at all
+    return {"commit": commit, "dirty": bool(changed or added)}
 
 
 def command_line() -> str:

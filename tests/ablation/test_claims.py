@@ -8,7 +8,8 @@ import random
 import numpy as np
 import pytest
 
-from vidops_cli.ablation.claims import failed, judge
+from vidops_cli import stats
+from vidops_cli.ablation.claims import failed, growth, judge
 
 
 def claim(better: str = "full", worse: str = "plain", least: float = 0.0, metric: str = "top1") -> dict:
@@ -250,6 +251,135 @@ def test_runs_of_one_seed_are_paired():
     assert entry["note"] == "only one of the rows was run at seed 9; over seeds alone"
 
 
+def episodes(rng, seeds: int, count: int, group: int, spread: float) -> list[dict]:
+    """Rows of two runs on episodes of `group` queries; how far the first is ahead is of the episode."""
+    ahead, hard = 0.1 + rng.normal(0, spread, count), rng.uniform(0.4, 0.6, count)
+    return [
+        {**with_bits(name, seed, (rng.random((count, group)) < bar[:, None]).ravel()), "group": group}
+        for seed in range(seeds)
+        for name, bar in (("full", hard + ahead), ("plain", hard))
+    ]
+
+
+def test_queries_of_an_episode_count_as_one():
+    """The interval is that of `paired_effect` over episodes; what copies of a query add is nothing."""
+    rng, (n, group) = np.random.default_rng(8), (60, 5)
+    found = episodes(rng, 4, n, group, 0.2)
+    (entry,) = judge([claim()], found, scale="full")
+    right = np.array([bits_of(told) for told in found], float).reshape(4, 2, n, group).mean(-1)
+    effect = stats.paired_effect([100 * (a - b).mean() for a, b in right], 100 * (right[:, 0] - right[:, 1]))
+    assert (entry["clips"], entry["group"], entry["note"]) == (n * group, group, "")
+    assert entry["high"] - entry["effect"] == pytest.approx(effect.margin(), rel=1e-6)
+    single = [with_bits(told["row"], told["seed"], bits_of(told)[::group]) for told in found]
+    copied = [
+        {**with_bits(told["row"], told["seed"], np.repeat(bits_of(told)[::group], group)), "group": group}
+        for told in found
+    ]
+    (one,), (many,) = (judge([claim()], rows, scale="full") for rows in (single, copied))
+    assert [one["low"], one["high"]] == pytest.approx([many["low"], many["high"]])
+
+
+def test_intervals_over_episodes_cover_the_truth():
+    """An episode shifts all its queries: 95 % over episodes, far fewer where queries are taken for independent."""
+    rng, covered, naive = np.random.default_rng(9), 0, 0
+    for _ in range(150):
+        found = episodes(rng, 3, 60, 15, 0.25)
+        (entry,) = judge([claim()], found, scale="full")
+        covered += entry["low"] <= 10 <= entry["high"]
+        (entry,) = judge([claim()], [{**told, "group": 1} for told in found], scale="full")
+        naive += entry["low"] <= 10 <= entry["high"]
+    assert covered >= 133 > 128 > naive  # 142.5 are 95 %, with a deviation of 2.7
+
+
+def test_runs_of_other_episodes_are_not_the_same_clips():
+    found = episodes(np.random.default_rng(10), 3, 20, 4, 0.1)
+    for change, note in (
+        ({"group": 2}, "not all scored on the same clips; over seeds alone"),
+        ({"group": None}, "not all scored on the same clips; over seeds alone"),
+    ):
+        (entry,) = judge([claim()], [{**found[0], **change}, *found[1:]], scale="full")
+        assert (entry["note"], entry["clips"], entry["group"]) == (note, None, None)
+    for group in (3, 80):  # no whole number of them; one alone
+        (entry,) = judge([claim()], [{**told, "group": group} for told in found], scale="full")
+        assert entry["note"] == "over seeds alone"
+
+
+# --- without loss, costs, learning rates ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("least, told", [(-11, "held"), (-9.9, "undecided"), (-9, "not held")])
+def test_a_loss_may_be_allowed(least, told):
+    (entry,) = judge([claim("plain", "full", least)], AHEAD, scale="full")
+    assert (entry["verdict"], entry["effect"]) == (told, pytest.approx(-9.925))
+    reach = least + entry["high"] - entry["effect"]
+    assert entry["detectable"] == (pytest.approx(reach) if told == "undecided" else None)
+
+
+def costs(**macs: float) -> list[dict]:
+    return [row(name, 0, value, "macs", macs=value, params=2 * value) for name, value in macs.items()]
+
+
+def of_cost(most: float, metric: str = "macs", **sides: str) -> dict:
+    return {**claim(metric=metric, **sides), "most": most}
+
+
+@pytest.mark.parametrize(
+    "macs, most, effect, told",
+    [(102, 2, 2, "held"), (103, 2, 3, "not held"), (80, -20, -20, "held"), (81, -20, -19, "not held")],
+)
+def test_a_claim_on_a_cost_is_exact(macs, most, effect, told):
+    for metric in ("macs", "params"):
+        (entry,) = judge([of_cost(most, metric)], costs(full=macs, plain=100), scale="full")
+        assert (entry["verdict"], entry["effect"], entry["most"], entry["least"]) == (told, effect, most, None)
+        assert [entry[key] for key in ("low", "high", "level", "seeds", "clips")] == [None] * 5
+        assert (entry["note"], entry["rates"]) == ("", {})
+
+
+def test_a_claim_on_a_cost_is_no_part_of_holm():
+    both = judge([of_cost(2), claim(), of_cost(5)], AHEAD + costs(full=103, plain=100), scale="full", rates=[0.5])
+    alone = judge([claim()], AHEAD, scale="full", rates=[0.5])
+    assert both[1] == alone[0]
+    assert [entry["verdict"] for entry in both] == ["not held", "held", "held"]
+
+
+def test_costs_of_trained_rows_and_what_is_lacking():
+    found = [{**told, "macs": 100 + 10 * (told["row"] == "full"), "dirty": told["seed"] == 0} for told in AHEAD]
+    (entry,) = judge([of_cost(10)], found, scale="full")
+    assert (entry["verdict"], entry["note"]) == ("held", "uncommitted changes in some rows")
+    (entry,) = judge([of_cost(10)], [{**found[0], "macs": 120}, *found[1:]], scale="full")
+    assert (entry["verdict"], entry["effect"]) == ("not held", 20)  # the dearest of them
+    assert entry["note"].startswith("runs of a row differ in macs")
+    for rows_of, told in ((found[:4], "plain"), ([], "full, plain"), (AHEAD, "full, plain")):
+        (entry,) = judge([of_cost(10)], rows_of, scale="full")
+        assert (entry["verdict"], entry["effect"], entry["note"]) == ("not run", None, f"not run: {told}")
+    smoke = [{**told, "scale": "smoke"} for told in found]
+    assert judge([of_cost(10)], smoke, scale="smoke")[0]["verdict"] == "smoke"
+
+
+def test_claims_are_judged_again_at_each_learning_rate():
+    swap = {"full": "plain", "plain": "full"}
+    half = [{**told, "rate": 0.5} for told in AHEAD]
+    double = [{**told, "rate": 2.0, "row": swap[told["row"]]} for told in AHEAD]
+    claims = [claim(), claim("plain", "full", -5.0)]
+    (entry, other), (alone, _) = (
+        judge(claims, AHEAD + half + double, scale="full", rates=[0.5, 2.0, 4.0]),
+        judge(claims, AHEAD, scale="full"),
+    )
+    assert entry["rates"] == {"0.5": "held", "2": "not held", "4": "not run"}
+    assert other["rates"] == {"0.5": "not held", "2": "held", "4": "not run"}
+    assert {**entry, "rates": {}} == alone
+    assert judge(claims, half, scale="full")[0]["verdict"] == "not run"  # they stand for no other rate
+    # at a rate, too, all claims of the table share their error: alone this one would be held
+    near = [{**told, "rate": 0.5, "value": told["value"] - 9.25 * (told["row"] == "full")} for told in AHEAD]
+    told = [judge(some, near, scale="full", rates=[0.5])[0]["rates"]["0.5"] for some in (claims[:1], claims[:1] * 9)]
+    assert told == ["held", "undecided"]
+
+
+def test_uncommitted_changes_are_told():
+    (entry,) = judge([claim()], [{**AHEAD[0], "dirty": True, "older": True}, *AHEAD[1:]], scale="full")
+    assert entry["note"] == "older code in some rows; uncommitted changes in some rows; over seeds alone"
+
+
 # --- what cannot be judged --------------------------------------------------------------------------------------------
 
 
@@ -305,3 +435,35 @@ def test_a_check_fails_unless_every_claim_is_held():
     smoke = judge([claim()], [{**told, "scale": "smoke"} for told in AHEAD], scale="smoke")
     assert not failed(held) and not failed([])
     assert all(failed(held + other) for other in (undecided, refuted, missing, smoke))
+
+
+# --- growth -----------------------------------------------------------------------------------------------------------
+
+
+def fit(op: str, exponent: float, low: float | None, high: float | None, what: str = "fwd_ms") -> dict:
+    return {"op": op, "axis": "seq", "what": what, "exponent": exponent, "low": low, "high": high, "n": 5}
+
+
+@pytest.mark.parametrize(
+    "mine, against, told",
+    [
+        ((1.1, 1.0, 1.2), {"below": 1.5}, "held"),
+        ((1.4, 1.3, 1.5), {"below": 1.5}, "undecided"),
+        ((1.8, 1.6, 2.0), {"below": 1.5}, "not held"),
+        ((1.1, None, None), {"below": 1.5}, "undecided"),
+        ((1.1, 1.0, 1.2), {"than": "attention"}, "held"),
+        ((1.7, 1.6, 1.95), {"than": "attention"}, "undecided"),
+        ((2.3, 2.2, 2.4), {"than": "attention"}, "not held"),
+        ((1.1, 1.0, 1.2), {"than": "gone"}, "not run"),
+    ],
+)
+def test_growth_is_held_where_the_whole_interval_is_below(mine, against, told):
+    claim = {"claim": "it grows slowly", "op": "lisa", "what": "fwd_ms", "below": None, "than": None, **against}
+    largest = {"op": "lisa", "axis": "seq", "largest": 4096, "refused": None}
+    scaling = [fit("lisa", *mine), fit("lisa", 9, 9, 9, "fwdbwd_ms"), fit("attention", 2.0, 1.9, 2.1), largest]
+    (entry,) = growth([claim], scaling)
+    assert entry["verdict"] == told
+    assert entry["effect"] == (None if told == "not run" else mine[0])
+    assert ("attention: 2.00 [1.90, 2.10]" in entry["note"]) == (against == {"than": "attention"})
+    (entry,) = growth([claim], [])
+    assert entry["verdict"] == "not run" and failed([entry])

@@ -90,6 +90,7 @@ def test_a_changed_option_of_a_row_changes_the_keys_of_that_row_only(grid):
         ("ablation.rows.0.name=renamed", 0),
         ("ablation.rows.0.paper={top1: {value: 50, source: code, tier: code}}", 0),
         ("ablation.claims=[{claim: c, better: shift, worse: plain}]", 0),
+        ("ablation.rates=[0.5, 2]", 0),  # no claim, no row of one
         ("train.batch=8", 6),
         ("model.dropout=0.5", 6),
         ("eval.split=val", 6),
@@ -172,6 +173,41 @@ def test_cells_without_their_data(read):
     assert found[8].lacking == ()
 
 
+RATES = "ablation.rates=[0.5, 2]"
+CLAIM = "ablation.claims=[{claim: c, better: reversed, worse: plain}, {claim: d, better: wide, worse: slow, %s}]"
+
+
+def test_rates_run_the_rows_of_claims_again_after_all_others(grid):
+    before = grid(KINDS)
+    found = grid(KINDS, RATES, CLAIM % "metric: macs, most: 2")
+    assert found[:9] == before
+    again = found[9:]
+    assert [(cell.rate, cell.row, cell.seed) for cell in again] == [
+        (rate, row, seed) for rate in (0.5, 2.0) for row in ("plain", "shift", "reversed") for seed in (0, 1)
+    ]
+    assert {(cell.rate, cell.recipe.train.optimizer.lr) for cell in again} == {(0.5, 5e-4), (2.0, 2e-3)}
+    assert len({cell.key for cell in found}) == 21
+    for trained, tested in ((9 + 2, 9 + 4), (9 + 8, 9 + 10)):  # the weights tested are of the same rate
+        assert found[tested].of == found[trained].key
+    assert again[0].label == "plain, lr x0.5" and before[0].label == "plain"
+    assert [cell.rate for cell in grid(KINDS, RATES, CLAIM % "least: 1") if cell.row == "slow"] == [
+        1,
+        1,
+        0.5,
+        0.5,
+        2,
+        2,
+    ]
+    assert grid(KINDS.replace("scale: mini", "scale: smoke"), RATES, CLAIM % "least: 1")[-1].rate == 1
+
+
+def test_a_cell_at_a_rate_is_that_of_its_learning_rate(grid):
+    """As if the row had been written with it."""
+    found = grid(TEXT, RATES, "ablation.claims=[{claim: c, better: shift, worse: plain}]")
+    told = grid(TEXT, "train.optimizer.lr=5e-4")
+    assert [cell.key for cell in found[6:10]] == [cell.key for cell in told[:4]]
+
+
 def test_a_recipe_without_an_ablation(grid):
     with pytest.raises(ValueError, match="has no ablation") as error:
         grid(TEXT[: TEXT.index("ablation:")])
@@ -187,6 +223,13 @@ def test_only(grid):
     with pytest.raises(ValueError, match="no cell 'shfit'") as error:
         only(found, ["plain", "shfit"])
     assert "shift" in error.value.args[1]
+
+
+def test_only_picks_a_row_at_every_rate(grid):
+    found = grid(TEXT, RATES, "ablation.claims=[{claim: c, better: shift, worse: plain}]")
+    assert [(cell.rate, cell.seed) for cell in only(found, ["shift/1"])] == [(1, 1), (0.5, 1), (2, 1)]
+    assert len(only(found, ["shift"])) == 6
+    assert only(found, [found[-1].key]) == [found[-1]]
 
 
 def test_cells_with_those_that_test_their_weights(grid):

@@ -36,7 +36,7 @@ ablation:
 def ran(tmp_path_factory) -> tuple[list[Cell], Store]:
     place = tmp_path_factory.mktemp("kinds")
     dials = motion.Dials(frames=4, size=16, radius=4.0, speed=4.0, crf=0)
-    benchmark.generate(place / "clips", dials=dials, sizes={"train": 16, "val": 8, "test": 12})
+    benchmark.generate("mini_motion", place / "clips", dials=dials, sizes={"train": 16, "val": 8, "test": 12})
     (place / "recipe.yaml").write_text(TEXT.format(root=place / "clips"))
 
     def fingerprint(told) -> str:

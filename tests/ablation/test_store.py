@@ -3,11 +3,13 @@ from __future__ import annotations
 import json
 import re
 import time
+from dataclasses import replace
 
 import pytest
 from fakes import KINDS, TEXT, finish, grid, summary
 
 from vidops_cli.ablation import attempt
+from vidops_cli.ablation.claims import judge
 from vidops_cli.ablation.grid import Cell
 from vidops_cli.ablation.store import Plan, Store, plan, publish, rows_of
 from vidops_cli.record import SCHEMA
@@ -179,6 +181,32 @@ def test_which_clips_were_right_stands_with_top1_alone(found):
     assert {row["metric"]: row.get("correct") for row in rows} == {
         "top1": "ff00", "top5": None, "mean_class": None, "loss": None, "train_top1": None,
     }  # fmt: skip
+
+
+def test_rows_of_episodes_and_of_another_learning_rate(found):
+    told = summary()
+    told["metrics"] |= {"correct": "ff00", "group": 4}
+    rows = rows_of(replace(found[0], rate=0.5), told)
+    assert {row["metric"]: row.get("group") for row in rows if row["metric"] != "loss"} == {
+        "top1": 4, "top5": None, "mean_class": None, "train_top1": None,
+    }  # fmt: skip
+    assert {row["rate"] for row in rows} == {0.5}
+    assert not any("rate" in row for row in rows_of(found[0], told))
+
+
+def test_rows_at_other_learning_rates_judge_claims(store, tmp_path):
+    """From cells to verdicts: what is ahead falls behind at half the rate, and is not run at twice."""
+    own = {"claim": "c", "better": "reversed", "worse": "plain"}
+    cells = grid(tmp_path, KINDS, "ablation.rates=[0.5, 2]", f"ablation.claims=[{own}]")
+    for cell in cells:
+        if cell.kind != "profile" and cell.rate != 2:
+            ahead = (cell.row == "reversed") == (cell.rate == 1)
+            finish(store, cell, metrics=summary(50.0 + 20 * ahead + cell.seed * (1 + 0.1 * ahead))["metrics"])
+    rows = store.rows(cells)
+    assert {row.get("rate", 1) for row in rows} == {1, 0.5}
+    assert all(("rate" in row) == (row["cell"] not in {cell.key for cell in cells[:9]}) for row in rows)
+    (entry,) = judge([{**own, "metric": "top1", "least": 0.0}], rows, scale="mini", rates=[0.5, 2.0])
+    assert (entry["verdict"], entry["rates"]) == ("held", {"0.5": "not held", "2": "not run"})
 
 
 def test_rows_of_an_eval_cell(store, found):

@@ -13,6 +13,7 @@ import torch
 
 from vidops_cli.data import Annotations
 from vidops_cli.data.clips import ClipOptions, Clips, Order, batches, collate
+from vidops_cli.data.corruption import Corruption
 from vidops_cli.data.sampling import segments
 from vidops_cli.data.transforms import prepare
 from vidops_cli.data.video import write_video
@@ -159,6 +160,19 @@ def test_shuffled_frames(clips, train):
     assert again == shuffled
 
 
+@pytest.mark.parametrize("frames", ["ordered", "reversed"])
+def test_corrupted_frames(clips, frames):
+    """The same whatever the seed, in memory or not."""
+    told = {"frames": frames, "corruption": Corruption("noise", 30, 2)}
+    plain, found = clips(frames=frames)[0, 1]["clip"], clips(**told)[0, 1]["clip"]
+    apart = (found - plain).abs().amax((0, 2, 3)) > 0
+    assert apart.tolist() == [False, True, True, False]
+    assert torch.equal(clips(seed=5, **told)[0, 1]["clip"], found)
+    cached = clips(**told)
+    cached.decode_all(lambda done, total: None)
+    assert torch.equal(cached[0, 1]["clip"], found) and torch.equal(cached[0, 1]["clip"], found)
+
+
 def test_flip(clips):
     plain = clips(train=True)[0, 0]["clip"]
     assert torch.equal(clips(train=True, flip=1.0)[0, 0]["clip"], plain.flip(3))
@@ -294,6 +308,29 @@ def test_cached_equals_decoded(clips, train, frames):
             assert torch.equal(one["index"], other["index"])
 
 
+@pytest.mark.parametrize("train", [False, True])
+def test_kept_frames_are_read_in_place_of_videos(clips, train, monkeypatch):
+    plain, first = clips(train=train), clips(train=train)
+    kept = first.annotations.root / f".decoded-{first.annotations.fingerprint}-{'all' if train else 4}.npz"
+    kept.unlink(missing_ok=True)
+    first.decode_all(lambda done, total: None, keep=True)
+    assert kept.is_file()
+    whole = kept.read_bytes()
+    with monkeypatch.context() as patched:
+        patched.setattr("vidops_cli.data.clips.open_file", lambda path: pytest.fail(f"{path} was opened"))
+        again = clips(train=train)
+        again.decode_all(lambda done, total: None, keep=True)
+        for one, other in zip(epoch(first), epoch(again), strict=True):
+            assert torch.equal(one["clip"], other["clip"])
+    for one, other in zip(epoch(plain), epoch(first), strict=True):
+        assert torch.equal(one["clip"], other["clip"])
+    for spoiled in (b"", whole[:1000], whole[: len(whole) // 2]):
+        kept.write_bytes(spoiled)
+        clips(train=train).decode_all(lambda done, total: None, keep=True)
+        assert kept.read_bytes() == whole
+    kept.unlink()
+
+
 ABANDONED = """
 import gc, sys
 from pathlib import Path
@@ -420,3 +457,80 @@ def test_videos_of_different_sizes(clips, workers):
 
 def test_collate_of_nothing_but_bad_items():
     assert collate([{"bad": "why", "index": 3}]) == {"bad": [(3, "why")]}
+
+
+# --- joints ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def with_joints(folder, tmp_path):
+    """Clips of which the x of every joint is the number of its frame, and y that of its clip."""
+
+    def with_joints(train: bool = False, length: int = LENGTH, names: str = "012345", **options) -> Clips:
+        joints = np.zeros((6, length, 2, 3, 3), np.float32)
+        joints[..., 0] = np.arange(length)[None, :, None, None]
+        joints[..., 1] = np.arange(6)[:, None, None, None]
+        joints[..., 2] = 0.5
+        np.save(tmp_path / "joints.npy", joints)
+        paths = tuple(f"{name}.mp4" for name in names)
+        told = Annotations(
+            folder,
+            "train",
+            paths,
+            (0, 1, 2, 0, 1, 2)[: len(paths)],
+            ("a", "b", "c"),
+            "",
+            joints=tmp_path / "joints.npy",
+        )
+        return Clips(told, replace(OPTIONS, **options), train=train, seed=3)
+
+    return with_joints
+
+
+@pytest.mark.parametrize("order", ["ordered", "reversed", "shuffled"])
+@pytest.mark.parametrize("train", [False, True])
+@pytest.mark.parametrize("cached", [False, True])
+def test_joints_are_of_the_frames_of_the_clip(with_joints, order, train, cached):
+    clips = with_joints(train, frames=order)
+    if cached:
+        clips.decode_all(lambda done, total: None)
+    seen = []
+    for index in range(3):
+        item = clips[1, index]
+        assert item["coords"].shape == (4, 2, 3, 2) and item["scores"].shape == (4, 2, 3)
+        assert item["coords"].dtype == item["scores"].dtype == torch.float32
+        frames = frame_numbers(item["clip"])
+        assert [round(x) for x in item["coords"][:, 1, 2, 0].tolist()] == frames
+        assert (item["coords"][..., 1] == index).all() and (item["scores"] == 0.5).all()
+        seen.append(frames)
+    if order != "shuffled":
+        assert all(frames == sorted(frames, reverse=order == "reversed") for frames in seen)
+    assert (len({tuple(frames) for frames in seen}) > 1) == (train or order == "shuffled")
+
+
+def test_a_batch_has_the_joints_of_its_clips(with_joints):
+    (first, *_) = epoch(with_joints(), batch=4)
+    assert first["coords"].shape == (4, 4, 2, 3, 2) and first["scores"].shape == (4, 4, 2, 3)
+    assert first["coords"][:, 0, 0, 0, 1].tolist() == first["index"].tolist()
+
+
+def test_a_data_set_without_joints_has_none(clips):
+    assert not {"coords", "scores"} & clips()[0, 0].keys()
+    assert not {"coords", "scores"} & epoch(clips())[0].keys()
+
+
+@pytest.mark.parametrize("moved", [{"resize": 20}, {"crop": 16}, {"flip": 0.5}])
+def test_joints_do_not_move_with_the_pixels(with_joints, moved):
+    with pytest.raises(ValueError, match="has joints") as refused:
+        with_joints(**moved)
+    assert "flip at 0" in refused.value.args[1]
+
+
+def test_joints_of_other_clips_are_refused(with_joints):
+    with pytest.raises(ValueError, match="expected joints"):
+        with_joints(names="012")
+
+
+def test_a_video_of_another_length_than_its_joints_is_bad(with_joints):
+    clips = with_joints(length=LENGTH + 1)
+    assert clips[0, 2]["bad"] == f"2.mp4: {LENGTH} frames, but joints of {LENGTH + 1}"

@@ -14,7 +14,7 @@ def clips_root(tmp_path_factory):
     """A benchmark of 40 + 8 + 16 short clips."""
     root = tmp_path_factory.mktemp("mini_motion")
     dials = motion.Dials(frames=4, size=16, radius=4.0, speed=4.0, crf=0)  # lossless: whatever x264 there is
-    benchmark.generate(root, dials=dials, sizes={"train": 40, "val": 8, "test": 16})
+    benchmark.generate("mini_motion", root, dials=dials, sizes={"train": 40, "val": 8, "test": 16})
     return root
 
 

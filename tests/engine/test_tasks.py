@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from vidops_cli.engine.tasks import Classification
+from vidops_cli.models import MODELS
 
 
 class Fixed(torch.nn.Module):
@@ -53,3 +54,55 @@ def test_which_clips_were_right_in_their_order():
     for size in (1, 2, 5):
         found = dict(Classification(3).metrics(Fixed(), batches(scores, labels, size)))
         assert found["right"] == [True, True, False, True, False]
+
+
+def test_a_network_is_given_what_it_takes():
+    class Sums(torch.nn.Module):
+        def forward(self, coords, clip):
+            return clip - coords
+
+    clip, coords = torch.randn(2, 3), torch.randn(2, 3)
+    batch = {"clip": clip, "coords": coords, "scores": None, "label": torch.tensor([0, 1])}
+    task = Classification(3, inputs=("coords", "clip"))
+    assert torch.equal(task.logits(Sums(), batch), clip - coords)
+    assert dict(task.metrics(Sums(), [batch]))["n"] == 2
+    with pytest.raises(ValueError, match="data set has no scores") as refused:
+        Classification(3, inputs=("clip", "scores")).logits(Sums(), {"clip": clip})
+    assert "mini_out_of_context" in refused.value.args[1]
+
+
+def test_the_gate_is_pushed_towards_the_pose():
+    torch.manual_seed(0)
+    gated = {"op": "integral_action", "options": {"gate": "pose"}}
+    card = MODELS["two_stream_tiny"]
+    network = card.build(classes=3, ops=[gated]).eval()
+    batch = dict(zip(card.inputs, card.example((3, 2, 16, 16)), strict=True)) | {"label": torch.tensor([1])}
+    plain, _ = Classification(3, inputs=card.inputs).loss(network, batch)
+    pushed, _ = Classification(3, inputs=card.inputs, gate_weight=1.5).loss(network, batch)
+    vectors = network.two_stream.vectors(network.rgb(batch["clip"]), network.pose(*(batch[key] for key in card.inputs)))
+    wanted = plain - 1.5 * network.two_stream.gate(*vectors).log().mean()
+    assert pushed.item() == pytest.approx(wanted.item(), rel=1e-5)
+    (pushed - plain).backward()
+    assert (network.two_stream.gate_conv.bias.grad < 0).all()  # a step down the gradient opens it
+    ungated = card.build(classes=3)
+    with pytest.raises(ValueError, match="no gate") as refused:
+        Classification(3, inputs=card.inputs, gate_weight=1.5).loss(ungated, batch)
+    assert len(refused.value.args) == 2
+
+
+def test_streams_whose_scores_are_averaged_learn_apart():
+    """The gradient of each is that of its own loss, whatever the other says."""
+    torch.manual_seed(0)
+    card = MODELS["two_stream_tiny"]
+    network = card.build(classes=3, ops=[{"op": "score_average"}]).eval()
+    batch = dict(zip(card.inputs, card.example((3, 2, 16, 16)), strict=True)) | {"label": torch.tensor([1])}
+    found = []
+    for bias in (0.0, 9.0):
+        torch.nn.init.constant_(network.two_stream.rgb_fc.bias, 0)
+        network.two_stream.rgb_fc.bias.data[1] = bias  # frames are sure of the label, or not
+        network.zero_grad()
+        loss, _ = Classification(3, inputs=card.inputs).loss(network, batch)
+        loss.backward()
+        found.append((loss.item(), network.two_stream.pose_fc.weight.grad.clone()))
+    assert torch.equal(found[0][1], found[1][1]) and found[0][1].abs().max() > 0
+    assert found[0][0] > found[1][0] > 1.0  # the pose stream's own is left, of about log 3

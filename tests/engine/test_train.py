@@ -87,11 +87,17 @@ def test_checkpoint_of_another_recipe_is_refused(recipe, tmp_path):
 
 
 def test_workers_and_cache_change_nothing(recipe, tmp_path):
-    for name, changes in (("a", []), ("b", ["data.workers=2"]), ("c", ["data.cache=memory"])):
+    for name, changes in (
+        ("a", []),
+        ("b", ["data.workers=2"]),
+        ("c", ["data.cache=memory"]),
+        ("d", ["data.cache=disk"]),
+    ):
         train(recipe("train.epochs=1", *changes), tmp_path / name, device="cpu")
-    a, b, c = (checkpoint.load(tmp_path / name / "last.pt")["model"] for name in "abc")
+    a, b, c, d = (checkpoint.load(tmp_path / name / "last.pt")["model"] for name in "abcd")
     assert same(a, b)
     assert same(a, c)
+    assert same(a, d)
 
 
 def test_non_finite_loss_stops_with_the_step_named(recipe, tmp_path):
@@ -360,7 +366,7 @@ def test_eval_on_data_of_more_classes_is_refused(recipe, tmp_path):
 
     train(recipe("train.epochs=1"), tmp_path / "run", device="cpu")
     dials = motion.Dials(directions=8, frames=4, size=16, radius=4.0, speed=4.0, crf=0)
-    benchmark.generate(tmp_path / "eight", dials=dials, sizes={"train": 8, "val": 8, "test": 8})
+    benchmark.generate("mini_motion", tmp_path / "eight", dials=dials, sizes={"train": 8, "val": 8, "test": 8})
     with pytest.raises(ValueError, match=r"8 classes, .* was trained on 4"):
         told = recipe(f"data.root={tmp_path / 'eight'}")
         evaluate_checkpoint(told, tmp_path / "run" / "last.pt", "cpu", lambda done, total: None)

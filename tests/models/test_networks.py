@@ -11,11 +11,28 @@ from vidops_cli.ops import OPS, Input
 
 RESNET18 = [f"res{i}.{j}" for i in (2, 3, 4, 5) for j in (0, 1)]
 WALKED = ["resnet_tiny", "resnet50", "resnet12", "vit_mini"]  # one of each kind; more would only be slower
-LEAST = {"resnet12": 16, "vit_mini": 4, "vit_tiny": 16}  # pixels each way
+LEAST = {
+    "resnet12": 16,
+    "renet": 16,
+    "renet_tiny": 8,
+    "vit_micro": 4,
+    "vit_mini": 4,
+    "vit_tiny": 16,
+    "pose_tiny": 2,
+    "two_stream_tiny": 2,
+}  # pixels each way
+BASELINES = ("conv2", "mixer", "two_stream", "pose_input")  # slots that are not empty unless told
 
 
 def clip(frames=4, size=32, batch=2):
     return torch.randn(batch, 3, frames, size, size, generator=torch.Generator().manual_seed(1))
+
+
+def inputs(name, x):
+    """What a network takes beside the clip x: a person that stands anywhere."""
+    person = (len(x), x.shape[2], 1, MODELS[name].joints)
+    joints = {"clip": x, "coords": torch.rand(*person, 2) * x.shape[-1], "scores": torch.ones(person)}
+    return [joints[key] for key in MODELS[name].inputs]
 
 
 def build(name, **options):
@@ -68,7 +85,7 @@ def test_empty_slots_add_no_key_and_change_nothing(name):
     for slot, holes in network.places().items():
         for parent, attribute, _ in holes.values():
             hole = getattr(parent, attribute)
-            if slot not in ("conv2", "mixer"):
+            if slot not in BASELINES:
                 assert type(hole) is nn.Identity
                 assert f"{attribute}." not in "".join(state)
                 empty += 1
@@ -241,7 +258,7 @@ def test_output_shape(name):
     for classes in (1, 7):
         network = build(name, classes=classes).eval()
         for batch, frames, size in [(2, 1, 32), (1, 3, 48), (0, 2, 32)]:
-            y = network(clip(frames, size, batch))
+            y = network(*inputs(name, clip(frames, size, batch)))
             assert y.shape == (batch, classes)
             assert y.isfinite().all()
 
@@ -253,10 +270,10 @@ def test_the_smallest_clip(name, inflate):
     if inflate and not MODELS[name].inflates:
         return
     network, least = build(name, inflate=inflate).eval(), LEAST.get(name, 1)
-    assert network(clip(frames=1, size=least)).isfinite().all()
+    assert network(*inputs(name, clip(frames=1, size=least))).isfinite().all()
     if least > 1:
         with pytest.raises(ValueError, match=f"{least}x{least} pixels"):
-            network(clip(frames=1, size=least - 1))
+            network(*inputs(name, clip(frames=1, size=least - 1)))
 
 
 @pytest.mark.parametrize("name", WALKED)

@@ -54,7 +54,7 @@ MORE = {
     ],
     "se": [{"planes": 24, "reduction": 3}, {"planes": None}],
     "sce": [{"planes": (8, 12)}, {"window": 3}],
-    "local_attention": [{"heads": 1}, {"heads": 4, "window": 3}, {"window": 7}],
+    "local_attention": [{"heads": 1}, {"heads": 4, "window": 3, "frames": 5}, {"window": 7}],
     "non_local": [{"reduced": 3}, {"subsample": True, "space_time": False, "norm": False}],
     "integral_action": [{"pose_channels": 16, "features": 8}, {"block_frames": 3, "gate": "both"}],
     "score_average": [{"pose_channels": 16, "classes": 3}],

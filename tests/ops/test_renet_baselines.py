@@ -84,21 +84,22 @@ def test_sce_as_loops(window):
 
 
 @pytest.mark.parametrize("heads", [None, 1, 2])
-@pytest.mark.parametrize("window", [1, 3, 5])
-def test_local_attention_as_loops(window, heads):
+@pytest.mark.parametrize(("frames", "window"), [(1, 1), (1, 3), (1, 5), (3, 1), (3, 3)])
+def test_local_attention_as_loops(frames, window, heads):
     torch.manual_seed(0)
     C, T, H, W, r = 4, 2, 2, 3, window // 2
-    op, x = stirred(LocalSelfAttention(C, window=window, heads=heads)), clip(C, T, H, W)
-    M = heads or C
+    op, x = stirred(LocalSelfAttention(C, window=window, frames=frames, heads=heads)), clip(C, T, H, W)
+    M, late = heads or C, range(-(frames // 2), frames // 2 + 1)
     with torch.no_grad():
         y = torch.zeros_like(x)
         for t, i, j in grid(T, H, W):
             q = linear(op.query, x[0, :, t, i, j])
             logits, values = [], []
-            for u, v in grid(window, window):
-                inside = 0 <= i + u - r < H and 0 <= j + v - r < W
-                at = x[0, :, t, i + u - r, j + v - r] if inside else torch.zeros(C, dtype=torch.float64)
+            for s, (u, v) in itertools.product(late, grid(window, window)):
+                inside = 0 <= t + s < T and 0 <= i + u - r < H and 0 <= j + v - r < W
+                at = x[0, :, t + s, i + u - r, j + v - r] if inside else torch.zeros(C, dtype=torch.float64)
                 k = linear(op.key, at) + torch.cat([op.rel_h[:, u], op.rel_w[:, v]])
+                k = k if frames == 1 else k + op.rel_t[:, s - late[0]]
                 logits.append([sum(q[c] * k[c] for c in range(m * C // M, (m + 1) * C // M)) for m in range(M)])
                 values.append(linear(op.value, at))
             total = torch.zeros(C, dtype=torch.float64)

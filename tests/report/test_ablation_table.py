@@ -110,6 +110,28 @@ def test_another_metric():
     assert "mean class (%)" not in table.head
 
 
+def test_runs_at_another_learning_rate_are_no_part_of_the_table():
+    again = [{**row, "rate": 0.5, "value": 0.0, "commit": "other"} for row in runs(plain=[24.0, 26.0])]
+    rows = runs(plain=[24.0, 26.0], shift=[40.25])
+    assert ablation(rows + again) == ablation(rows)
+
+
+@pytest.mark.parametrize(
+    "macs, told",
+    [
+        (104, "1.04 of its MACs"),
+        (90, "0.90 of its MACs"),
+        (111, "1.11 of its MACs, NOT within 10 %"),
+        (None, "MACs not measured yet"),
+    ],
+)
+def test_controls_of_equal_cost(macs, told):
+    lines = [line("plain"), {**line("wide"), "control_of": "shift"}, line("shift")]
+    rows = scored("shift", 0, 50.0, macs=100) + (scored("wide", 0, 40.0, macs=macs) if macs else [])
+    assert f"control of shift: wide, {told}" in ablation(rows, *lines).notes
+    assert not any("control of" in note for note in ablation(rows).notes)
+
+
 def test_rows_that_were_not_run():
     table = ablation(runs(shift=[40.0]))
     assert column(table, "top1 (%)") == ["not run", "40.0", "not run"]

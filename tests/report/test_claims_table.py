@@ -53,6 +53,49 @@ def test_notes_tell_the_scale(scale, changes, told, left_out):
     assert left_out not in notes
 
 
+COST = {**ENTRY, **EMPTY, "metric": "macs", "effect": 1.734, "least": None, "most": 2.0, "seeds": None}
+
+
+def test_costs_losses_and_episodes():
+    entries = [COST, {**ENTRY, "least": -2.0, "low": -1.0, "group": 75, "clips": 1500}]
+    table = claims_table(entries, {})
+    cost, safe = (dict(zip(table.head, line, strict=True)) for line in table.body)
+    assert (cost["effect (points)"], cost["least"], cost["level"], cost["seeds"]) == (
+        "+1.73 %", "macs at most +2 %", "", "",
+    )  # fmt: skip
+    assert safe["least"] == "-2"
+    notes = "\n".join(table.notes)
+    assert "any of the 1 claims" in notes and "the loss that is allowed" in notes and "neither seeds" in notes
+    assert "1500 clips, in episodes of 75" in notes
+    assert not any(word in notes for word in ("flips", "2048"))
+
+
+def test_a_verdict_that_flips_at_another_learning_rate_is_told():
+    rates = [{"0.5": "held", "2": "undecided"}, {"0.5": "not run", "2": "not held"}, {}]
+    table = claims_table([{**ENTRY, "rates": told} for told in rates], {})
+    at = table.head.index("learning rate")
+    assert [line[at] for line in table.body] == [
+        "x0.5 held, x2 undecided (flips)",
+        "x0.5 not run, x2 not held (flips)",
+        "",
+    ]
+    assert "x0.5, x2: the verdict with both rows trained" in "\n".join(table.notes)
+    unrun = {**ENTRY, **EMPTY, "verdict": "not run", "rates": {"0.5": "held"}}
+    assert claims_table([unrun], {}).body[0][at] == "x0.5 held"
+    assert "learning rate" not in claims_table([ENTRY], {}).head
+
+
+def test_claims_of_many_tables_are_one_short_table():
+    entries = [{"table": "rsa", **ENTRY, "rates": {"0.5": "held"}}, {"table": "msnet", **COST}]
+    table = claims_table(entries, {})
+    assert table.title == ""
+    assert table.head == ["table", "claim", "verdict", "effect (points)", "least", "seeds", "learning rate"]
+    assert table.body[0] == ["rsa", "motion helps", "held", "+2.35 [+0.81, +3.88]", "0.5", "3", "x0.5 held"]
+    assert table.body[1][:4] == ["msnet", "motion helps", "held", "+1.73 %"]
+    assert "any claim of its table" in "\n".join(table.notes)
+    assert claims_table([{**entries[0], "note": "older code"}], {}).head[-1] == "note"
+
+
 def test_no_claims_and_no_title():
     table = claims_table([], {})
     assert (table.title, table.body, table.notes) == ("claims", [], [])

@@ -39,7 +39,7 @@ CEILINGS = {"flops_per_s": 1e11, "bytes_per_s": 1e10}
 @pytest.fixture
 def figures(monkeypatch):
     """Figures that were drawn."""
-    found, plain = [], module._figure
+    found, plain = [], module.figure_of
 
     @contextmanager
     def kept(*args):
@@ -47,7 +47,7 @@ def figures(monkeypatch):
             found.append(figure)
             yield figure
 
-    monkeypatch.setattr(module, "_figure", kept)
+    monkeypatch.setattr(module, "figure_of", kept)
     return found
 
 

@@ -18,6 +18,15 @@ from typing import Any
 
 from vidops_cli.record import read_json, write_json
 
+# what a cell's process is told: to write a log, and (glibc) to keep freed memory for its next step
+ENVIRONMENT = {
+    "COLUMNS": "120",
+    "NO_COLOR": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(2**30),
+    "MALLOC_TRIM_THRESHOLD_": str(2**30),
+    "MALLOC_TOP_PAD_": str(2**28),
+}
+
 BEAT, DEAD = 10.0, 120.0  # seconds between touches of the file, and without one
 INTERRUPTED = 130  # exit code of a run that was told to stop
 

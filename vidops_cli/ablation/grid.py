@@ -26,43 +26,59 @@ class Cell:
     """key of the cell whose weights an eval cell tests"""
     lacking: tuple[str, ...] = ()
     """message and hint, where its data are not there: it can be listed, not run"""
+    rate: float = 1.0
+    """what its row's learning rate is multiplied by"""
+
+    @property
+    def label(self) -> str:
+        return self.row if self.rate == 1 else f"{self.row}, lr x{self.rate:g}"
 
 
 def cells(recipe: Recipe, known: Known, fingerprint: Callable[[Recipe], str]) -> list[Cell]:
     """All cells, seeds inside rows; a profile row has one, for all seeds. ValueError without an `ablation:`.
 
+    After them those of `ablation.rates`: the rows of claims once more, rate by rate. An eval row's weights are of its
+    rate.
     `fingerprint` tells a recipe's data, with a ValueError where they are not there. A profile cell needs the number of
     classes alone.
     """
     if recipe.ablation is None:
         raise ValueError("this recipe has no ablation", "add ablation: with rows, or use `vidops train`")
     rows, seeds, sources = recipe.ablation.rows, recipe.ablation.seeds, Sources()
-    found: dict[str, list[Cell]] = {row.name: [] for row in rows}
+    found: dict[tuple[str, float], list[Cell]] = {}
     data: dict[str, tuple[str, tuple[str, ...]]] = {}
     for row in sorted(rows, key=lambda row: row.kind == "eval"):  # after the rows whose weights they test
         first = resolve(recipe, row, seeds[0], known)
         code = code_of(first, known, sources)
-        if row.kind == "profile":
-            told, lacking = f"{first.data.classes} classes", ()
-        else:
-            told, lacking = _data(first, fingerprint, data)
-        for i, seed in enumerate(seeds[:1] if row.kind == "profile" else seeds):
-            resolved, of = with_seed(first, seed), found[row.of][i].key if row.of is not None else None
-            parts = [resolved.hash(), told, *([row.kind, of or ""] if row.kind != "train" else [])]
-            key = hashlib.sha256(" ".join(parts).encode()).hexdigest()[:12]
-            found[row.name].append(Cell(key, row.name, seed, resolved, parts[0], code, row.kind, of, lacking))
-    return [cell for row in rows for cell in found[row.name]]
+        for rate in (1.0, *(recipe.rates if row.name in recipe.ablation.run_again else ())):
+            mine = found.setdefault((row.name, rate), [])
+            for i, seed in enumerate(seeds[:1] if row.kind == "profile" else seeds):
+                resolved = with_rate(with_seed(first, seed), rate)
+                of = found[row.of, rate][i].key if row.of is not None else None
+                told, lacking = f"{first.data.classes} classes", ()
+                if row.kind != "profile":
+                    told, lacking = _data(resolved, fingerprint, data)
+                parts = [resolved.hash(), told, *([row.kind, of or ""] if row.kind != "train" else [])]
+                key = hashlib.sha256(" ".join(parts).encode()).hexdigest()[:12]
+                mine.append(Cell(key, row.name, seed, resolved, parts[0], code, row.kind, of, lacking, rate))
+    return [cell for rate in (1.0, *recipe.rates) for row in rows for cell in found.get((row.name, rate), [])]
 
 
 def with_seed(recipe: Recipe, seed: int) -> Recipe:
     return recipe.model_copy(update={"train": recipe.train.model_copy(update={"seed": seed})})
 
 
+def with_rate(recipe: Recipe, rate: float) -> Recipe:
+    optimizer = recipe.train.optimizer
+    optimizer = optimizer.model_copy(update={"lr": rate * optimizer.lr})
+    return recipe.model_copy(update={"train": recipe.train.model_copy(update={"optimizer": optimizer})})
+
+
 def _data(
     recipe: Recipe, fingerprint: Callable[[Recipe], str], seen: dict[str, tuple[str, tuple[str, ...]]]
 ) -> tuple[str, tuple[str, ...]]:
     """The fingerprint of its data and what is lacking; each data set is looked at once."""
-    source = recipe.data.model_dump_json(include={"name", "root", "splits"}) + recipe.eval.split
+    source = f"{recipe.data.name} {recipe.data.root} {recipe.parts()} {recipe.eval.split}"
     if source not in seen:
         try:
             seen[source] = fingerprint(recipe), ()

@@ -203,7 +203,7 @@ class Local:
 
     @staticmethod
     def _start(words: list[str], folder: Path, place: str | None) -> subprocess.Popen:
-        env = {**os.environ, "COLUMNS": "120", "NO_COLOR": "1"}
+        env = {**os.environ, **attempt.ENVIRONMENT}
         if place is not None:
             env["CUDA_VISIBLE_DEVICES"] = place
         with open(folder / "log.txt", "ab") as log:

@@ -31,6 +31,7 @@ from vidops_cli.recipe.reading import read_file
 from vidops_cli.recipe.schema import Above0, Count, CountFrom0, Section
 from vidops_cli.record import read_json, write_json
 
+from .attempt import ENVIRONMENT
 from .store import RESULT
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ class Work:
 
     def __call__(self) -> int:
         with open(self.log, "ab") as log:
-            env = {**os.environ, "COLUMNS": "120", "NO_COLOR": "1"}
+            env = {**os.environ, **ENVIRONMENT}
             self.process = subprocess.Popen(self.words, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=env)
             return self.process.wait()
 

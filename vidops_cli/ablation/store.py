@@ -97,7 +97,7 @@ class Store:
         ValueError if it is being run.
         """
         if self.state(cell) == "running":
-            told = f"{cell.row}, seed {cell.seed} ({cell.key}) is being run"
+            told = f"{cell.label}, seed {cell.seed} ({cell.key}) is being run"
             raise ValueError(told, "wait until it has finished, or stop it")
         if not self.folder(cell).is_dir():
             return None
@@ -123,6 +123,7 @@ def rows_of(cell: Cell, summary: dict[str, Any]) -> list[dict[str, Any]]:
     env = summary["env"]
     about = {"cell": cell.key, "row": cell.row, "kind": cell.kind, "seed": cell.seed}
     about |= {"recipe": cell.recipe_hash, "scale": cell.recipe.scale}
+    about |= {"rate": cell.rate} if cell.rate != 1 else {}
     made = {name: env.get(name) for name in ("code", "commit", "dirty", "torch", "device", "cpu", "date")}
     if cell.kind == "profile":
         root = summary["rows"][0]
@@ -143,13 +144,13 @@ def rows_of(cell: Cell, summary: dict[str, Any]) -> list[dict[str, Any]]:
         "seconds": summary["seconds"],
         **made,
     }
-    scores = {name: value for name, value in metrics.items() if name not in ("n", "present", "correct")}
+    scores = {name: value for name, value in metrics.items() if name not in ("n", "present", "correct", "group")}
     if "train" in summary:
         scores["train_top1"] = summary["train"]["train_top1"]
     rows = [{"metric": name, "value": value, **shared} for name, value in scores.items()]
     for row in rows:
         if row["metric"] == "top1" and "correct" in metrics:
-            row["correct"] = metrics["correct"]
+            row |= {key: metrics[key] for key in ("correct", "group") if key in metrics}
     return rows
 
 

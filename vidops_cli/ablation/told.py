@@ -12,7 +12,7 @@ def told_of(recipe: Recipe, floors: dict[str, float]) -> dict[str, Any]:
     ablation = recipe.ablation
     told = ablation.model_dump(mode="json", include={"metric", "seeds", "listed", "claims"})
     told |= recipe.model_dump(mode="json", include={"title", "claim", "paper", "convention", "scale"})
-    told["reference"] = ablation.compared_with
+    told |= {"rates": recipe.rates, "reference": ablation.compared_with}
     told["rows"] = [row.model_dump(mode="json", exclude={"set"}) for row in ablation.rows]
     told["quoted"] = [line.model_dump(mode="json") for line in ablation.quoted]
     return told | {"floors": floors}

@@ -10,8 +10,9 @@ import typer
 
 from .cells import Chosen, Launch, cells_of, explain, left_of, run_left, show_plan
 from .common import Device, Overrides, console, load_recipe, recipe_files
+from .data import make_missing
 from .output import Output
-from .tables import Shown, overview, published, show, write_record
+from .tables import Shown, overview, published, published_claims, show, write_record
 
 if TYPE_CHECKING:
     from vidops_cli.ablation.grid import Cell
@@ -39,7 +40,7 @@ def command(
     what: Annotated[
         Path | None,
         typer.Argument(
-            help="A recipe with an ablation, a folder of them, or published rows (.jsonl). Without: how far all are.",
+            help="A recipe with an ablation, published rows (.jsonl), or a folder of either. Without: how far all are.",
             metavar="[RECIPE]",
         ),
     ] = None,
@@ -100,7 +101,8 @@ def command(
     ] = "table",
     out: Annotated[Path | None, typer.Option(help="Write the table to a file.", rich_help_panel=TABLE)] = None,
     plot: Annotated[
-        Path | None, typer.Option(help="Draw cost against accuracy: .png or .svg.", rich_help_panel=TABLE)
+        Path | None,
+        typer.Option(help="Draw cost against accuracy; of a record its claims. .png, .svg.", rich_help_panel=TABLE),
     ] = None,
 ) -> None:
     """Run every row of a table at every seed, each once, and print the table.
@@ -130,13 +132,18 @@ def command(
     )
     if what is None:
         overview(store)
-    elif what.suffix == ".jsonl":
-        ok = published(what, shown)
+    elif what.suffix == ".jsonl" or _is_record(what):
+        ok = published_claims(what, shown) if what.is_dir() else published(what, shown)
         raise typer.Exit(1 if check and not ok else 0)
     elif what.is_dir():
         _folder(what, run, shown, check)
     elif not _table(what, run, shown) and check:
         raise typer.Exit(1)
+
+
+def _is_record(folder: Path) -> bool:
+    """Whether a folder holds published rows and no recipe."""
+    return folder.is_dir() and not recipe_files(folder) and any(folder.rglob("*.jsonl"))
 
 
 def _folder(folder: Path, run: Run, shown: Shown, check: bool) -> None:
@@ -185,8 +192,10 @@ def _table(path: Path, run: Run, shown: Shown) -> bool:
     from vidops_cli.ablation.told import told_of
 
     told = _with_seeds(load_recipe(path, run.overrides, scale=run.scale), run.seeds)
-    if shown.publish and (run.seeds is not None or told.hash() != load_recipe(path, scale=run.scale).hash()):
+    if shown.publish and (run.seeds is not None or not _as_it_stands(told, load_recipe(path, scale=run.scale))):
         raise ValueError("only a recipe as it stands is published", "write the changes into a recipe of their own")
+    if not (run.dry or run.nothing):
+        make_missing(told)
     cells, kept = cells_of(told), Store(run.store)
     left = left_of(cells, kept, run.chosen)
     if run.dry:
@@ -210,6 +219,10 @@ def _table(path: Path, run: Run, shown: Shown) -> bool:
     if shown.publish:
         write_record(path, head, rows)
     return ok if shown.claims else not unfinished
+
+
+def _as_it_stands(told: Recipe, written: Recipe) -> bool:
+    return (told.hash(), told.ablation) == (written.hash(), written.ablation)
 
 
 def _floors(cells: list[Cell], store: Store) -> dict[str, float]:

@@ -45,9 +45,7 @@ def cells_of(recipe: Recipe) -> list[Cell]:
 
     def fingerprint(told: Recipe) -> str:
         dataset, splits = DATASETS[told.data.name], dict.fromkeys(("train", "val", told.eval.split))
-        return " ".join(
-            dataset.read(Path(told.data.root), split, dict(told.data.splits)).fingerprint for split in splits
-        )
+        return " ".join(dataset.read(Path(told.data.root), split, told.parts()).fingerprint for split in splits)
 
     return cells(recipe, known(), fingerprint)
 
@@ -62,7 +60,8 @@ def left_of(cells: list[Cell], store: Store, how: Chosen) -> list[Cell]:
     again = only(chosen, how.force) if how.force else []
     again += store.older(chosen) if how.rerun else []
     keys = {cell.key for cell in with_evals(again, cells)}
-    return [cell for cell in cells if cell.key in keys or (cell in chosen and not store.finished(cell))]
+    left = [cell for cell in cells if cell.key in keys or (cell in chosen and not store.finished(cell))]
+    return list({cell.key: cell for cell in reversed(left)}.values())[::-1]  # a row may be another's at half its rate
 
 
 def run_left(left: list[Cell], store: Store, recipe: Recipe, how: Launch) -> dict[str, int]:
@@ -77,7 +76,7 @@ def run_left(left: list[Cell], store: Store, recipe: Recipe, how: Launch) -> dic
             raise ValueError(*cell.lacking)
     again = [cell for cell in left if store.finished(cell)]
     if running := [cell for cell in again if store.state(cell) == "running"]:
-        raise ValueError(f"{running[0].row}, seed {running[0].seed} is being run", "wait until it has finished")
+        raise ValueError(f"{running[0].label}, seed {running[0].seed} is being run", "wait until it has finished")
     for cell in again:
         store.set_aside(cell)
     for number in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C: cells save and stop
@@ -129,7 +128,7 @@ def show_plan(cells: list[Cell], left: list[Cell], store: Store) -> None:
             return f"{states[cell.key]}, to run again" if done else states[cell.key]
         return states[cell.key] if done else "left out"
 
-    body = [[cell.key, cell.row, "" if cell.kind == "profile" else str(cell.seed), state(cell)] for cell in cells]
+    body = [[cell.key, cell.label, "" if cell.kind == "profile" else str(cell.seed), state(cell)] for cell in cells]
     notes = [f"{len(left)} of {len(cells)} cells to run"]
     if left and told.seconds is not None:
         more = f", and {told.unknown} of unknown length" if told.unknown else ""
@@ -144,7 +143,7 @@ def explain(failed: list[Cell], store: Store) -> None:
     for cell in failed:
         folder = store.folder(cell)
         console(stderr=True).print(
-            f"failed: {cell.row}, seed {cell.seed}: {failure(folder)} (log: {folder / 'log.txt'})",
+            f"failed: {cell.label}, seed {cell.seed}: {failure(folder)} (log: {folder / 'log.txt'})",
             soft_wrap=True,
         )
     console(stderr=True).print(f"{len(failed)} cells failed; the same command runs them again")

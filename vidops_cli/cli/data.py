@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .common import console
+from .common import Overrides, console, load_recipe, recipe_files
 from .live import Counter
+
+if TYPE_CHECKING:
+    from vidops_cli.recipe import Recipe
 
 app = typer.Typer(help="Make data sets.", no_args_is_help=True)
 
@@ -20,8 +24,17 @@ def _group() -> None:
 
 @app.command()
 def generate(
-    name: Annotated[str, typer.Argument(help="mini_motion", show_default=False)],
-    root: Annotated[Path, typer.Option(help="Folder to write into.")] = Path("datasets/mini_motion"),
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="A generated benchmark, or a recipe (or folder of them) whose data.generated describes one.",
+            show_default=False,
+        ),
+    ],
+    overrides: Overrides = None,
+    root: Annotated[
+        Path | None, typer.Option(help="Folder to write into. Default: datasets/NAME.", show_default=False)
+    ] = None,
     train: Annotated[int, typer.Option(min=1, help="Clips of the train split.")] = 6144,
     val: Annotated[int, typer.Option(min=1, help="Clips of the val split.")] = 512,
     test: Annotated[int, typer.Option(min=1, help="Clips of the test split.")] = 2048,
@@ -30,20 +43,88 @@ def generate(
         list[str] | None, typer.Option(help="Difficulty, as in speed=4; repeat it.", metavar="NAME=VALUE")
     ] = None,
 ) -> None:
-    """Generate a benchmark as real H.264 files, with a manifest of hashes. What is there and whole is kept.
+    """Generate a benchmark as real video or image files, with hashes. What is there and whole is kept.
 
     Example: vidops data generate mini_motion --dial speed=3 --dial noise=0.2 --root datasets/easier
     """
     from vidops_cli.data.mini import benchmark
 
-    if name != "mini_motion":
-        raise ValueError(f"{name!r} cannot be generated", "mini_motion can")
-    manifest = benchmark.generate(
-        root,
-        dials=benchmark.parse_dials(dial or []),
+    path = Path(name)
+    if path.is_dir() or path.suffix in (".yaml", ".yml"):
+        if root is not None or dial:
+            raise ValueError("--root and --dial are of a benchmark", "a recipe has its own: data.root, data.generated")
+        _of_recipes(path, overrides)
+        return
+    if overrides:
+        raise ValueError(f"{overrides[0]} changes a recipe, {name} is none", "dials: --dial NAME=VALUE")
+    where = root or Path("datasets") / name
+    parts = benchmark.generate(
+        name,
+        where,
+        dials=benchmark.make_dials(name, _values(benchmark.generator(name).Dials, dial or [])),
         sizes={"train": train, "val": val, "test": test},
         seed=seed,
-        progress=Counter(f"writing clips to {root}"),
+        progress=Counter(f"writing clips to {where}"),
     )
-    told = ", ".join(f"{count} {split}" for split, count in manifest["sizes"].items())
-    console().print(f"{name} at {root}: {told} clips, fingerprint {benchmark.fingerprint(manifest)}", soft_wrap=True)
+    told = ", ".join(f"{found['count']} {part} ({benchmark.fingerprint(found)})" for part, found in parts.items())
+    console().print(f"{name} at {where}: {told}", soft_wrap=True)
+
+
+def _of_recipes(path: Path, overrides: list[str] | None) -> None:
+    found = [load_recipe(file, overrides) for file in ([path] if path.is_file() else recipe_files(path))]
+    described = [recipe for recipe in found if generated(recipe)]
+    if not described:
+        raise ValueError(f"{path} describes no generated benchmark", "data.generated does")
+    for recipe in described:
+        make_missing(recipe)
+        told = ", ".join(dict.fromkeys(f"{one.data.name} at {one.data.root}" for one in generated(recipe)))
+        console().print(f"{recipe.title or path}: {told}", soft_wrap=True)
+
+
+def generated(recipe: Recipe) -> list[Recipe]:
+    """The recipe of each row that trains on a generated benchmark; itself if it has no rows."""
+    from vidops_cli.recipe import resolve
+
+    from .common import known
+
+    rows = recipe.ablation.rows if recipe.ablation else []
+    names = known() if rows else None
+    every = [resolve(recipe, row, 0, names) for row in rows if row.kind != "profile"] if rows else [recipe]
+    return [one for one in every if one.data.generated is not None]
+
+
+def make_missing(recipe: Recipe) -> None:
+    """Make what a recipe's rows need of generated benchmarks and what is not there."""
+    from vidops_cli.data.mini import benchmark
+
+    seeds = recipe.ablation.seeds if recipe.ablation else [recipe.train.seed]
+    each = {one.data.model_dump_json(include={"name", "root", "generated"}): one for one in generated(recipe)}
+    for told in each.values():
+        name, root, made = told.data.name, Path(told.data.root), told.data.generated
+        assert made is not None
+        dials, sizes = benchmark.make_dials(name, made.dials), made.sizes.model_dump()
+        heads = benchmark.heads_of(name, dials, sizes, made.seed, seeds)
+        if not all(benchmark.is_whole(root, head) for head in heads.values()):
+            benchmark.generate(
+                name,
+                root,
+                dials=dials,
+                sizes=sizes,
+                seed=made.seed,
+                train_seeds=seeds,
+                progress=Counter(f"writing clips to {root}"),
+            )
+
+
+def _values(dials: Any, texts: Iterable[str]) -> dict[str, Any]:
+    """`name=value` texts as the kinds that the dials have; what is no number stays a text, and is refused by name."""
+    from dataclasses import fields
+
+    kinds, found = {field.name: type(field.default) for field in fields(dials)}, {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        try:
+            found[name] = kinds.get(name, str)(value)
+        except ValueError:
+            found[name] = value
+    return found

@@ -37,15 +37,16 @@ def command(
 
     import vidops_cli.engine.evaluate as engine
     from vidops_cli.ablation.grid import code_of
+    from vidops_cli.record import git_state
 
-    code = code_of(told, known())
+    made = {"code": code_of(told, known()), **git_state()}  # as it is now, not as it may be at the end
     found = engine.evaluate_checkpoint(told, path, device, Counter("decoding"))
     if out is not None:
-        _write(out / "summary.json", told, found, code)
+        _write(out / "summary.json", told, found, made)
     _show(found, path, format)
 
 
-def _write(path: Path, told: Any, found: dict[str, Any], code: str) -> None:
+def _write(path: Path, told: Any, found: dict[str, Any], made: dict[str, Any]) -> None:
     """As `vidops train` writes it."""
     from vidops_cli.record import SCHEMA, environment, write_json
 
@@ -53,7 +54,7 @@ def _write(path: Path, told: Any, found: dict[str, Any], code: str) -> None:
 
     head = {"schema": SCHEMA, "kind": "eval", "recipe": told.hash(), "seed": told.train.seed}
     counted = cost(told, found["classes"], found["clip"])
-    write_json(path, {**head, **found, "cost": counted, "env": environment(found["device"], code)})
+    write_json(path, {**head, **found, "cost": counted, "env": environment(found["device"], made["code"]) | made})
 
 
 def _show(found: dict[str, Any], path: Path, format: str) -> None:

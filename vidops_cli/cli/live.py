@@ -148,7 +148,7 @@ class CellWatch:
         told = f", {failed} failed" if failed else ""
         done = f"{len(codes) - failed} of {self.total} cells done, {len(running)} running{told}"
         lines = [f"{done}, {clock(passed)} so far{left}"]
-        lines += [f"  {cell.row}, seed {cell.seed}: {status.get('line', 'starting')}" for cell, status in states]
+        lines += [f"  {cell.label}, seed {cell.seed}: {status.get('line', 'starting')}" for cell, status in states]
         if self.console.is_terminal:
             from rich.text import Text
 
@@ -159,8 +159,8 @@ class CellWatch:
     def _ended(self, cell: Cell, code: int) -> str:
         summary = self.store.summary(cell) if code == 0 else None
         if summary is None:
-            return f"failed: {cell.row}, seed {cell.seed} (exit code {code})"
+            return f"failed: {cell.label}, seed {cell.seed} (exit code {code})"
         if cell.kind == "profile":
             return f"done: {cell.row}: measured"
         score = f"top1 {summary['metrics']['top1']:.1f} %"
-        return f"done: {cell.row}, seed {cell.seed}: {score} in {clock(summary['seconds'])}"
+        return f"done: {cell.label}, seed {cell.seed}: {score} in {clock(summary['seconds'])}"

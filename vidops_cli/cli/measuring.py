@@ -9,6 +9,7 @@ from typing import Any
 import torch
 import typer
 
+from vidops_cli.ablation.claims import growth
 from vidops_cli.ops import OPS
 from vidops_cli.profiling import scaling
 from vidops_cli.profiling.apart import apart
@@ -17,6 +18,7 @@ from vidops_cli.profiling.memory import limited
 from vidops_cli.profiling.profile import DTYPES, Settings, blank, profile
 from vidops_cli.profiling.roofline import ceilings
 from vidops_cli.record import SCHEMA, command_line, environment
+from vidops_cli.report.claims import claims_table
 from vidops_cli.report.profile import means, means_table, profile_table, scaling_table, tree_table
 from vidops_cli.report.table import Table, number
 
@@ -33,8 +35,12 @@ def operators(
     *,
     title: str,
     lenient: bool,
+    claims: list[dict[str, Any]],
 ) -> None:
-    """A row for each case. `lenient`: a case that is refused is a row too, and the others go on."""
+    """A row for each case. `lenient`: a case that is refused is a row too, and the others go on.
+
+    `claims` on the exponents of series are judged below the tables.
+    """
     env = {**environment(str(settings.device)), "command": command_line()}
     rows: list[dict[str, Any]] = []
     stopped = False
@@ -50,10 +56,10 @@ def operators(
                 break
             except Exception:
                 if rows:
-                    output.show(*_document(rows, env, output, title))  # what is finished is not lost
+                    output.show(*_document(rows, env, output, title, claims))  # what is finished is not lost
                 raise
-            output.write(*_document(rows, env, output, title))
-    document, tables = _document(rows, env, output, title)
+            output.write(*_document(rows, env, output, title, claims))
+    document, tables = _document(rows, env, output, title, claims)
     if rows:
         output.show(document, tables)
         if output.plot:
@@ -75,7 +81,7 @@ def _row(case: Case, settings: Settings, lenient: bool) -> dict[str, Any]:
 
 
 def _document(
-    rows: list[dict[str, Any]], env: dict[str, Any], output: Output, title: str
+    rows: list[dict[str, Any]], env: dict[str, Any], output: Output, title: str, claims: list[dict[str, Any]]
 ) -> tuple[dict[str, Any], list[Table]]:
     series, found, mean = _series(rows), [], means(rows)
     for axis in dict.fromkeys(row["axis"] for row in series):
@@ -83,7 +89,11 @@ def _document(
     tables = [replace(profile_table(rows, env, full=output.full), title=title)] if rows else []
     tables += [means_table(mean)] if mean else []
     tables += [scaling_table(found)] if found else []
-    return {"schema": SCHEMA, "env": env, "title": title, "scaling": found, "means": mean, "rows": rows}, tables
+    document = {"schema": SCHEMA, "env": env, "title": title, "scaling": found, "means": mean}
+    if claims:
+        document["growth"] = claims
+        tables += [claims_table(growth(claims, found), {"title": title})]
+    return {**document, "rows": rows}, tables
 
 
 def _series(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -136,23 +146,26 @@ def network(
     if classes is not None:
         told = told.model_copy(update={"data": told.data.model_copy(update={"classes": classes})})
     clip, classes, notes = _clip(told, grid, classes)
-    model = Setup.of(told, str(device)).build(classes).to(device)
-    x = torch.randn(1, *clip, device=device)
-    with console(stderr=True).status(f"measuring {told.model.name} on {'x'.join(map(str, x.shape))}"):
+    setup = Setup.of(told, str(device))
+    model = setup.build(classes)
+    inputs = [x.to(device) for x in setup.example(model, clip)]
+    model = model.to(device)
+    shape = [1, *clip]
+    with console(stderr=True).status(f"measuring {told.model.name} on {'x'.join(map(str, shape))}"):
         with limited(device):
-            rows = tree(model, x, device, depth=depth)
-        printed = as_printed(model, x, convention=told.convention) if told.convention else None
+            rows = tree(model, inputs, device, depth=depth)
+        printed = as_printed(model, *inputs, convention=told.convention) if told.convention else None
         if printed is not None:
             notes.append(f"as the paper counts ({told.convention}): {number(printed)} a clip")
     if views > 1:
         notes.append(f"{views} views: {number(views * rows[0]['macs'])} MACs a video")
     env = {**environment(str(device), code_of(told, known())), "command": command_line()}
-    head = {"recipe": str(path), "network": told.model.name, "clip": list(x.shape), "classes": classes, "views": views}
+    head = {"recipe": str(path), "network": told.model.name, "clip": shape, "classes": classes, "views": views}
     document = {"schema": SCHEMA, "env": {**env, **head}, "rows": rows, "notes": notes, "printed": printed}
     table = tree_table(rows)
     threads = f", {torch.get_num_threads()} threads" if device.type == "cpu" else ""
     place = f"float32 on {env['device']} ({env['cpu']}){threads}; torch {env['torch']}"
-    table.notes.extend([*notes, f"{told.model.name}, one clip of {'x'.join(map(str, x.shape[1:]))}; {place}"])
+    table.notes.extend([*notes, f"{told.model.name}, one clip of {'x'.join(map(str, clip))}; {place}"])
     output.show(document, [table])
 
 

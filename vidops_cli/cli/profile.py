@@ -143,9 +143,9 @@ def command(
         limit=row_budget,
         views=_views(views),
     )
-    title, beside = "", _baseline(baseline)
+    title, claims, beside = "", [], _baseline(baseline)
     if suite:
-        title, cases = _layers(suite, beside)
+        title, claims, cases = _layers(suite, beside)
     else:
         cases = _operators(op or [], beside, channels, batch, size, seq, set_, input_)
     if not (suite or sweep):
@@ -155,7 +155,7 @@ def command(
     cases = _sweeps(cases, sweep or [])
     if processes is not None:
         cases = [replace(case, processes=processes) for case in cases]
-    measuring.operators(cases, settings, output, title=title, lenient=lenient)
+    measuring.operators(cases, settings, output, title=title, lenient=lenient, claims=claims)
 
 
 _LAYER = {"seq", "channels", "batch", "set_", "input_", "sweep"}
@@ -227,8 +227,8 @@ def _options(card: Any, given: list[str]) -> dict[str, Any]:
     return options
 
 
-def _layers(path: Path, baseline: str | None) -> tuple[str, list[Case]]:
-    """A suite's title, and a case for each of its layers; `baseline` is of those that say none."""
+def _layers(path: Path, baseline: str | None) -> tuple[str, list[dict[str, Any]], list[Case]]:
+    """A suite's title and claims, and a case for each of its layers; `baseline` is of those that say none."""
     from vidops_cli.ops import OPS
     from vidops_cli.profiling.cases import Case, Shape
     from vidops_cli.recipe.suite import load_suite
@@ -253,7 +253,7 @@ def _layers(path: Path, baseline: str | None) -> tuple[str, list[Case]]:
             processes=told.processes if layer.processes is None else layer.processes,
         )
         cases.append(case)
-    return told.title, cases
+    return told.title, [claim.model_dump() for claim in told.claims], cases
 
 
 def _sweeps(cases: list[Case], sweeps: list[str]) -> list[Case]:

@@ -34,13 +34,27 @@ def command(
     elif name in MODELS:
         _model(name)
     elif name in DATASETS:
-        _lines({"data set": DATASETS[name].title, "how": DATASETS[name].how})
+        _dataset(name)
     else:
         names = ["recipe", *OPS, *MODELS, *DATASETS]
         near = difflib.get_close_matches(name, names, n=1)
         raise ValueError(
             f"nothing is called {name!r}", f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names)}"
         )
+
+
+def _dataset(name: str) -> None:
+    from vidops_cli.data import DATASETS
+
+    card = DATASETS[name]
+    told = {"data set": card.title, "how": card.how}
+    if card.generated:
+        from dataclasses import fields
+
+        dials = fields(card.load().Dials)
+        told |= {"needs": card.needs, "cannot help": "\n".join(card.cannot_help.values()), "floors": card.floors}
+        told["dials"] = ", ".join(f"{dial.name}={dial.default}" for dial in dials)
+    _lines(told)
 
 
 def _lines(told: dict[str, str]) -> None:
@@ -110,6 +124,7 @@ def _model(name: str) -> None:
             **{f"slot {slot}": f"{SLOTS[slot]}: {', '.join(places)}" for slot, places in model.slots.items()},
             **({"stride": f"in conv2 of {', '.join(model.strided)}"} if model.strided else {}),
             **({"inflate": "yes: model.inflate"} if model.inflates else {}),
+            **({"takes": f"{', '.join(model.inputs)}; {model.joints} joints a person"} if model.joints else {}),
         }
     )
 

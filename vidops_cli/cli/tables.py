@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,8 @@ from .common import console, load_recipe, print_table, recipe_files
 from .output import Output
 
 Rows = list[dict[str, Any]]
+
+HINT = "name a recipe, or rows that `vidops ablate --publish` wrote"
 
 
 @dataclass(frozen=True)
@@ -26,12 +30,12 @@ class Shown:
 
 def show(told: dict[str, Any], rows: Rows, shown: Shown) -> bool:
     """The table, and the claims if they are asked for: printed, written, drawn. Whether all claims are held."""
-    from vidops_cli.ablation.claims import failed, judge
+    from vidops_cli.ablation.claims import failed
     from vidops_cli.report.ablation import ablation_table
     from vidops_cli.report.claims import claims_table
 
     tables = [ablation_table(told, rows, unverified=shown.unverified)]
-    judged = judge(told.get("claims") or [], rows, scale=told["scale"]) if shown.claims else []
+    judged = _judged(told, rows) if shown.claims else []
     if shown.claims:
         tables.append(claims_table(judged, told))
     document = {"schema": SCHEMA, "table": told, "claims": judged, "rows": rows}
@@ -40,32 +44,85 @@ def show(told: dict[str, Any], rows: Rows, shown: Shown) -> bool:
         from vidops_cli.report.plot import points_of, tradeoff_plot
 
         metric = told["metric"]
-        tradeoff_plot(points_of(rows, metric=metric), shown.output.plot, metric=metric, floors=told["floors"])
+        plain = [row for row in rows if row.get("rate", 1) == 1]
+        tradeoff_plot(points_of(plain, metric=metric), shown.output.plot, metric=metric, floors=told["floors"])
     return not failed(judged)
 
 
+def _judged(told: dict[str, Any], rows: Rows) -> list[dict[str, Any]]:
+    from vidops_cli.ablation.claims import judge
+
+    return judge(told.get("claims") or [], rows, scale=told["scale"], rates=told.get("rates") or [])
+
+
 def published(path: Path, shown: Shown) -> bool:
-    """The table of rows that `--publish` wrote."""
+    """The table of rows that `--publish` wrote, and with claims whether all are held."""
+    head, rows = _read(path, shown)
+    if "table" not in head:
+        raise ValueError(f"{path} holds no table", HINT)
+    with _as_published(path):
+        return show(head["table"], rows, shown)
+
+
+def published_claims(folder: Path, shown: Shown) -> bool:
+    """The claims of all tables that were published below a folder, as one table. Whether all are held."""
+    from vidops_cli.ablation.claims import failed, growth
+    from vidops_cli.report.claims import claims_table
+
+    if not shown.claims:
+        told = "of a folder of published rows the claims are shown"
+        raise ValueError(told, f"--claims or --check; or name one of {folder}/*.jsonl")
+    judged = []
+    for path in sorted(folder.rglob("*.jsonl")):
+        head, rows = _read(path, shown)
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        with _as_published(path):
+            if "growth" in head:  # a suite that was profiled
+                found, about = growth(head["growth"], head["scaling"]), {"title": head["title"], "paper": ""}
+            elif "table" in head:
+                told = head["table"]
+                found, about = _judged(told, rows), {"title": told["title"], "paper": told["paper"]}
+            else:
+                continue
+            judged += [{"table": name, **about, **entry} for entry in found]
+    if not judged:
+        raise ValueError(f"no published table below {folder} claims anything", HINT)
+    document = {"schema": SCHEMA, "table": {"title": "claims"}, "claims": judged, "rows": []}
+    shown.output.show(document, [claims_table(judged, {"folder": folder.as_posix()})])
+    if shown.output.plot is not None:
+        from vidops_cli.report.intervals import claims_plot
+
+        claims_plot(judged, shown.output.plot)
+    return not failed(judged)
+
+
+def _read(path: Path, shown: Shown) -> tuple[dict[str, Any], Rows]:
+    """Head and rows of a file of JSON lines; ValueError if it is none that can be read."""
     from vidops_cli.record import read_lines
 
     if shown.publish:
         raise ValueError("published rows are published already", "name the recipe")
-    hint = "name a recipe, or rows that `vidops ablate --publish` wrote"
     try:
         path.stat()  # read_lines takes a file that is not there for an empty one
         head, *rows = read_lines(path) or [None]
     except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror}", hint) from None
+        raise ValueError(f"{path} cannot be read: {error.strerror}", HINT) from None
     except ValueError as error:
-        raise ValueError(f"{path} is damaged: {error}", hint) from None
-    if not isinstance(head, dict) or "table" not in head:
-        raise ValueError(f"{path} holds no table", hint)
-    if head.get("schema") != SCHEMA:
+        raise ValueError(f"{path} is damaged: {error}", HINT) from None
+    if not isinstance(head, dict):
+        raise ValueError(f"{path} holds no table", HINT)
+    if "table" in head and head.get("schema") != SCHEMA:
         raise ValueError(f"{path} has schema {head.get('schema')}, this vidops reads {SCHEMA}", "use a newer vidops")
+    return head, rows
+
+
+@contextmanager
+def _as_published(path: Path) -> Iterator[None]:
+    """What a table lacks, as an error of its file."""
     try:
-        return show(head["table"], rows, shown)
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"{path} is no table that was published: {error} is not as it should be", hint) from None
+        yield
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is no table that was published: {error} is not as it should be", HINT) from None
 
 
 def write_record(path: Path, told: dict[str, Any], rows: Rows) -> None:

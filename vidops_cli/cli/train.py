@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from .common import Device, Overrides, console, known, load_recipe
+from .data import make_missing
 from .live import RunProgress
 
 
@@ -34,13 +35,15 @@ def command(
     if dry_run:
         _plan(told, run, device)
         return
+    make_missing(told)
     summary = _run(told, run, device, resume)
     if summary is None:
         console(stderr=True).print(f"stopped; the same command continues from {run / 'last.pt'}")
         raise typer.Exit(130)
     for name, reason in summary["bad"].items():
         console(stderr=True).print(f"not used: {name}: {reason}", soft_wrap=True)
-    scores = ", ".join(f"{name} {summary['metrics'][name]:.1f} %" for name in ("top1", "top5", "mean_class"))
+    found = summary["metrics"]
+    scores = ", ".join(f"{name} {found[name]:.1f} %" for name in ("top1", "top5", "mean_class") if name in found)
     console().print(
         f"{summary['split']}: {scores} ({summary['metrics']['present']} clips); {run / 'summary.json'}", soft_wrap=True
     )
@@ -49,9 +52,9 @@ def command(
 def _run(told: Any, run: Path, device: str, resume: bool) -> dict[str, Any] | None:
     import vidops_cli.engine.train as engine
     from vidops_cli.ablation.grid import code_of
-    from vidops_cli.record import SCHEMA, environment, write_json
+    from vidops_cli.record import SCHEMA, environment, git_state, write_json
 
-    code = code_of(told, known())  # as it is loaded now, not as it may be when the run ends
+    code, commit = code_of(told, known()), git_state()  # as it is loaded now, not as it may be when the run ends
     asked: list[int] = []
 
     def ask(number: int, frame: Any) -> None:
@@ -67,7 +70,7 @@ def _run(told: Any, run: Path, device: str, resume: bool) -> dict[str, Any] | No
         )
     if summary is None:
         return None
-    env = environment(summary["device"], summary.pop("code"))
+    env = environment(summary["device"], summary.pop("code")) | commit
     full = {
         "schema": SCHEMA,
         "kind": "train",
@@ -82,13 +85,13 @@ def _run(told: Any, run: Path, device: str, resume: bool) -> dict[str, Any] | No
 
 
 def cost(told: Any, classes: int, clip: tuple[int, ...]) -> dict[str, Any]:
-    """What one clip costs in one forward pass."""
-    import torch
-
+    """What one clip costs in one forward pass; in episodes a query image and its scores, support maps at hand."""
     from vidops_cli.engine.setup import Setup
     from vidops_cli.profiling.cost import count
 
-    found = count(Setup.of(told, "cpu").build(classes), torch.zeros(1, *clip))
+    setup = Setup.of(told, "cpu")
+    model = setup.build(classes)
+    found = count(model, *setup.example(model, tuple(clip)))
     return {
         "macs": found.macs,
         "other_flops": found.other_flops,

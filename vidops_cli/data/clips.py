@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import gc
+import io
+import zipfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from vidops_cli.record import write_bytes
+
 from . import Annotations, Progress
+from .corruption import Corruption, corrupt
+from .episodes import Beside
+from .image import IMAGE_SUFFIXES, ImageFile
 from .sampling import segments
 from .transforms import prepare
 from .video import VideoFile
@@ -31,11 +39,18 @@ class ClipOptions:
     frames: Literal["ordered", "reversed", "shuffled"]
     shuffle_labels: bool
     max_bad: int
+    corruption: Corruption | None = None
+
+
+def open_file(path: Path) -> VideoFile | ImageFile:
+    return ImageFile(path) if path.suffix.lower() in IMAGE_SUFFIXES else VideoFile(path)
 
 
 class Clips(Dataset):
     """Item (epoch, index) -> {"clip": (3, T, H, W) float32, "label": int, "index": int}.
 
+    Where the data set has joints also {"coords": (T, P, J, 2), "scores": (T, P, J)}, float32: x and y in pixels of the
+    clip, of the same frames in the same order.
     What is random about an item hangs on (seed, epoch, index) alone, so that the number of workers changes nothing. A
     video that cannot be decoded comes as {"bad": reason}; it is never replaced.
     """
@@ -49,7 +64,8 @@ class Clips(Dataset):
         self.labels = np.array(annotations.labels)
         if options.shuffle_labels and annotations.split != "test":  # the control; it is scored on true labels
             self.labels = np.random.default_rng([seed, 7]).permutation(self.labels)
-        self._decoded: dict[int, np.ndarray] | None = None
+        self.joints = None if annotations.joints is None else self._read_joints(annotations.joints)
+        self._decoded: dict[int, tuple[np.ndarray, int]] | None = None  # frames, and of how many they are
         self._report_missing()
 
     def __len__(self) -> int:
@@ -74,6 +90,19 @@ class Clips(Dataset):
     def present(self) -> str:
         """n/N: clips used of clips listed."""
         return f"{len(self)}/{len(self.listed)}"
+
+    def _read_joints(self, path: Path) -> np.ndarray:
+        """(N, T, P, J, 3). ValueError if they are not those of the clips, or would not move with the pixels."""
+        if self.options.resize is not None or self.options.crop is not None or self.options.flip:
+            told = (
+                f"split {self.annotations.split} has joints, which are not resized, cropped or mirrored with the frames"
+            )
+            raise ValueError(told, "leave data.resize and data.crop at null and data.flip at 0")
+        joints = np.load(path)
+        if joints.ndim != 5 or joints.shape[-1] != 3 or len(joints) != len(self.listed):
+            told = f"{path}: expected joints ({len(self.listed)} clips, T, P, J, 3), got {joints.shape}"
+            raise ValueError(told, "make the data set again")
+        return joints
 
     def _report_missing(self) -> None:
         absent = [i for i in self.listed if not (self.annotations.root / self.annotations.paths[i]).is_file()]
@@ -105,25 +134,35 @@ class Clips(Dataset):
             self.exclude({index: item["bad"]})
         raise AssertionError("exclude() refuses to leave no clip")
 
-    def decode_all(self, progress: Progress, threads: int = 2) -> None:
-        """Decode every clip into memory, once. Training clips keep all their frames, the others the sampled ones."""
+    def decode_all(self, progress: Progress, threads: int = 2, *, keep: bool = False) -> None:
+        """Decode every clip into memory, once. Training clips keep all their frames, the others the sampled ones.
 
-        def decode(index: int) -> np.ndarray | str:
+        With `keep` they are written beside the data, if all are good and of one shape, and read from there next time.
+        """
+        chosen = "all" if self.train else self.options.num_frames
+        kept = self.annotations.root / f".decoded-{self.annotations.fingerprint}-{chosen}.npz"
+        if keep and (found := _read_kept(kept, len(self.listed))) is not None:
+            self._decoded = found
+            return
+
+        def decode(index: int) -> tuple[np.ndarray, int] | str:
             try:
-                video = VideoFile(self.annotations.root / self.annotations.paths[index])
+                video = open_file(self.annotations.root / self.annotations.paths[index])
                 wanted = np.arange(len(video)) if self.train else segments(len(video), self.options.num_frames)
-                return video.read(wanted)
+                return video.read(wanted), len(video)
             except ValueError as error:
                 return str(error.args[0])
 
         wanted = [index for index in self.listed if index not in self.excluded]
-        decoded: dict[int, np.ndarray | str] = {}
+        decoded: dict[int, tuple[np.ndarray, int] | str] = {}
         with ThreadPoolExecutor(threads) as pool:
             for done, (index, frames) in enumerate(zip(wanted, pool.map(decode, wanted), strict=True), 1):
                 decoded[index] = frames
                 progress(done, len(wanted))
         self.exclude({index: frames for index, frames in decoded.items() if isinstance(frames, str)})
         self._decoded = {index: frames for index, frames in decoded.items() if not isinstance(frames, str)}
+        if keep and not self.excluded and len({frames.shape for frames, _ in self._decoded.values()}) == 1:
+            _write_kept(kept, [self._decoded[index] for index in self.listed])
 
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
         epoch, index = key
@@ -133,18 +172,24 @@ class Clips(Dataset):
         rng = np.random.default_rng([self.seed, epoch, index]) if self.train else None
         try:
             if self._decoded is not None:
-                frames = self._decoded[index]
+                frames, length = self._decoded[index]
+                chosen = segments(length, options.num_frames, rng)
                 if self.train:
-                    frames = frames[segments(len(frames), options.num_frames, rng)]
+                    frames = frames[chosen]
             else:
-                video = VideoFile(self.annotations.root / self.annotations.paths[index])
-                frames = video.read(segments(len(video), options.num_frames, rng))
+                video = open_file(self.annotations.root / self.annotations.paths[index])
+                length = len(video)
+                chosen = segments(length, options.num_frames, rng)
+                frames = video.read(chosen)
         except ValueError as error:
             return {"bad": str(error.args[0]), "index": index}
         if options.frames == "reversed":
-            frames = frames[::-1].copy()
+            frames, chosen = frames[::-1].copy(), chosen[::-1]
         elif options.frames == "shuffled":
-            frames = frames[np.random.default_rng([self.seed, index]).permutation(len(frames))]
+            order = np.random.default_rng([self.seed, index]).permutation(len(frames))
+            frames, chosen = frames[order], chosen[order]
+        if options.corruption is not None:
+            frames = corrupt(frames, options.corruption, index)
         try:
             clip = prepare(
                 frames,
@@ -157,7 +202,35 @@ class Clips(Dataset):
             )
         except ValueError as error:  # an error of the recipe: torch would lose its hint on the way from a worker
             return {"error": error.args, "index": index}
-        return {"clip": clip, "label": int(self.labels[index]), "index": index}
+        item = {"clip": clip, "label": int(self.labels[index]), "index": index}
+        if self.joints is None:
+            return item
+        if length != self.joints.shape[1]:
+            told = f"{self.annotations.paths[index]}: {length} frames, but joints of {self.joints.shape[1]}"
+            return {"bad": told, "index": index}
+        found = torch.from_numpy(self.joints[index, chosen])
+        return {**item, "coords": found[..., :2], "scores": found[..., 2]}
+
+
+def _read_kept(path: Path, count: int) -> dict[int, tuple[np.ndarray, int]] | None:
+    """Frames and length of each clip, or None if they are not there or not whole."""
+    try:
+        with open(path, "rb") as file, np.load(file) as kept:  # np.load leaves a damaged file open
+            frames, lengths = kept["frames"], kept["lengths"].tolist()
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+    return dict(enumerate(zip(frames, lengths, strict=True))) if len(frames) == len(lengths) == count else None
+
+
+def _write_kept(path: Path, clips: list[tuple[np.ndarray, int]]) -> None:
+    """Whole or not at all; ValueError where nothing can be written."""
+    buffer = io.BytesIO()
+    np.savez(buffer, frames=np.stack([frames for frames, _ in clips]), lengths=[length for _, length in clips])
+    try:
+        write_bytes(path, buffer.getvalue())
+    except OSError as error:
+        told = f"decoded frames cannot be kept at {path}: {error.strerror or error}"
+        raise ValueError(told, "use data.cache=memory") from None
 
 
 class Order(Sampler):
@@ -177,7 +250,7 @@ class Order(Sampler):
 
 
 def collate(items: list[dict[str, Any]]) -> dict[str, Any]:
-    """Batch {"clip" (B, 3, T, H, W), "label" (B,), "index" (B,), "bad": [(index, reason)]}.
+    """Batch {"clip" (B, 3, T, H, W), "label" (B,), "index" (B,), "bad": [(index, reason)]}, and the clips' joints.
 
     Only "bad" is there if all are bad; only "error", a ValueError's arguments, if the recipe does not fit the data.
     """
@@ -189,13 +262,14 @@ def collate(items: list[dict[str, Any]]) -> dict[str, Any]:
     if good:
         if len({item["clip"].shape for item in good}) > 1:
             return {"error": ("the videos have different sizes", "set data.resize and data.crop")}
-        batch["clip"] = torch.stack([item["clip"] for item in good])
+        for key in {"clip", "coords", "scores"} & good[0].keys():
+            batch[key] = torch.stack([item[key] for item in good])
         batch["label"] = torch.tensor([item["label"] for item in good])
         batch["index"] = torch.tensor([item["index"] for item in good])
     return batch
 
 
-def batches(clips: Clips, order: Order, batch: int, *, workers: int = 0) -> Iterator[dict[str, Any]]:
+def batches(clips: Clips, order: Order | Beside, batch: int, *, workers: int = 0) -> Iterator[dict[str, Any]]:
     """Batches in the given order. Videos that failed are excluded by name, and counted, as they are met.
 
     A batch of which every video failed comes without "clip", so that batches stay countable.

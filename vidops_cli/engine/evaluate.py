@@ -16,16 +16,18 @@ from vidops_cli.data.clips import Clips, Order, batches
 from vidops_cli.recipe import Recipe
 
 from . import checkpoint
+from .few_shot import FewShot
 from .setup import Setup, open_clips, to_device
 from .tasks import Classification
 
 
 def evaluate(
-    model: nn.Module, clips: Clips, task: Classification, recipe: Recipe, device: torch.device
+    model: nn.Module, clips: Clips, task: Classification | FewShot, recipe: Recipe, device: torch.device
 ) -> dict[str, Any]:
     """Metrics of the task over all clips, every one counted, `present` as n/N, and which clips were right.
 
-    `correct` is that in hexadecimal: the i-th listed clip is bit i, the most significant of a byte first.
+    `correct` is that in hexadecimal: the i-th listed clip is bit i, the most significant of a byte first. Of episodes
+    (`group`) a bit is a query, in their order.
     """
     model.eval()
     seen: list[int] = []
@@ -36,9 +38,9 @@ def evaluate(
             yield to_device(batch, device)
 
     values = dict(task.metrics(model, told()))
-    correct = np.zeros(len(clips.listed), dtype=bool)
-    correct[seen] = values.pop("right")
-    values["n"] = int(values["n"])
+    right, values["n"] = values.pop("right"), int(values["n"])
+    correct = np.zeros(values["n"] if "group" in values else len(clips.listed), dtype=bool)
+    correct[... if "group" in values else seen] = right
     return {**values, "present": clips.present, "correct": np.packbits(correct).tobytes().hex()}
 
 
@@ -48,15 +50,15 @@ def evaluate_checkpoint(recipe: Recipe, path: Path, device: str, progress: Progr
     setup = Setup.of(recipe, device)
     clips = open_clips(recipe, recipe.eval.split, train=False)
     classes = state.get("classes", len(clips.annotations.classes))
-    if len(clips.annotations.classes) > classes:
+    if len(clips.annotations.classes) > classes and not recipe.episodes:
         told = f"the data has {len(clips.annotations.classes)} classes, {path} was trained on {classes}"
         raise ValueError(told, "use the data set it was trained on")
     model = setup.build(classes)
     checkpoint.load_model(model, state, path)
     began = time.perf_counter()
-    if recipe.data.cache == "memory":
-        clips.decode_all(progress)
-    values = evaluate(model.to(setup.device), clips, Classification(classes), recipe, setup.device)
+    if recipe.data.cache != "none":
+        clips.decode_all(progress, keep=recipe.data.cache == "disk")
+    values = evaluate(model.to(setup.device), clips, setup.task(classes), recipe, setup.device)
     return {
         "split": recipe.eval.split,
         "metrics": values,

@@ -7,12 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from vidops_cli.data import DATASETS
 from vidops_cli.data.clips import ClipOptions, Clips
+from vidops_cli.data.corruption import Corruption
+from vidops_cli.data.episodes import Episode
 from vidops_cli.models import MODELS
 from vidops_cli.recipe import Recipe
+
+from .few_shot import FewShot
+from .tasks import Classification
 
 
 def pick_device(name: str) -> torch.device:
@@ -56,13 +61,31 @@ class Setup:
                 "check the label lists, or data.classes",
             )
         ops = [placed.model_dump() for placed in model.ops]
-        return MODELS[model.name].build(classes=classes, ops=ops, dropout=model.dropout, inflate=model.inflate)
+        network = MODELS[model.name]
+        return network.build(classes=classes, ops=ops, dropout=model.dropout, inflate=model.inflate, width=model.width)
+
+    @torch.no_grad()
+    def example(self, model: nn.Module, clip: tuple[int, ...]) -> list[Tensor]:
+        """What the recipe's network takes of one clip; in episodes a query image, and maps of support images."""
+        told, inputs = self.recipe.episodes, MODELS[self.recipe.model.name].example(clip)
+        if told is None:
+            return inputs
+        (support,) = model.eval().maps(*inputs)
+        return [*inputs, support.expand(told.shots, told.ways, *support.shape).contiguous()]
+
+    def task(self, classes: int) -> Classification | FewShot:
+        """What its batches mean, to the recipe's network."""
+        train, inputs = self.recipe.train, MODELS[self.recipe.model.name].inputs
+        if told := self.recipe.episodes:
+            smoothing, shape = train.label_smoothing, Episode(told.ways, told.shots, told.queries)
+            return FewShot(classes, shape, weight=told.weight, episodes=told.eval, label_smoothing=smoothing)
+        return Classification(classes, train.label_smoothing, inputs=inputs, gate_weight=train.gate_weight)
 
 
 def open_clips(recipe: Recipe, split: str, *, train: bool) -> Clips:
     """One split of the recipe's data set. ValueError, with what to run, if it is not there."""
     data = recipe.data
-    annotations = DATASETS[data.name].read(Path(data.root), split, dict(data.splits))
+    annotations = DATASETS[data.name].read(Path(data.root), split, recipe.parts())
     options = ClipOptions(
         num_frames=data.num_frames,
         resize=data.resize,
@@ -71,6 +94,7 @@ def open_clips(recipe: Recipe, split: str, *, train: bool) -> Clips:
         mean=data.mean,
         std=data.std,
         frames=data.frames,
+        corruption=data.corruption and Corruption(**data.corruption.model_dump()),
         shuffle_labels=data.shuffle_labels,
         max_bad=data.max_bad,
     )

@@ -9,18 +9,48 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vidops_cli.models.integral_action import listening
+
 
 class Classification:
-    """One label a clip. Batches hold "clip" and "label"."""
+    """One label a clip. Batches hold "label" and the network's `inputs`.
 
-    def __init__(self, classes: int, label_smoothing: float = 0.0):
+    `gate_weight` is lambda of IntegralAction (arXiv 2007.06317): loss + lambda mean(-log g), which pushes its gate g
+    towards the pose. Streams whose scores are averaged learn apart: the loss is the sum of their own.
+    """
+
+    def __init__(
+        self,
+        classes: int,
+        label_smoothing: float = 0.0,
+        *,
+        inputs: tuple[str, ...] = ("clip",),
+        gate_weight: float = 0.0,
+    ):
         self.classes = classes
         self.label_smoothing = label_smoothing
+        self.inputs = inputs
+        self.gate_weight = gate_weight
+
+    def logits(self, model: nn.Module, batch: dict[str, Any]) -> Tensor:
+        """(B, classes). ValueError if the data have not what the network takes."""
+        if absent := [name for name in self.inputs if name not in batch]:
+            told = f"the network takes {', '.join(self.inputs)}, of which the data set has no {' and no '.join(absent)}"
+            raise ValueError(told, "a data set with joints: mini_out_of_context")
+        return model(*(batch[name] for name in self.inputs)).float()
 
     def loss(self, model: nn.Module, batch: dict[str, Any]) -> tuple[Tensor, dict[str, float]]:
         """Mean cross-entropy of the batch, and what to log beside it."""
-        logits = model(batch["clip"]).float()
-        loss = F.cross_entropy(logits, batch["label"], label_smoothing=self.label_smoothing)
+        with listening(model) as said:
+            logits = self.logits(model, batch)
+        streams = [stream.float() for stream in said.streams] or [logits]
+        label, smoothing = batch["label"], self.label_smoothing
+        loss = torch.stack([F.cross_entropy(stream, label, label_smoothing=smoothing) for stream in streams]).sum()
+        if self.gate_weight:
+            if not said.gates:
+                raise ValueError("train.gate_weight: the network has no gate", "set it to 0, or put integral_action in")
+            pushes = [F.softplus(-gate.float()).mean() for gate in said.gates]
+            loss = loss + self.gate_weight * torch.stack(pushes).mean()
         return loss, {"accuracy": (logits.argmax(1) == batch["label"]).float().mean().item()}
 
     @torch.no_grad()
@@ -37,7 +67,7 @@ class Classification:
         for batch in batches:
             if "clip" not in batch:  # all of its videos were bad
                 continue
-            logits = model(batch["clip"]).float().cpu()
+            logits = self.logits(model, batch).cpu()
             label = batch["label"].cpu()
             loss += F.cross_entropy(logits, label, reduction="sum").item()
             hit = logits.argmax(1) == label

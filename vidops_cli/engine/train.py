@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,13 @@ import torch
 from torch import nn
 
 from vidops_cli.data.clips import Clips, Order, batches
+from vidops_cli.data.episodes import Beside
 from vidops_cli.recipe import Optimizer, Recipe, dump
 from vidops_cli.record import append_line, read_lines, truncate_lines, write_text
 
 from . import checkpoint
 from .evaluate import evaluate
+from .few_shot import FewShot
 from .setup import Setup, open_clips, to_device
 from .tasks import Classification
 
@@ -48,22 +50,28 @@ def train(
     classes = len(names)
     for split, clips in splits.items():
         theirs = clips.annotations.classes
-        if theirs != names[: len(theirs)]:
+        if recipe.episodes:
+            if split in ("val", "test") and (known := set(names) & set(theirs)):
+                told = f"{split} has a class {min(known)!r} that train has too"
+                raise ValueError(told, "episodes test on classes that training never sees")
+        elif theirs != names[: len(theirs)]:
             other = next(name for i, name in enumerate(theirs) if i >= classes or name != names[i])
             told = f"{split} has a class {other!r} where train has none or another"
             raise ValueError(told, "give all splits the same classes")
     model = setup.build(classes).to(setup.device)
-    task = Classification(classes, recipe.train.label_smoothing)
+    task = setup.task(classes)
     loop = _Loop(recipe, run, setup, splits, model, task, report, code)
     began = time.perf_counter()
     resumed = resume and (run / "last.pt").exists()
     if resumed:
         loop.restore()
-    if recipe.data.cache == "memory":
+    if recipe.data.cache != "none":
         for split, clips in splits.items():
             if not clips.decoded:
-                told = f"decoding {split}"
-                clips.decode_all(lambda done, total, phase=told: report({"phase": phase, "done": done, "total": total}))
+                told, keep = f"decoding {split}", recipe.data.cache == "disk"
+                clips.decode_all(
+                    lambda done, total, phase=told: report({"phase": phase, "done": done, "total": total}), keep=keep
+                )
     if not resumed:  # nothing of an older run in this folder may be taken for this one's
         for name in ("last.pt", "best.pt", "summary.json"):
             (run / name).unlink(missing_ok=True)
@@ -126,7 +134,7 @@ class _Loop:
         setup: Setup,
         splits: dict[str, Clips],
         model: nn.Module,
-        task: Classification,
+        task: Classification | FewShot,
         report: Report,
         code: str,
     ):
@@ -180,10 +188,8 @@ class _Loop:
         told = self.recipe.train
         while self.step < self.total:
             epoch, done = divmod(self.step, self.per_epoch)
-            clips = self.splits["train"]
-            order = Order(clips.listed, epoch=epoch, seed=told.seed, start=done * told.batch)
             self.model.train()
-            for batch in batches(clips, order, told.batch, workers=self.recipe.data.workers):
+            for batch in self._batches(epoch, done):
                 began = time.perf_counter()
                 if "clip" in batch:  # else all of its videos were bad
                     self._update(to_device(batch, self.setup.device), epoch)
@@ -200,6 +206,17 @@ class _Loop:
             if stop() and self.step < self.total:
                 return False
         return True
+
+    def _batches(self, epoch: int, start: int = 0, steps: int | None = None) -> Iterator[dict[str, Any]]:
+        """Training batches of an epoch, `steps` of them or all, from step `start` on."""
+        clips, size, seed = self.splits["train"], self.recipe.train.batch, self.recipe.train.seed
+        order: Order | Beside = Order(clips.listed, epoch=epoch, seed=seed, start=start * size)
+        order.keys = order.keys[: steps and steps * size]
+        if isinstance(self.task, FewShot):
+            shape = self.task.shape
+            order = Beside(order.keys, clips.labels, shape, batch=size, epoch=epoch, seed=seed, start=start)
+            size += shape.size
+        return batches(clips, order, size, workers=self.recipe.data.workers)
 
     def _update(self, batch: dict[str, Any], epoch: int) -> None:
         told = self.recipe.train
@@ -249,7 +266,7 @@ class _Loop:
             "step": self.step,
             "train_loss": self.sums["loss"] / steps,
             "train_top1": 100 * self.sums["accuracy"] / steps,
-            **{f"val_{key}": found[key] for key in ("loss", "top1", "mean_class")},
+            **{f"val_{key}": found[key] for key in ("loss", "top1", "mean_class") if key in found},
         }
         self.sums = {"loss": 0.0, "accuracy": 0.0, "steps": 0}
         if not self.best or found["top1"] > self.best["val_top1"]:
@@ -268,11 +285,8 @@ class _Loop:
             norm.reset_running_stats()
             norm.momentum = None
         self.model.train()
-        clips, told = self.splits["train"], self.recipe.train
-        order = Order(clips.listed, epoch=epoch, seed=told.seed)
-        order.keys = order.keys[: told.recalibrate_bn * told.batch]
-        for batch in batches(clips, order, told.batch, workers=self.recipe.data.workers):
+        for batch in self._batches(epoch, steps=self.recipe.train.recalibrate_bn):
             if "clip" in batch:
-                self.model(to_device(batch, self.setup.device)["clip"])
+                self.task.loss(self.model, to_device(batch, self.setup.device))  # through every norm of the network
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum

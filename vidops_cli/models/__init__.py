@@ -27,7 +27,10 @@ OTHER_INPUTS = ("few_shot_head", "two_stream", "pose_input")  # slots that do no
 
 @dataclass(frozen=True)
 class Network:
-    """One network, and the places an operator can take: res2 is its first stage, res2.0 the first block of that."""
+    """One network, and the places an operator can take: res2 is its first stage, res2.0 the first block of that.
+
+    Of several streams rgb is one, rgb.res2 its first stage. `inputs` are what of a batch it takes, in this order.
+    """
 
     name: str
     title: str
@@ -37,6 +40,9 @@ class Network:
     slots: Mapping[str, tuple[str, ...]]  # slot -> its places
     strided: tuple[str, ...] = ()  # blocks that halve the map in conv2: what stands there must take a stride
     inflates: bool = False  # has a form with kernels in time
+    episodes: bool = False  # scores classes that are told by a few images
+    inputs: tuple[str, ...] = ("clip",)
+    joints: int = 0  # of a person, where the network takes poses
 
     def places(self, slot: str) -> list[str]:
         """Names of all places of a slot; ValueError if the network has no such slot."""
@@ -49,7 +55,7 @@ class Network:
         places = self.places(slot)
         chosen: list[str] = []
         for name in [at] if isinstance(at, str) else at:
-            found = [place for place in places if name in ("all", place, place.split(".")[0])]
+            found = [place for place in places if name == "all" or f"{place}.".startswith(f"{name}.")]
             if not found:
                 raise ValueError(
                     f"no place {name!r} for slot {slot} in {self.name}", f"its places: {', '.join(places)}"
@@ -83,8 +89,25 @@ class Network:
             raise ValueError(told, "give each a place of its own with `at:`")
         taken[slot, place] = name
 
+    def widened(self, width: float) -> dict[str, Any]:
+        """Its arguments with channels times `width`: of ResNets in multiples of 4, of transformers of 16."""
+        given = dict(self.arguments)
+        if width != 1 and not {"widths", "channels"} & set(given):
+            raise ValueError(f"{self.name} has one width", "leave model.width out")
+        if width != 1 and "widths" in given:
+            given["widths"] = tuple(max(4, 4 * round(channels * width / 4)) for channels in given["widths"])
+        elif width != 1:
+            given["channels"] = max(16, 16 * round(given["channels"] * width / 16))
+        return given
+
     def build(
-        self, *, classes: int, ops: list[dict[str, Any]] | None = None, dropout: float = 0.0, inflate: bool = False
+        self,
+        *,
+        classes: int,
+        ops: list[dict[str, Any]] | None = None,
+        dropout: float = 0.0,
+        inflate: bool = False,
+        width: float = 1.0,
     ):
         """The network with operators in place; `ops` are mappings of op, at, slot and options. Imports torch."""
         from vidops_cli.ops import OPS
@@ -93,7 +116,12 @@ class Network:
             able = ", ".join(name for name, network in MODELS.items() if network.inflates)
             raise ValueError(f"{self.name} has no inflated form", f"networks: {able}")
         module, _, cls = self.builder.partition(":")
-        given = {**self.arguments, "classes": classes, "dropout": dropout, **({"inflate": True} if inflate else {})}
+        given = {
+            **self.widened(width),
+            "classes": classes,
+            "dropout": dropout,
+            **({"inflate": True} if inflate else {}),
+        }
         network = getattr(importlib.import_module(f"vidops_cli.models.{module}"), cls)(**given)
         holes = network.places()
         taken: dict[tuple[str, str], str] = {}
@@ -108,8 +136,11 @@ class Network:
                 options = dict(spec.get("options", {}))
                 if unknown := set(options) - set(card.options):
                     raise ValueError(f"{card.name} has no option {min(unknown)!r}", f"see `vidops show {card.name}`")
-                if "out_channels" in inspect.signature(card.load()).parameters:
-                    options["out_channels"] = channels  # a slot keeps them, whatever the options would give
+                takes = inspect.signature(card.load()).parameters
+                kept = {"out_channels": channels, "classes": classes, **getattr(network, "given", {})}
+                options |= {key: value for key, value in kept.items() if key in takes}  # whatever the options say
+                if "classes" in takes:  # it is the classifier
+                    network.fc = None
                 if slot == "conv2" and place in self.strided:
                     options["stride"] = 2
                 try:
@@ -119,6 +150,18 @@ class Network:
                     raise ValueError(f"{card.name} at {place}: {error.args[0]}", hint) from None
                 setattr(parent, attribute, op)
         return network
+
+    def example(self, clip: tuple[int, ...]) -> list[Any]:
+        """Random inputs: a clip of shape (3, T, H, W) in a batch of one, and a person's joints where it takes them."""
+        import torch
+
+        person = (1, clip[1], 1, self.joints)
+        made = {
+            "clip": torch.randn(1, *clip),
+            "coords": torch.rand(*person, 2) * torch.tensor([clip[3] - 1.0, clip[2] - 1.0]),
+            "scores": torch.rand(person),
+        }
+        return [made[name] for name in self.inputs]
 
 
 def _resnet(
@@ -157,18 +200,86 @@ def _vit(name: str, title: str, *, note: str, patch: int, channels: int, blocks:
     )
 
 
+_POSES = {"paper": "Moon et al., IntegralAction, arXiv 2007.06317", "inputs": ("clip", "coords", "scores")}
+
+
+def _pose(name: str, title: str, *, skeleton: str, joints: int, stride: int, note: str, like: Network) -> Network:
+    """The pose stream of a ResNet, alone."""
+    given = {key: value for key, value in like.arguments.items() if key != "stem"}
+    return Network(
+        name=name,
+        title=title,
+        builder="integral_action:PoseNetwork",
+        arguments={**given, "skeleton": skeleton, "stride": stride},
+        slots={**like.slots, "pose_input": ("stem",)},
+        strided=like.strided,
+        joints=joints,
+        **{**_POSES, "paper": _POSES["paper"] + note},
+    )
+
+
+def _two_streams(name: str, title: str, *, rgb: Network, pose: Network, note: str) -> Network:
+    """A ResNet on frames and a pose stream, of one width."""
+    streams = {"rgb": rgb, "pose": pose}
+    given = {
+        stream: {key: value for key, value in network.arguments.items() if key != "widths"}
+        for stream, network in streams.items()
+    }
+    slots: dict[str, tuple[str, ...]] = {"two_stream": ("end",)}
+    for stream, network in streams.items():
+        for slot, places in network.slots.items():
+            slots[slot] = slots.get(slot, ()) + tuple(f"{stream}.{place}" for place in places)
+    return Network(
+        name=name,
+        title=title,
+        builder="integral_action:TwoStream",
+        arguments={"widths": rgb.arguments["widths"], **given},
+        slots=slots,
+        strided=tuple(f"{stream}.{place}" for stream, network in streams.items() for place in network.strided),
+        joints=pose.joints,
+        **{**_POSES, "paper": _POSES["paper"] + note},
+    )
+
+
+_RESNET_TINY = _resnet(
+    "resnet_tiny",
+    "ResNet of three stages for clips of 24 to 64 pixels",
+    block="basic",
+    blocks=(1, 1, 1),
+    widths=(16, 32, 64),
+    stem="small",
+    note=" (made small)",
+)
+_POSE_TINY = _pose(
+    "pose_tiny",
+    "Pose stream of resnet_tiny: joints drawn as maps, frames not seen",
+    skeleton="stick9",
+    joints=9,
+    stride=2,
+    note=" (made small)",
+    like=_RESNET_TINY,
+)
+
+RENET = "Kang et al., Relational Embedding for Few-Shot Classification, arXiv 2108.09666"
+RESNET12 = (64, 160, 320, 640)
+
+
+def _renet(name: str, title: str, *, widths: tuple[int, ...], note: str = "") -> Network:
+    return Network(
+        name=name,
+        title=title,
+        paper=RENET + note,
+        builder="renet:RENet",
+        arguments={"widths": widths},
+        slots={"after_stage": tuple(f"res{i + 2}" for i in range(len(widths))), "few_shot_head": ("end",)},
+        episodes=True,
+    )
+
+
 MODELS: dict[str, Network] = {
     network.name: network
     for network in (
-        _resnet(
-            "resnet_tiny",
-            "ResNet of three stages for clips of 24 to 64 pixels",
-            block="basic",
-            blocks=(1, 1, 1),
-            widths=(16, 32, 64),
-            stem="small",
-            note=" (made small)",
-        ),
+        _RESNET_TINY,
         _resnet(
             "bottleneck_tiny",
             "ResNet of bottlenecks, three stages, for clips of 24 to 64 pixels",
@@ -178,17 +289,41 @@ MODELS: dict[str, Network] = {
             stem="small",
             note=" (made small)",
         ),
+        _resnet(
+            "bottleneck_mini",
+            "ResNet of three bottlenecks for clips of 24 to 64 pixels",
+            block="bottleneck",
+            blocks=(1, 1, 1),
+            widths=(16, 32, 64),
+            stem="small",
+            note=" (made small)",
+        ),
         _resnet("resnet18", "ResNet-18", block="basic", blocks=(2, 2, 2, 2)),
         _resnet("resnet34", "ResNet-34", block="basic", blocks=(3, 4, 6, 3)),
         _resnet("resnet50", "ResNet-50", block="bottleneck", blocks=(3, 4, 6, 3)),
         _resnet("resnet101", "ResNet-101", block="bottleneck", blocks=(3, 4, 23, 3)),
+        _POSE_TINY,
+        _two_streams(
+            "two_stream_tiny",
+            "Two streams of resnet_tiny, of frames and of joints",
+            rgb=_RESNET_TINY,
+            pose=_POSE_TINY,
+            note=" (made small)",
+        ),
         Network(
             name="resnet12",
             title="ResNet-12, of few-shot classification",
-            paper="Kang et al., Relational Embedding for Few-Shot Classification, arXiv 2108.09666",
+            paper=RENET,
             builder="resnet12:ResNet12",
-            arguments={},
+            arguments={"widths": RESNET12},
             slots={"after_stage": ("res2", "res3", "res4", "res5")},
+        ),
+        _renet("renet", "RENet: ResNet-12 with a head that compares images of an episode", widths=RESNET12),
+        _renet(
+            "renet_tiny",
+            "RENet of three stages for images of 24 to 64 pixels",
+            widths=(8, 24, 64),
+            note=" (made small)",
         ),
         _vit(
             "vit_mini",
@@ -197,6 +332,15 @@ MODELS: dict[str, Network] = {
             patch=4,
             channels=64,
             blocks=4,
+            heads=4,
+        ),
+        _vit(
+            "vit_micro",
+            "Vision transformer of two blocks for images of 24 to 64 pixels",
+            note="made small",
+            patch=4,
+            channels=64,
+            blocks=2,
             heads=4,
         ),
         _vit(

@@ -80,12 +80,16 @@ BLOCKS = {"basic": BasicBlock, "bottleneck": Bottleneck}
 
 
 class ResNet(nn.Module):
-    """Clips (B, 3, T, H, W) -> logits (B, classes). `widths` and `blocks` give width and depth of each stage."""
+    """Clips (B, 3, T, H, W) -> logits (B, classes). `widths` and `blocks` give width and depth of each stage.
+
+    As one stream of several: without `classes` it gives the map of its last stage, (B, C, T, H', W'), and with the stem
+    "none" it takes the first stage's, (B, widths[0], T, H, W).
+    """
 
     def __init__(
         self,
         *,
-        classes: int,
+        classes: int | None,
         block: str,
         blocks: tuple[int, ...],
         widths: tuple[int, ...],
@@ -95,9 +99,10 @@ class ResNet(nn.Module):
     ):
         super().__init__()
         kernel, frames = (7 if stem == "imagenet" else 5), (5 if inflate else 1)
-        self.conv1 = convolution(3, widths[0], kernel=kernel, stride=2, frames=frames)
-        self.bn1 = nn.BatchNorm3d(widths[0])
-        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1) if stem == "imagenet" else nn.Identity()
+        if stem != "none":
+            self.conv1 = convolution(3, widths[0], kernel=kernel, stride=2, frames=frames)
+            self.bn1 = nn.BatchNorm3d(widths[0])
+            self.maxpool = nn.MaxPool2d(3, stride=2, padding=1) if stem == "imagenet" else nn.Identity()
         channels = widths[0]
         for i, (width, depth) in enumerate(zip(widths, blocks, strict=True)):
             stage = []
@@ -107,20 +112,25 @@ class ResNet(nn.Module):
                 channels = width * BLOCKS[block].expansion
             self.add_module(f"layer{i + 1}", nn.Sequential(*stage))
             self.add_module(f"after_res{i + 2}", nn.Identity())  # slot: motion modules
-        self.dropout = nn.Dropout(dropout)
-        self.fc = nn.Linear(channels, classes)
-        self.stages = len(widths)
+        if classes is not None:
+            self.dropout = nn.Dropout(dropout)
+            self.fc = nn.Linear(channels, classes)
+        self.stem, self.classes, self.stages = stem, classes, len(widths)
         for module in self.modules():
             if isinstance(module, (nn.Conv2d, nn.Conv3d)):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
-    def forward(self, clip: Float[Tensor, "B 3 T H W"]) -> Float[Tensor, "B K"]:
-        check_clip(clip)
+    def forward(self, clip: Float[Tensor, "B C T H W"]) -> Tensor:
+        if self.stem != "none":
+            check_clip(clip)
         x = clip.contiguous(memory_format=torch.channels_last_3d)
-        x = per_frame(self.maxpool, self.bn1(self.conv1(x)).relu())
+        if self.stem != "none":
+            x = per_frame(self.maxpool, self.bn1(self.conv1(x)).relu())
         for i in range(1, self.stages + 1):
             x = getattr(self, f"layer{i}")(x)
             x = getattr(self, f"after_res{i + 1}")(x)
+        if self.classes is None:
+            return x
         frames = x.mean(dim=(3, 4)).transpose(1, 2)  # B T C
         return self.fc(self.dropout(frames)).mean(dim=1)
 

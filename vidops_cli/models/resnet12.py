@@ -44,34 +44,39 @@ class Block(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Clips (B, 3, T, H, W) -> maps (B, 640, T, H / 16, W / 16), rounded down after each stage."""
+    """Clips (B, 3, T, H, W) -> maps (B, 640, T, H / 16, W / 16): each stage, one a width, halves and rounds down."""
 
-    def __init__(self):
+    def __init__(self, widths: tuple[int, ...] = WIDTHS):
         super().__init__()
-        for i, (channels, width) in enumerate(zip((3, *WIDTHS), WIDTHS, strict=False)):
+        self.widths = widths
+        for i, (channels, width) in enumerate(zip((3, *widths), widths, strict=False)):
             self.add_module(f"layer{i + 1}", nn.Sequential(Block(channels, width)))
             self.add_module(f"after_res{i + 2}", nn.Identity())  # slot
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, a=SLOPE, mode="fan_out", nonlinearity="leaky_relu")
 
-    def forward(self, clip: Float[Tensor, "B 3 T H W"]) -> Float[Tensor, "B 640 T H2 W2"]:
-        check_clip(clip, least=2 ** len(WIDTHS))
+    def forward(self, clip: Float[Tensor, "B 3 T H W"]) -> Float[Tensor, "B C T H2 W2"]:
+        check_clip(clip, least=2 ** len(self.widths))
         x = clip.contiguous(memory_format=torch.channels_last_3d)
-        for i in range(1, len(WIDTHS) + 1):
+        for i in range(1, len(self.widths) + 1):
             x = getattr(self, f"layer{i}")(x)
             x = getattr(self, f"after_res{i + 1}")(x)
         return x
+
+    def places(self) -> dict[str, dict[str, tuple[nn.Module, str, int]]]:
+        """slot -> place -> (parent, attribute, channels): where an operator can be put."""
+        return {"after_stage": {f"res{i + 2}": (self, f"after_res{i + 2}", c) for i, c in enumerate(self.widths)}}
 
 
 class ResNet12(nn.Module):
     """Clips (B, 3, T, H, W) -> logits (B, classes), averaged over frames."""
 
-    def __init__(self, *, classes: int, dropout: float = 0.0):
+    def __init__(self, *, classes: int, widths: tuple[int, ...] = WIDTHS, dropout: float = 0.0):
         super().__init__()
-        self.encoder = Encoder()
+        self.encoder = Encoder(widths)
         self.dropout = nn.Dropout(dropout)
-        self.fc = nn.Linear(WIDTHS[-1], classes)
+        self.fc = nn.Linear(widths[-1], classes)
 
     def forward(self, clip: Float[Tensor, "B 3 T H W"]) -> Float[Tensor, "B K"]:
         frames = self.encoder(clip).mean(dim=(3, 4)).transpose(1, 2)  # B T C
@@ -79,6 +84,4 @@ class ResNet12(nn.Module):
 
     def places(self) -> dict[str, dict[str, tuple[nn.Module, str, int]]]:
         """slot -> place -> (parent, attribute, channels): where an operator can be put."""
-        return {
-            "after_stage": {f"res{i + 2}": (self.encoder, f"after_res{i + 2}", width) for i, width in enumerate(WIDTHS)}
-        }
+        return self.encoder.places()

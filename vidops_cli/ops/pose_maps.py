@@ -35,13 +35,18 @@ _OPENPOSE = "0-1 1-2 2-3 3-4 1-5 5-6 6-7 1-8 8-9 9-10 1-11 11-12 12-13 0-14 0-15
 # spine and head, left arm, right arm, left leg, right leg, each away from the base of the spine
 _KINECT = "0-1 1-20 20-2 2-3 20-4 4-5 5-6 6-7 7-21 6-22 20-8 8-9 9-10 10-11 11-23 10-24 0-12 12-13 13-14 14-15 0-16 "
 _KINECT += "16-17 17-18 18-19"
+_STICK = "0-1 0-2 1-3 2-4 1-5 2-6 5-7 6-8"  # of the stick figures of data/mini: head; shoulders, hands, hips, feet
 
 
 def _skeleton(joints: int, limbs: str) -> Skeleton:
     return Skeleton(joints, tuple((int(a), int(b)) for a, b in (limb.split("-") for limb in limbs.split())))
 
 
-SKELETONS = {"openpose18": _skeleton(18, _OPENPOSE), "ntu25": _skeleton(25, _KINECT)}
+SKELETONS = {
+    "openpose18": _skeleton(18, _OPENPOSE),
+    "ntu25": _skeleton(25, _KINECT),
+    "stick9": _skeleton(9, _STICK),
+}
 
 
 def heatmaps(

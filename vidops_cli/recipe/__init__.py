@@ -19,6 +19,7 @@ from .rows import CHANGED, check_ablation, with_row
 from .schema import Ablation, Optimizer, Recipe, Row, keys
 
 __all__ = [
+    "Episodes",
     "Known",
     "Optimizer",
     "Problem",
@@ -30,6 +31,9 @@ __all__ = [
     "load",
     "resolve",
 ]
+
+
+SMOKE_SIZES = {"train": 64, "val": 32, "test": 64}
 
 
 def load(
@@ -77,8 +81,16 @@ def _make_small(value: dict[str, Any], lines: Lines, path: Path, scale: str) -> 
     value["scale"] = scale
     if scale == "smoke":
         override(value, lines, "train.epochs", 1, "--smoke")
+        _make_tiny(value.get("data"), 12 if value.get("episodes") else 1)
         if isinstance(value.get("ablation"), dict):
             value["ablation"]["seeds"] = list(value["ablation"].get("seeds") or [0])[:1]
+
+
+def _make_tiny(data: Any, times: int) -> None:
+    """A generated benchmark of a few clips, in a folder of its own; episodes need some of each class."""
+    if isinstance(data, dict) and isinstance(data.get("generated"), dict) and isinstance(data.get("root"), str):
+        data["generated"]["sizes"] = {part: times * count for part, count in SMOKE_SIZES.items()}
+        data["root"] += "-smoke"
 
 
 def resolve(recipe: Recipe, row: Row, seed: int, known: Known) -> Recipe:

@@ -127,13 +127,25 @@ def _names(value: dict[str, Any], lines: Lines, known: Known) -> Iterator[Proble
     if data and data.flip and data.name in known.datasets and not known.datasets[data.name].mirrors:
         told = f"data.flip: a mirrored clip of {data.name} has another label"
         yield Problem(where(("data", "flip"), lines), told, "leave flip at 0")
+    if data and data.corruption:
+        yield from _corruption(data, lines)
+    if data and data.generated and data.name in known.datasets:
+        yield from _generated(data, known.datasets[data.name], lines)
     if model and model.name not in known.models:
         hint = nearest(model.name, known.models, "networks")
         yield Problem(where(("model", "name"), lines), f"unknown model {model.name!r}", hint)
     network = known.models.get(model.name) if model else None
+    dataset = known.datasets.get(data.name) if data else None
+    if network is not None and "coords" in network.inputs and dataset is not None and not dataset.joints:
+        able = ", ".join(name for name, other in known.datasets.items() if other.joints)
+        told = f"{network.name} sees joints, of which {dataset.name} has none"
+        yield Problem(where(("model", "name"), lines), told, f"data sets with joints: {able}")
     if network is not None and model.inflate and not network.inflates:
         able = ", ".join(name for name, other in known.models.items() if other.inflates)
         yield Problem(where(("model", "inflate"), lines), f"{model.name} has no inflated form", f"networks: {able}")
+    if network is not None and value.get("episodes") is not None and not network.episodes:
+        able = ", ".join(name for name, other in known.models.items() if other.episodes)
+        yield Problem(where(("model", "name"), lines), f"{model.name} takes no episodes", f"networks: {able}")
     listed = told.get("ops") if isinstance(told, dict) else None
     taken: dict[tuple[str, str], str] = {}
     for i, item in enumerate(listed if isinstance(listed, list) else []):
@@ -141,6 +153,33 @@ def _names(value: dict[str, Any], lines: Lines, known: Known) -> Iterator[Proble
         if placed:
             placed = placed.model_copy(update={"at": named(placed.at, model.places if model else {})})
             yield from _placed(placed, ("model", "ops", i), network, data, lines, known, taken)
+
+
+MOST = {"noise": 255, "blur": 64, "occlusion": 1}  # of data.corruption.amount
+
+
+def _corruption(data: Data, lines: Lines) -> Iterator[Problem]:
+    told = data.corruption
+    assert told is not None
+    if told.amount > MOST[told.name]:
+        what = f"data.corruption.amount: {told.name} goes up to {MOST[told.name]}, got {told.amount}"
+        yield Problem(where(("data", "corruption", "amount"), lines), what, "grey levels, pixels, or share of the side")
+    if told.frames and told.frames > data.num_frames:
+        what = f"data.corruption.frames is {told.frames}, a clip has {data.num_frames} frames"
+        yield Problem(where(("data", "corruption", "frames"), lines), what, "lower it, or leave it out: all frames")
+
+
+def _generated(data: Data, dataset: Any, lines: Lines) -> Iterator[Problem]:
+    assert data.generated is not None
+    if not dataset.generated:
+        line = where(("data", "generated"), lines)
+        yield Problem(line, f"{data.name} is not a generated benchmark", "leave data.generated out")
+        return
+    try:
+        dataset.check_dials(data.generated.dials)
+    except ValueError as error:
+        line = where(("data", "generated", "dials"), lines)
+        yield Problem(line, f"data.generated.dials: {error.args[0]}", error.args[1])
 
 
 def _placed(

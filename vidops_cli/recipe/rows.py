@@ -8,10 +8,10 @@ from typing import Any
 
 from .checking import Known, check, nearest, where
 from .problems import Problem, RecipeError
-from .reading import Lines, override, split_key
-from .schema import Ablation, Recipe, Row
+from .reading import Lines, Place, override, split_key
+from .schema import COSTS, Ablation, Claim, Recipe, Row
 
-CHANGED = ("data", "model", "train", "eval")  # sections that a row may change
+CHANGED = ("data", "model", "train", "eval", "episodes")  # sections that a row may change
 
 
 def check_ablation(value: dict[str, Any], lines: Lines, ablation: Ablation, known: Known) -> Iterator[Problem]:
@@ -20,9 +20,19 @@ def check_ablation(value: dict[str, Any], lines: Lines, ablation: Ablation, know
     for i, seed in enumerate(ablation.seeds):
         if seed in ablation.seeds[:i]:
             yield Problem(where(("ablation", "seeds", i), lines), f"seed {seed} stands twice", "keep one of them")
+    for i, rate in enumerate(ablation.rates):
+        if rate in (1, *ablation.rates[:i]):
+            told = "of 1 is the row itself" if rate == 1 else f"{rate:g} stands twice"
+            yield Problem(where(("ablation", "rates", i), lines), f"a rate {told}", "as in rates: [0.5, 2]")
     names = [row.name for row in ablation.rows]
     named = [(("reference",), ablation.reference)] if ablation.reference is not None else []
+    for i, row in enumerate(ablation.rows):
+        if row.control_of == row.name:
+            line = where(("ablation", "rows", i, "control_of"), lines)
+            yield Problem(line, f"{row.name!r} is a control of itself", "name the row that it is compared with")
+        named += [(("rows", i, "control_of"), row.control_of)] if row.control_of is not None else []
     for i, claim in enumerate(ablation.claims):
+        yield from _check_bound(claim, ("ablation", "claims", i), lines)
         named += [(("claims", i, "better"), claim.better), (("claims", i, "worse"), claim.worse)]
         if claim.better == claim.worse:
             line = where(("ablation", "claims", i), lines)
@@ -37,6 +47,18 @@ def check_ablation(value: dict[str, Any], lines: Lines, ablation: Ablation, know
         if quoted.name in [*names, *(other.name for other in ablation.quoted[:i])]:
             line = where(("ablation", "quoted", i), lines)
             yield Problem(line, f"two rows are named {quoted.name!r}", "a line that is built has `paper:` of its own")
+
+
+def _check_bound(claim: Claim, place: Place, lines: Lines) -> Iterator[Problem]:
+    """A claim on accuracy has `least`, one on a cost has `most`."""
+    hint = "least: of an accuracy, in points; most: of a cost, in percent"
+    costs = claim.metric in COSTS
+    if costs and claim.most is None:
+        yield Problem(where(place, lines), f"a claim on {claim.metric} has to say `most`", hint)
+    if costs and claim.least:
+        yield Problem(where((*place, "least"), lines), f"a claim on {claim.metric} has no `least`", hint)
+    if not costs and claim.most is not None:
+        yield Problem(where((*place, "most"), lines), f"a claim on {claim.metric} has no `most`", hint)
 
 
 def _check_rows(value: dict[str, Any], lines: Lines, ablation: Ablation, known: Known) -> Iterator[Problem]:

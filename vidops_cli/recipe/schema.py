@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -23,8 +23,36 @@ NotBelow0 = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Name = Annotated[str, Field(min_length=1)]
 Metric = Literal["top1", "top5", "mean_class"]
+Cost = Literal["macs", "params", "flops"]
+COSTS: tuple[str, ...] = get_args(Cost)
 Tier = Literal["code", "log", "page", "derived", "memory"]
 Rgb = Field(min_length=3, max_length=3)
+
+
+class Sizes(Section):
+    train: Count = 6144
+    """clips of the train set of each seed"""
+    val: Count = 512
+    """clips of the val split"""
+    test: Count = 2048
+    """clips of the test split, and of each further one"""
+
+
+class Generated(Section):
+    seed: CountFrom0 = 0
+    """of the benchmark"""
+    dials: dict[str, Any] = {}
+    """difficulty: see `vidops show` and the benchmark's name"""
+    sizes: Sizes = Sizes()
+
+
+class Corruption(Section):
+    name: Literal["noise", "blur", "occlusion"]
+    """what spoils the frames"""
+    amount: Above0
+    """noise: deviation in grey levels; blur: deviation in pixels; occlusion: side of a box, of the shorter side"""
+    frames: Count | None = None
+    """how many in the middle of the clip; null is all"""
 
 
 class Data(Section):
@@ -48,12 +76,16 @@ class Data(Section):
     """of R, G, B from 0 to 1; divided by"""
     frames: Literal["ordered", "reversed", "shuffled"] = "ordered"
     """order of a clip's frames; the others are controls"""
+    corruption: Corruption | None = None
+    """spoil the frames of every split, to test networks that were trained on clean ones"""
     classes: Count | None = None
     """how many it has, where it is not at hand; else checked against it"""
     shuffle_labels: bool = False
     """train and val labels that say nothing of the clip, scored on true ones: a control"""
-    cache: Literal["memory", "none"] = "none"
-    """memory: decode every video once a run, into memory"""
+    generated: Generated | None = None
+    """make a generated benchmark at `root`, with a train set of its own for each train.seed"""
+    cache: Literal["memory", "disk", "none"] = "none"
+    """memory: decode every video once a run, into memory; disk: and keep that below `root` for the next run"""
     workers: CountFrom0 = 0
     """processes that load; they change nothing but the time"""
     max_bad: CountFrom0 = 0
@@ -84,6 +116,8 @@ class Model(Section):
     """a network of `vidops list models`"""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """before the classifier"""
+    width: Above0 = 1.0
+    """times the channels of the network, rounded to what it can have"""
     inflate: bool = False
     """give k x k convolutions a width in time: 3, the stem's 5"""
     places: dict[Name, str | Annotated[list[str], Field(min_length=1)]] = {}
@@ -127,6 +161,8 @@ class Train(Section):
     """largest norm of the gradient"""
     label_smoothing: Share = 0.0
     """of the training loss"""
+    gate_weight: NotBelow0 = 0.0
+    """lambda of IntegralAction: how hard the training loss pushes its gate towards the pose"""
     precision: Literal["float32", "bfloat16"] = "float32"
     """bfloat16 by autocast"""
     recalibrate_bn: CountFrom0 = 0
@@ -146,6 +182,19 @@ class Eval(Section):
     """the split that is tested"""
     batch: Count = 64
     """clips at a time"""
+
+
+class Episodes(Section):
+    ways: Annotated[int, Field(ge=2)] = 5
+    """classes of an episode"""
+    shots: Count = 1
+    """images of each that are told"""
+    queries: Count = 15
+    """images of each that are to be told apart"""
+    weight: NotBelow0 = 0.25
+    """of the loss of an episode beside that of classification"""
+    eval: Count = 2000
+    """fixed episodes that a split is tested on"""
 
 
 class Source(Section):
@@ -170,6 +219,8 @@ class Row(Section):
     """eval: another row's weights, tested otherwise; profile: what the network costs, without data or training"""
     of: str | None = None
     """of an eval row: the row whose weights it tests"""
+    control_of: str | None = None
+    """the row for which this one is a control of equal MACs"""
     set: dict[str, Any] = {}
     """dotted keys and their values, as in model.ops: [{op: tsm}]"""
     paper: PaperValues = {}
@@ -186,14 +237,16 @@ class Quoted(Section):
 class Claim(Section):
     claim: Name
     """what the paper says, in a sentence"""
-    metric: Metric = "top1"
-    """that is compared"""
+    metric: Metric | Cost = "top1"
+    """that is compared: an accuracy, or a cost"""
     better: str
     """the row that is said to be ahead"""
     worse: str
     """of this row"""
-    least: NotBelow0 = 0.0
-    """smallest effect, in points, that bears the claim"""
+    least: float = 0.0
+    """smallest effect, in points, that bears the claim; below 0: the loss that is allowed"""
+    most: float | None = None
+    """of a cost: by how many percent the better row may lie above the worse; below 0: so much below it"""
 
 
 class Ablation(Section):
@@ -201,6 +254,8 @@ class Ablation(Section):
     """what the table compares"""
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = [0]
     """one run of each row for each"""
+    rates: list[Above0] = []
+    """learning rates, as multiples of a row's own, at which the rows of claims are run again"""
     reference: str | None = None
     """the row that others are compared with; the first, unless told"""
     listed: Source | None = None
@@ -214,6 +269,13 @@ class Ablation(Section):
     @property
     def compared_with(self) -> str:
         return self.reference or self.rows[0].name
+
+    @property
+    def run_again(self) -> set[str]:
+        """Names of the rows that `rates` are for: those of claims on accuracy, and those whose weights they test."""
+        named = {name for claim in self.claims if claim.metric not in COSTS for name in (claim.better, claim.worse)}
+        rows = [row for row in self.rows if row.name in named and row.kind != "profile"]
+        return {name for row in rows for name in (row.name, row.of) if name is not None}
 
 
 class Recipe(Section):
@@ -231,9 +293,16 @@ class Recipe(Section):
     model: Model
     train: Train
     eval: Eval = Eval()
-    mini: dict[Literal["data", "model", "train", "eval"], dict[str, Any]] | None = None
+    episodes: Episodes | None = None
+    """few-shot classification: an episode beside each batch, and tests on classes that training never sees"""
+    mini: dict[Literal["data", "model", "train", "eval", "episodes"], dict[str, Any]] | None = None
     """what --mini changes: data, width and depth of the network, schedule; never operators or rows"""
     ablation: Ablation | None = None
+
+    @property
+    def rates(self) -> list[float]:
+        """Those of its ablation; a smoke is of one learning rate."""
+        return [] if self.ablation is None or self.scale == "smoke" else self.ablation.rates
 
     def identity(self) -> dict[str, Any]:
         """What decides a run's result: no title, no folder, no number of workers."""
@@ -241,10 +310,24 @@ class Recipe(Section):
         for key in ("root", "workers", "classes"):
             told["data"].pop(key)
         told["model"].pop("places")  # `at` says them
+        if told["data"]["cache"] == "disk":
+            told["data"]["cache"] = "memory"  # the same frames
         told["train"].pop("save_every")
-        if not self.model.inflate:
-            told["model"].pop("inflate")  # as if the key were not there: recipes older than it keep their hash
+        later = {
+            "model": {"inflate": False, "width": 1.0},
+            "data": {"generated": None, "corruption": None},
+            "train": {"gate_weight": 0.0},
+        }
+        for section, absent in later.items():  # as if they were not there: recipes older than a key keep their hash
+            told[section] = {key: value for key, value in told[section].items() if absent.get(key, ...) != value}
+        if self.episodes is None:
+            told.pop("episodes")
         return told
+
+    def parts(self) -> dict[str, str]:
+        """data.splits, and the train set of this seed where each seed has its own."""
+        own = {"train": f"train-{self.train.seed}"} if self.data.generated else {}
+        return {**own, **self.data.splits}
 
     def hash(self) -> str:
         return hashlib.sha256(json.dumps(self.identity(), sort_keys=True).encode()).hexdigest()[:12]

@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError
 from .checking import Known, explain, nearest, option_problems, section, where
 from .problems import Problem, RecipeError
 from .reading import Lines, Place, read_file
-from .schema import Count, Section
+from .schema import Count, Name, Section
 
 EXAMPLE = "recipes/profile/layers.yaml"
 PUBLISHED = "textbook"  # the baseline that is the operator itself, as it was published
@@ -59,6 +59,19 @@ class Layer(Section):
     """where it is told that the layer stands there"""
 
 
+class Growth(Section):
+    claim: Name
+    """what the paper says, in a sentence"""
+    op: str
+    """whose layers are a series"""
+    what: Literal["fwd_ms", "fwdbwd_ms", "peak_fwd_bytes", "peak_fwdbwd_bytes"]
+    """that grows with the sweep"""
+    below: Annotated[float, Field(gt=0)] | None = None
+    """its exponent is held to be less than that"""
+    than: str | None = None
+    """or less than the exponent of that operator, of the layers or their baseline"""
+
+
 class Suite(Section):
     title: str = ""
     """heading of the table"""
@@ -67,6 +80,8 @@ class Suite(Section):
     processes: Processes = 0
     """each layer's own that time it, one after another; 0: one for all"""
     layers: Annotated[list[Layer], Field(min_length=1)]
+    claims: list[Growth] = Field(default_factory=list)
+    """on the exponents of its series"""
 
 
 def is_suite(path: Path) -> bool:
@@ -85,6 +100,7 @@ def load_suite(path: Path, known: Known) -> Suite:
         problems += explain(error, lines, Suite)
     problems += _baseline(value.get("baseline"), ("baseline",), lines, known)
     problems += _layers(value.get("layers"), lines, known)
+    problems += _claims(suite, lines) if suite else []
     if problems:
         raise RecipeError(problems)
     assert suite is not None
@@ -123,6 +139,18 @@ def _layer(layer: Layer, index: int, lines: Lines, known: Known) -> Iterator[Pro
     if not any("H" in told.shape for told in card.inputs) and layer.grid[1:] != fixed:
         told = f"{layer.op} takes no map, so that no size of one can be given, got {layer.grid[1:]}"
         yield Problem(line, told, f"grid: {[frames, *fixed]}")
+
+
+def _claims(suite: Suite, lines: Lines) -> Iterator[Problem]:
+    series = {name for layer in suite.layers if layer.sweep for name in (layer.op, layer.baseline or suite.baseline)}
+    for i, claim in enumerate(suite.claims):
+        for key, name in (("op", claim.op), ("than", claim.than)):
+            if name is not None and name not in series:
+                hint = nearest(name, sorted(series - {None}), "layers with sweep: are of")
+                yield Problem(where(("claims", i, key), lines), f"no series of {name!r}", hint)
+        if (claim.below is None) == (claim.than is None):
+            line = where(("claims", i), lines)
+            yield Problem(line, "an exponent is held against a number or an operator", "give one of below: and than:")
 
 
 def _baseline(name: Any, path: Place, lines: Lines, known: Known) -> Iterator[Problem]:

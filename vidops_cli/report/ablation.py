@@ -23,6 +23,7 @@ SCALES = {
 }
 COUNTS = {"macs": "macs", "flops": "flops", "motionsqueeze": "printed"}  # a paper's convention -> what we call it
 FEWEST = 3  # seeds of a mean that may be called reproduced: of two the interval holds nearly anything
+CONTROL = 0.1  # how far the MACs of a control may lie from those of its row
 MEMORY = "memory"  # the tier of what could not be looked up
 EMPTY = ("", "-")
 MOST = 6  # values that a note lists of each kind
@@ -36,6 +37,7 @@ def ablation_table(told: dict[str, Any], rows: list[Row], *, unverified: bool = 
     than the table's, and for two values of one row, metric and seed.
     """
     told = DEFAULTS | told
+    rows = [row for row in rows if row.get("rate", 1) == 1]  # others judge claims, no more
     planned = told.get("rows") or [{"name": name} for name in told["row_names"]]
     told["reference"] = told["reference"] or planned[0]["name"]
     by_name = _grouped(rows, told["scale"])
@@ -243,6 +245,7 @@ def _notes(
         *notes,
         *_of_columns(told, lines, shown),
         *_of_paper(told, sources),
+        *_of_controls(told, rows),
         *(_of_rows(told, rows) if rows else []),
     ]
 
@@ -282,6 +285,23 @@ def _of_paper(told: dict[str, Any], sources: dict[str, list[str]]) -> list[str]:
         notes.append(f"paper: {'; '.join(listed)}")
     if told["listed"] and told["listed"]["tier"] == MEMORY:
         notes.append("the list of rows is known only from memory")
+    return notes
+
+
+def _of_controls(told: dict[str, Any], rows: list[Row]) -> list[str]:
+    """Which row is of equal cost to which, as measured."""
+    macs = {row["row"]: row["macs"] for row in rows if row.get("macs")}
+    notes = []
+    for row in told.get("rows") or []:
+        of = row.get("control_of")
+        if of is None:
+            continue
+        words = "MACs not measured yet"
+        if row["name"] in macs and of in macs:
+            ratio = macs[row["name"]] / macs[of]
+            equal = 1 - CONTROL <= ratio <= 1 + CONTROL
+            words = f"{ratio:.2f} of its MACs" + ("" if equal else f", NOT within {100 * CONTROL:.0f} %")
+        notes.append(f"control of {of}: {row['name']}, {words}")
     return notes
 
 

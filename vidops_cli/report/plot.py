@@ -85,7 +85,7 @@ def check_suffix(path: Path) -> None:
 
 
 @contextmanager
-def _figure(path: Path, width: float, height: float) -> Iterator[Figure]:
+def figure_of(path: Path, width: float, height: float) -> Iterator[Figure]:
     """A figure of so many inches, written when the block ends."""
     check_suffix(path)
     try:
@@ -171,7 +171,7 @@ def scaling_plot(rows: list[Row], path: Path, *, scaling: Sequence[Row] = ()) ->
     ways = [way for way in ("fwd", "fwdbwd") if any(row.get(f"{way}_ms") is not None for row in rows)] or ["fwd"]
     lines = _lines(rows, axis)
     height = 2.75 + 0.16 * max(0, len(lines) - 4)  # a panel holds its legend
-    with _figure(path, 6.8, height * len(ways)) as figure:
+    with figure_of(path, 6.8, height * len(ways)) as figure:
         panels = figure.subplots(len(ways), 2, sharex=True, squeeze=False)
         for way, (time, memory) in zip(ways, panels, strict=True):
             said = {"fwd": "forward", "fwdbwd": "forward + backward"}[way]
@@ -282,7 +282,7 @@ def roofline_plot(rows: list[Row], ceilings: dict[str, float], path: Path) -> No
     left, right = min(ridge, *(x for x, *_ in points)) / 3, max(ridge, *(x for x, *_ in points)) * 3
     several = len({row["shape"] for *_, row in points}) > 1
     columns = 1 if several or max(len(_name(row, "")) for *_, row in points) > 16 else 2
-    with _figure(path, 4.6, 3.1 + 0.17 * math.ceil(len(points) / columns)) as figure:
+    with figure_of(path, 4.6, 3.1 + 0.17 * math.ceil(len(points) / columns)) as figure:
         panel = figure.subplots()
         panel.set_xscale("log")
         panel.set_yscale("log")
@@ -343,7 +343,7 @@ def tradeoff_plot(
     if not points:
         raise ValueError("there is no point to draw", "run the ablation first")
     costs = [point["cost"] for point in points]
-    with _figure(path, 4.4, 3.0) as figure:
+    with figure_of(path, 4.4, 3.0) as figure:
         panel = figure.subplots()
         panel.margins(x=0.1, y=0.1)
         if min(costs) > 0 and max(costs) > 5 * min(costs):

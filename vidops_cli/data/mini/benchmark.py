@@ -1,10 +1,15 @@
-"""A generated benchmark on disk: real video files, a manifest with hashes, seeds that no two splits share."""
+"""A generated benchmark on disk: real video or image files, manifests with hashes, seeds that no two splits share.
+
+A benchmark is a module of this folder: `Dials`, `classes`, `floors`, `draw_scene`, `render`, a `VERSION`, and, where it
+has them, `joints` and further test splits, `SPLITS`. Its parts are train (or train-SEED, for runs with a train set of
+their own), val, test and the further splits; each is a folder with a manifest.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -12,111 +17,164 @@ from typing import Any
 
 import numpy as np
 
-from vidops_cli.record import read_json, write_json
+from vidops_cli.record import read_json, write_bytes, write_json
 
-from .. import Annotations
+from .. import DATASETS, Annotations, Progress
+from ..image import write_image
 from ..video import write_video
-from . import motion
 
 SPLITS = ("train", "val", "test")
-VERSION = 1
+SIZES = {"train": 6144, "val": 512, "test": 2048}
+OWN = "train-"  # and a seed
 
 
-def parse_dials(settings: list[str]) -> motion.Dials:
-    """Dials from `name=value` texts. ValueError on an unknown name or a value that is no number."""
-    kinds = {field.name: type(field.default) for field in fields(motion.Dials)}
-    chosen = {}
-    for text in settings:
-        name, _, value = text.partition("=")
-        if name not in kinds:
-            raise ValueError(f"no dial {name!r}", f"dials: {', '.join(kinds)}")
-        try:
-            chosen[name] = kinds[name](value)
-        except ValueError:
-            raise ValueError(
-                f"dial {name} takes {'an integer' if kinds[name] is int else 'a number'}, got {value!r}",
-                "as in speed=4",
-            ) from None
-    dials = motion.Dials(**chosen)
+def generator(name: str) -> Any:
+    """The module of a generated benchmark. ValueError on a data set that is not one."""
+    if name not in DATASETS or not DATASETS[name].generated:
+        able = ", ".join(known for known, dataset in DATASETS.items() if dataset.generated)
+        raise ValueError(f"{name!r} cannot be generated", f"these can: {able}")
+    return DATASETS[name].load()
+
+
+def make_dials(name: str, values: Mapping[str, Any]) -> Any:
+    """The benchmark's dials. ValueError on an unknown name, a value of another kind, or what makes no benchmark."""
+    made = generator(name).Dials
+    kinds = {field.name: type(field.default) for field in fields(made)}
+    for dial, value in values.items():
+        if dial not in kinds:
+            raise ValueError(f"{name} has no dial {dial!r}", f"dials: {', '.join(kinds)}")
+        if type(value) not in ((int, float) if kinds[dial] is float else (kinds[dial],)):
+            wanted = {int: "an integer", float: "a number", str: "a word"}[kinds[dial]]
+            raise ValueError(f"dial {dial} takes {wanted}, got {value!r}", "as in speed=4")
+    dials = made(**{dial: kinds[dial](value) for dial, value in values.items()})
     dials.check()
     return dials
 
 
-def clip_rng(seed: int, split: str, index: int) -> np.random.Generator:
-    """The random numbers of one clip; seed, split and index make a key of its own."""
-    return np.random.default_rng([seed, SPLITS.index(split), index])
+def clip_rng(seed: int, part: str, index: int, name: str = "mini_motion") -> np.random.Generator:
+    """The random numbers of one clip; seed, part and index make a key of its own."""
+    if part.startswith(OWN):
+        return np.random.default_rng([seed, 1000, int(part.removeprefix(OWN)), index])
+    return np.random.default_rng([seed, (*SPLITS, *further(name)).index(part), index])
 
 
-def plan(dials: motion.Dials, sizes: dict[str, int], seed: int) -> list[dict[str, Any]]:
-    """One entry for each clip, labels in equal numbers: split, path, label and the scene's parameters."""
-    entries = []
-    for split in SPLITS:
-        for i in range(sizes[split]):
-            scene = motion.draw_scene(dials, clip_rng(seed, split, i), i % dials.directions)
-            entries.append(
-                {
-                    "split": split,
-                    "path": f"{split}/{i:05d}.mp4",
-                    "label": scene.label,
-                    "scene": asdict(scene),
-                }
-            )
-    return entries
+def further(name: str) -> tuple[str, ...]:
+    """Test splits that the benchmark has beside `test`; each as large as that."""
+    return getattr(generator(name), "SPLITS", ())
+
+
+def plan(name: str, dials: Any, part: str, count: int, seed: int) -> list[tuple[str, Any]]:
+    """Path and scene of each clip of a part, labels in equal numbers."""
+    made, split = generator(name), part.split("-")[0]
+    labels = len(made.classes(dials, split))
+    suffix = "mp4" if getattr(dials, "frames", 1) > 1 else "png"
+    drawn = (made.draw_scene(dials, clip_rng(seed, part, i, name), i % labels, split) for i in range(count))
+    return [(f"{part}/{i:05d}.{suffix}", scene) for i, scene in enumerate(drawn)]
 
 
 def generate(
+    name: str,
     root: Path,
     *,
-    dials: motion.Dials,
-    sizes: dict[str, int],
+    dials: Any,
+    sizes: Mapping[str, int],
     seed: int = 0,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> dict[str, Any]:
-    """Write all clips below `root`, then the manifest. Clips that are there with the right bytes are kept.
+    train_seeds: Sequence[int] | None = None,
+    progress: Progress = lambda done, total: None,
+) -> dict[str, dict[str, Any]]:
+    """Write what is missing of a benchmark below `root`: clips, then the manifest of their part.
 
-    The manifest comes last: a folder without one is an unfinished benchmark. Returns the manifest. ValueError on a
-    folder that holds another benchmark.
+    Clips that are there with the right bytes are kept. With `train_seeds` there is a train set for each of them, else
+    one. Returns the manifest of each part. ValueError on a folder that holds another benchmark.
     """
     dials.check()
-    told = {"name": "mini_motion", "version": VERSION, "seed": seed, "dials": asdict(dials), "sizes": sizes}
-    manifest = root / "manifest.json"
+    heads = heads_of(name, dials, sizes, seed, train_seeds)
     hashes: dict[str, str] = {}
-    if manifest.exists():
-        there = read_manifest(root)
-        if {key: there.get(key) for key in told} != told:
-            raise ValueError(f"{root} holds another benchmark", f"name another --root, or remove {root}")
-        hashes = {clip["path"]: clip["sha256"] for clip in there["clips"]}
-    entries = plan(dials, sizes, seed)
-    for split in SPLITS:
-        (root / split).mkdir(parents=True, exist_ok=True)
+    for part, head in heads.items():
+        if (root / part / "manifest.json").exists():
+            hashes |= {clip["path"]: clip["sha256"] for clip in _of_head(root, head)["clips"]}
+    done, total, found = 0, sum(head["count"] for head in heads.values()), {}
+    for part, head in heads.items():
+        (root / part).mkdir(parents=True, exist_ok=True)
+        planned, clips = plan(name, dials, part, head["count"], seed), []
+        with ThreadPoolExecutor(2) as pool:
+            for clip in pool.map(lambda entry: _write(name, root, entry, dials, hashes), planned):
+                clips.append(clip)
+                done += 1
+                progress(done, total)
+        if hasattr(generator(name), "joints"):
+            head = {**head, "joints": _write_joints(name, root / part, [scene for _, scene in planned], dials)}
+        if not _same(root / part / "manifest.json", {**head, "clips": clips}):
+            write_json(root / part / "manifest.json", {**head, "clips": clips})
+        found[part] = read_manifest(name, root, part)
+    return found
 
-    def write(entry: dict[str, Any]) -> dict[str, Any]:
-        path = root / entry["path"]
+
+def heads_of(
+    name: str, dials: Any, sizes: Mapping[str, int], seed: int, train_seeds: Sequence[int] | None
+) -> dict[str, dict[str, Any]]:
+    """What the manifest of each part begins with."""
+    trains = ["train"] if train_seeds is None else [f"{OWN}{number}" for number in train_seeds]
+    counts = {**dict.fromkeys(trains, sizes["train"]), "val": sizes["val"]}
+    counts |= dict.fromkeys(("test", *further(name)), sizes["test"])
+    told = {"name": name, "version": generator(name).VERSION, "seed": seed, "dials": asdict(dials)}
+    return {part: {**told, "part": part, "count": count} for part, count in counts.items()}
+
+
+def _write(name: str, root: Path, entry: tuple[str, Any], dials: Any, hashes: dict[str, str]) -> dict[str, Any]:
+    """Render and write a clip, unless it is there with the right bytes. Its entry in the manifest."""
+    path, scene = root / entry[0], entry[1]
+    digest = _digest(path)
+    if digest is None or digest != hashes.get(entry[0]):
+        frames = generator(name).render(scene, dials)
+        if path.suffix == ".png":
+            write_image(path, frames[0])
+        else:
+            write_video(path, frames, crf=getattr(dials, "crf", 12))
         digest = _digest(path)
-        if digest is None or digest != hashes.get(entry["path"]):
-            write_video(path, motion.render(motion.Scene(**entry["scene"]), dials), crf=dials.crf)
-            digest = _digest(path)
-        return {**entry, "sha256": digest}
+    return {"path": entry[0], "label": scene.label, "scene": asdict(scene), "sha256": digest}
 
-    done = []
-    with ThreadPoolExecutor(2) as pool:
-        for entry in pool.map(write, entries):
-            done.append(entry)
-            progress(len(done), len(entries))
-    write_json(manifest, {**told, "clips": done})
-    return read_manifest(root)
+
+def _write_joints(name: str, folder: Path, scenes: list[Any], dials: Any) -> str:
+    """joints.npy, (N, T, P, J, 3) float32: x and y in pixels, score. Returns its hash."""
+    import io
+
+    buffer = io.BytesIO()
+    np.save(buffer, np.stack([generator(name).joints(scene, dials) for scene in scenes]).astype(np.float32))
+    write_bytes(folder / "joints.npy", buffer.getvalue())
+    return hashlib.sha256(buffer.getvalue()).hexdigest()
+
+
+def _same(path: Path, content: dict[str, Any]) -> bool:
+    return path.exists() and read_json(path) == json.loads(json.dumps(content))
 
 
 def _digest(path: Path) -> str | None:
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
 
 
-def read_manifest(root: Path) -> dict[str, Any]:
+def is_whole(root: Path, head: Mapping[str, Any]) -> bool:
+    """Whether this very part is there with all its clips. ValueError if the folder holds another benchmark."""
+    if not (root / head["part"] / "manifest.json").exists():
+        return False
+    return not missing(root, _of_head(root, head))
+
+
+def _of_head(root: Path, head: Mapping[str, Any]) -> dict[str, Any]:
+    """The manifest of a part; ValueError if it is of another benchmark."""
+    there = read_manifest(head["name"], root, head["part"])
+    if {key: there.get(key) for key in head} != head:
+        raise ValueError(f"{root} holds another benchmark", f"name another root, or remove {root}")
+    return there
+
+
+def read_manifest(name: str, root: Path, part: str) -> dict[str, Any]:
     """ValueError if it is no manifest of this benchmark and version."""
-    manifest = read_json(root / "manifest.json")
-    if not isinstance(manifest, dict) or (manifest.get("name"), manifest.get("version")) != ("mini_motion", VERSION):
-        hint = f"remove it, then: vidops data generate mini_motion --root {root}"
-        raise ValueError(f"{root} holds no mini_motion benchmark of version {VERSION}", hint)
+    path, version = root / part / "manifest.json", generator(name).VERSION
+    manifest = read_json(path)
+    if not isinstance(manifest, dict) or (manifest.get("name"), manifest.get("version")) != (name, version):
+        hint = f"remove it, then: {_command(name, root)}"
+        raise ValueError(f"{path} is no manifest of {name}, version {version}", hint)
     return manifest
 
 
@@ -126,31 +184,40 @@ def missing(root: Path, manifest: dict[str, Any]) -> list[str]:
 
 
 def fingerprint(manifest: dict[str, Any]) -> str:
-    """Hash of the clips' hashes and labels: equal data, equal fingerprint."""
-    told = [(clip["split"], clip["label"], clip["sha256"]) for clip in manifest["clips"]]
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:12]
+    """Hash of the hashes and labels of a part: equal data, equal fingerprint."""
+    told = [(clip["label"], clip["sha256"]) for clip in manifest["clips"]]
+    return hashlib.sha256(json.dumps([told, manifest.get("joints")]).encode()).hexdigest()[:12]
 
 
-def read(root: Path, split: str, splits: dict[str, str]) -> Annotations:
-    """One split of a generated benchmark; ValueError with the command that makes it if it is absent or incomplete."""
-    command = f"vidops data generate mini_motion --root {root}"
-    if splits:
-        raise ValueError("mini_motion has its own splits", "remove data.splits")
-    if not (root / "manifest.json").is_file():
-        raise ValueError(f"no mini_motion benchmark: {root / 'manifest.json'} is not there", f"make it: {command}")
-    manifest = read_manifest(root)
+def read(name: str, root: Path, split: str, splits: Mapping[str, str]) -> Annotations:
+    """One split of a generated benchmark, or the part that `splits` names for it.
+
+    ValueError with the command that makes it if it is absent or incomplete.
+    """
+    part = splits.get(split, split)
+    parts = (*SPLITS, *further(name))
+    if part not in parts and not (part.startswith(OWN) and part.removeprefix(OWN).isdigit()):
+        raise ValueError(f"{name} has no split {part!r}", f"its splits: {', '.join(parts)}, {OWN}0, ...")
+    made = f"make it: {_command(name, root)}"
+    if not (root / part / "manifest.json").is_file():
+        raise ValueError(f"no {name} benchmark: {root / part / 'manifest.json'} is not there", made)
+    manifest = read_manifest(name, root, part)
     absent = missing(root, manifest)
     if absent:
-        told = f"{len(absent)} of {len(manifest['clips'])} files are missing below {root}, the first is {absent[0]}"
-        raise ValueError(f"mini_motion is incomplete: {told}", f"make them again: {command}")
-    clips = [clip for clip in manifest["clips"] if clip["split"] == split]
-    directions = manifest["dials"]["directions"]
+        told = f"{len(absent)} of {len(manifest['clips'])} files of {root / part} are missing, the first is {absent[0]}"
+        raise ValueError(f"{name} is incomplete: {told}", f"{made.replace('it', 'them again', 1)}")
+    dials = generator(name).Dials(**manifest["dials"])
     return Annotations(
         root=root,
         split=split,
-        paths=tuple(clip["path"] for clip in clips),
-        labels=tuple(clip["label"] for clip in clips),
-        classes=tuple(f"{360 * i // directions} degrees" for i in range(directions)),
+        paths=tuple(clip["path"] for clip in manifest["clips"]),
+        labels=tuple(clip["label"] for clip in manifest["clips"]),
+        classes=generator(name).classes(dials, part.split("-")[0]),
         fingerprint=fingerprint(manifest),
-        floors={"chance": 1 / directions, "order-blind": 1 / 2},
+        floors=generator(name).floors(dials),
+        joints=root / part / "joints.npy" if "joints" in manifest else None,
     )
+
+
+def _command(name: str, root: Path) -> str:
+    return f"vidops data generate {name} --root {root}, or RECIPE for one with data.generated"

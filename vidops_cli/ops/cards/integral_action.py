@@ -7,7 +7,7 @@ _PAPER = {
     "venue": "CVPRW 2021",
     "arxiv": "2007.06317",
 }
-_JOINTS = {"openpose18": 18, "ntu25": 25}
+_JOINTS = {"openpose18": 18, "ntu25": 25, "stick9": 9}
 _POSE_CHANNELS = Option("int?", None, "channels of the pose stream; null: as many as of the RGB stream", least=1)
 
 CARDS = (
@@ -71,7 +71,9 @@ CARDS = (
         ),
         layer=(64, 8, 56, 56),
         options={
-            "skeleton": Option("str", "openpose18", "joints and limbs: openpose18 (18 and 17) or ntu25 (25 and 24)"),
+            "skeleton": Option(
+                "str", "openpose18", "joints and limbs: openpose18 (18, 17), ntu25 (25, 24), stick9 (9, 8)"
+            ),
             "heatmap_sigma": Option("float", 0.5, "width of the Gaussian at a joint, in pixels of the map", above=0),
             "field_sigma": Option("float", 1.0, "half the width of a limb's band, in pixels of the map", above=0),
             "threshold": Option("float", 0.1, "joints that score less are not drawn"),

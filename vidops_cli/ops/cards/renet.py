@@ -93,12 +93,14 @@ CARDS: tuple[Card, ...] = (
         layer=LAYER,
         options={
             "window": Option("int", 5, "positions of the window on each axis", least=1, odd=True),
+            "frames": Option("int", 1, "frames of the window", least=1, odd=True),
             "heads": Option("int?", None, "heads of a dot product; null: a softmax for each channel", least=1),
             "attention": Option("bool", True, "false: what RENet really runs, whose softmax has one element"),
         },
         deviations=(
             "a softmax for each channel, as in RENet's module; heads: M is that of Ramachandran et al.; RENet builds "
-            "it without padding, so that its softmax runs over one number: attention: false is what it trained"
+            "it without padding, so that its softmax runs over one number: attention: false is what it trained; "
+            "frames are ours"
         ),
         status="equal to RENet's released code; heads by the paper's text",
     ),
