@@ -325,7 +325,7 @@ def test_what_cannot_help_has_a_test_of_its_name():
     for name, card in DATASETS.items():
         if card.generated:
             assert card.needs and card.floors and card.cannot_help
-            tests = (Path(__file__).parent / f"test_{card.module.rpartition('.')[2]}.py").read_text()
+            tests = (Path(__file__).parent / f"test_mini_{card.module.rpartition('.')[2]}.py").read_text()
             for key in card.cannot_help:
                 assert f"def test_cannot_help_{key}(" in tests, (name, key)
                 seen += 1
