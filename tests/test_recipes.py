@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent / "recipes"
 BASES = sorted((ROOT / "base").glob("*.yaml"))
 RECIPES = sorted(path for path in ROOT.rglob("*.yaml") if path.parent.name not in ("base", "profile"))
 TABLES = {
-    "claims": 10,
+    "claims": 12,
     "cross": 7,
     "integral_action": 7,
     "lisa": 10,
