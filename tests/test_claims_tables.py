@@ -26,5 +26,5 @@ def test_every_claims_table_runs_at_smoke(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert f"{len(trained)} of {len(trained)} tables are whole" in done.stderr
-    assert len(re.findall(r"^scale: smoke", done.stdout, re.MULTILINE)) == len(trained)
+    assert len(re.findall(r"^smoke: one seed", done.stdout, re.MULTILINE)) == len(trained)
     assert time.perf_counter() - began < 180

@@ -88,6 +88,7 @@ class LocalSelfAttention(nn.Module):
             total += 2 * cost.products(n * C, C)  # q, k
             total += 2 * cost.correlation(weights, C // M) + cost.each(weights, 1 + cost.SOFTMAX)  # q k + q r
             total += cost.correlation(n * C, N)
+            total += cost.each(C * N if self.window[0] > 1 else 0)  # r
         return total
 
     def extra_repr(self) -> str:
