@@ -82,14 +82,14 @@ def _of_recipes(path: Path, overrides: list[str] | None) -> None:
 
 
 def generated(recipe: Recipe) -> list[Recipe]:
-    """The recipe of each row that trains on a generated benchmark; itself if it has no rows."""
+    """The recipe, and those of its rows with data of their own, as far as they are of generated benchmarks."""
     from vidops_cli.recipe import resolve
 
     from .common import known
 
     rows = recipe.ablation.rows if recipe.ablation else []
-    names = known() if rows else None
-    every = [resolve(recipe, row, 0, names) for row in rows if row.kind != "profile"] if rows else [recipe]
+    others = [row for row in rows if row.kind != "profile" and any(key.split(".")[0] == "data" for key in row.set)]
+    every = [recipe, *(resolve(recipe, row, 0, known()) for row in others)]
     return [one for one in every if one.data.generated is not None]
 
 
