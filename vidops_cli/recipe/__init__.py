@@ -34,6 +34,7 @@ __all__ = [
 
 
 SMOKE_SIZES = {"train": 64, "val": 32, "test": 64}
+SMOKE_EPISODES = 20
 
 
 def load(
@@ -81,6 +82,8 @@ def _make_small(value: dict[str, Any], lines: Lines, path: Path, scale: str) -> 
     value["scale"] = scale
     if scale == "smoke":
         override(value, lines, "train.epochs", 1, "--smoke")
+        if value.get("episodes"):
+            override(value, lines, "episodes.eval", SMOKE_EPISODES, "--smoke")
         _make_tiny(value.get("data"), 12 if value.get("episodes") else 1)
         if isinstance(value.get("ablation"), dict):
             value["ablation"]["seeds"] = list(value["ablation"].get("seeds") or [0])[:1]
