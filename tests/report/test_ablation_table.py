@@ -110,10 +110,15 @@ def test_another_metric():
     assert "mean class (%)" not in table.head
 
 
-def test_runs_at_another_learning_rate_are_no_part_of_the_table():
-    again = [{**row, "rate": 0.5, "value": 0.0, "commit": "other"} for row in runs(plain=[24.0, 26.0])]
+def test_runs_at_another_learning_rate_have_a_column_and_no_other_part_in_the_table():
+    again = [{**row, "rate": 0.5, "value": 10.0, "commit": "other"} for row in runs(plain=[24.0, 26.0])]
     rows = runs(plain=[24.0, 26.0], shift=[40.25])
-    assert ablation(rows + again) == ablation(rows)
+    assert ablation(rows + again) == ablation(rows) == ablation(rows, rates=[0.5, 2])
+    table = ablation(rows + again, rates=[0.5, 2])
+    assert column(table, "lr x0.5") == ["10.0 ± 0.0", "-", "-"] and "lr x2" not in table.head
+    at = table.head.index("lr x0.5")
+    assert [[*words[:at], *words[at + 1 :]] for words in table.body] == ablation(rows).body
+    assert "; lr x0.5: top1 at 0.5 times the learning rate" in " ".join(table.notes)
 
 
 @pytest.mark.parametrize(

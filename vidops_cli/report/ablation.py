@@ -15,7 +15,7 @@ Line = dict[str, str]  # column -> words
 
 DEFAULTS: dict[str, Any] = {
     **{"claim": "", "paper": "", "convention": None, "reference": None},
-    **{"quoted": [], "listed": None, "floors": {}, "scale": "full"},
+    **{"quoted": [], "listed": None, "floors": {}, "scale": "full", "rates": []},
 }
 SCALES = {
     "mini": "scale: mini: smaller data, network or schedule than in full",
@@ -37,13 +37,18 @@ def ablation_table(told: dict[str, Any], rows: list[Row], *, unverified: bool = 
     than the table's, and for two values of one row, metric and seed.
     """
     told = DEFAULTS | told
-    rows = [row for row in rows if row.get("rate", 1) == 1]  # others judge claims, no more
+    again = {rate: [row for row in rows if row.get("rate", 1) == rate] for rate in told["rates"]}
+    rows = [row for row in rows if row.get("rate", 1) == 1]
     planned = told.get("rows") or [{"name": name} for name in told["row_names"]]
     told["reference"] = told["reference"] or planned[0]["name"]
     by_name = _grouped(rows, told["scale"])
     found = [by_name.get(row["name"], {}) for row in planned]
     reference = by_name.get(told["reference"], {}).get(told["metric"], {})
     lines = [_ours(row, mine, reference, told) for row, mine in zip(planned, found, strict=True)]
+    for rate, others in again.items():
+        at_rate = _grouped(others, told["scale"])
+        for row, words in zip(planned, lines, strict=True):
+            words[_rate(rate)] = _spread(_values(at_rate.get(row["name"], {}), told["metric"]))
     lines += [{"row": quoted["name"]} for quoted in told["quoted"]]
     marks: dict[tuple[int, str], str] = {}
     sources: dict[str, list[str]] = {}
@@ -93,6 +98,7 @@ def _heads(told: dict[str, Any]) -> dict[str, str]:
         "row": "row",
         "ours": f"{told['metric']} (%)",
         "seeds": "seeds",
+        **{_rate(rate): _rate(rate) for rate in told["rates"]},
         "difference": f"vs {told['reference']}",
         "paper": "paper",
         "gap": "gap",
@@ -107,6 +113,11 @@ def _heads(told: dict[str, Any]) -> dict[str, str]:
         "gflops": "paper MACs" if told["convention"] == "macs" else "paper FLOPs",
         "seconds": "s/run",
     }
+
+
+def _rate(rate: float) -> str:
+    """Name and head of the column of runs at a multiple of the learning rate."""
+    return f"lr x{rate:g}"
 
 
 # --- ours -------------------------------------------------------------------------------------------------------------
@@ -258,6 +269,9 @@ def _of_columns(told: dict[str, Any], lines: list[Line], shown: list[str]) -> li
         "macs": "MACs of one clip",
         "flops": "FLOPs = 2 MACs + all else",
         "printed": "as the paper counts: by the counters of MotionSqueeze's repository, of profile rows",
+    }
+    words |= {
+        _rate(rate): f"{_rate(rate)}: {told['metric']} at {rate:g} times the learning rate" for rate in told["rates"]
     }
     notes = ["; ".join(text for key, text in words.items() if key in shown)]
     if "difference" in shown:
