@@ -1,0 +1,116 @@
+"""What the verbs that run nothing answer."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+from terminal import ROOT, shell
+
+from vidops_cli import __version__
+from vidops_cli.data import DATASETS
+from vidops_cli.models import MODELS
+from vidops_cli.ops import OPS
+
+
+def test_version():
+    done = subprocess.run([sys.executable, "-m", "vidops_cli", "--version"], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"vidops {__version__}\n", "")
+    assert shell("--version", cwd=ROOT).stdout == f"vidops {__version__}\n"
+
+
+def test_help(vidops):
+    for words in ((), ("--help",), ("-h",)):
+        code, out, err = vidops(*words)
+        assert code == (0 if words else 2)
+        assert err == ""
+        for verb in ("train", "eval", "profile", "ablate", "list", "show", "validate", "data"):
+            assert verb in out
+
+
+def test_list(vidops, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    code, out, err = vidops("list")
+    assert (code, err) == (0, "")
+    for name in (*OPS, *MODELS, *DATASETS, "recipes/quickstart.yaml"):
+        assert name in out
+    kinds = {"ops": OPS, "models": MODELS, "datasets": DATASETS, "recipes": ["recipes/quickstart.yaml"]}
+    for kind, names in kinds.items():
+        code, out, _ = vidops("list", kind)
+        assert code == 0
+        assert all(name in out for name in names)
+        assert not any(f" {name} " in out for other in kinds.values() if other is not names for name in other)
+
+
+def test_list_as_json(vidops, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    code, out, _ = vidops("list", "--format", "json")
+    told = json.loads(out)
+    assert code == 0
+    assert set(told) == {"ops", "models", "datasets", "recipes"}
+    assert [row["name"] for row in told["ops"]] == list(OPS)
+    assert [row["name"] for row in told["models"]] == list(MODELS)
+    assert [row["name"] for row in told["datasets"]] == list(DATASETS)
+    assert "recipes/quickstart.yaml" in [row["file"] for row in told["recipes"]]
+
+
+def test_list_where_there_are_no_recipes(vidops, place):
+    code, out, _ = vidops("list", "--format", "json")
+    assert code == 0
+    assert json.loads(out)["recipes"] == []
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_show_an_operator(vidops, name):
+    code, out, err = vidops("show", name)
+    assert (code, err) == (0, "")
+    card = OPS[name]
+    flat = " ".join(out.split())
+    assert card.title in flat and card.arxiv in flat and card.equation[:30] in flat
+    assert all(option in out for option in card.options)
+    assert "MACs" in out and "parameters" in out
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_show_a_network(vidops, name):
+    code, out, _ = vidops("show", name)
+    assert code == 0
+    assert MODELS[name].title in out
+    flat = " ".join(out.split())
+    for slot, places in MODELS[name].slots.items():
+        assert f"slot {slot} " in flat and places[0] in flat and places[-1] in flat
+    assert ("inflate" in out) == MODELS[name].inflates
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_show_a_data_set(vidops, name):
+    code, out, _ = vidops("show", name)
+    assert code == 0
+    assert DATASETS[name].how.split(",")[0] in out
+
+
+def test_show_the_keys_of_recipes(vidops):
+    code, out, _ = vidops("show", "recipe")
+    assert code == 0
+    for key in ("data.root", "data.num_frames", "model.name", "train.optimizer.lr", "train.seed", "ablation"):
+        assert key in out
+
+
+def test_validate(vidops, place):
+    code, out, err = vidops("validate", "one.yaml", "two.yaml")
+    assert (code, err) == (0, "")
+    assert out.splitlines() == ["one.yaml: valid", "two.yaml: valid, 2 rows x 1 seeds"]
+
+
+@pytest.mark.parametrize("name", ["[red]", "[bold] x", "a [/b]"])
+def test_names_with_brackets_are_printed_as_they_are(vidops, place, name):
+    (place / name).mkdir(parents=True)
+    shutil.copy("one.yaml", place / name / "one.yaml")
+    code, out, _ = vidops("validate", f"{name}/one.yaml")
+    assert (code, out) == (0, f"{name}/one.yaml: valid\n")
+    code, out, err = vidops("train", "one.yaml", "--dry-run", "--out", f"{name}/run")
+    assert (code, err) == (0, "")
+    assert f"{name}/run" in out and "Tiny [run]" in out

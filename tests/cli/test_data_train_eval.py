@@ -1,0 +1,157 @@
+"""vidops data, train and eval, as they are used."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from terminal import ROOT, shell, told_errors, tree, write_recipes
+
+# --- data -------------------------------------------------------------------------------------------------------------
+
+
+def test_data_generate(vidops, place):
+    words = ("data", "generate", "mini_motion", "--root", "new/mini", "--train", 4, "--val", 2, "--test", 2)
+    code, out, _ = vidops(*words, "--dial", "speed=3", "--seed", 5)
+    assert code == 0
+    assert all(word in out for word in ("4 train", "2 val", "2 test"))
+    manifest = json.loads((place / "new/mini/train/manifest.json").read_text())
+    assert (manifest["seed"], manifest["dials"]["speed"]) == (5, 3.0)
+    assert len(list((place / "new/mini").rglob("*.mp4"))) == 8
+    before = tree(place / "new/mini/train")
+    assert vidops(*words, "--dial", "speed=3", "--seed", 5)[:2] == (0, out)
+    assert tree(place / "new/mini/train") == before
+    assert json.loads((place / "new/mini/train/manifest.json").read_text()) == manifest
+
+
+OWN = """
+base: {base}
+data:
+  root: made
+  generated: {{dials: {{speed: 3}}, sizes: {{train: 8, val: 4, test: 4}}}}
+ablation:
+  seeds: [0, 2]
+  rows: [{{name: TSN}}, {{name: wide, set: {{model.width: 1.5}}}}]
+"""
+
+
+def test_a_recipe_makes_its_benchmark(vidops, place):
+    """Each seed gets a train set of its own; val and test are common, and nothing is made twice."""
+    (place / "own.yaml").write_text(OWN.format(base=ROOT / "recipes/base/mini_motion.yaml"))
+    code, out, _ = vidops("ablate", "own.yaml", "--dry-run")
+    assert code == 0 and "data not there" in out and not (place / "made").exists()
+    assert vidops("ablate", "own.yaml", "--only", "TSN/0", "--device", "cpu")[0] == 0
+    assert sorted(path.name for path in (place / "made").glob("[!.]*")) == ["test", "train-0", "train-2", "val"]
+    before = tree(place / "made")
+    code, out, _ = vidops("data", "generate", "own.yaml")
+    assert code == 0 and "mini_motion at made" in out
+    assert tree(place / "made") == before
+    code, out, _ = vidops("ablate", "own.yaml", "--dry-run", "--format", "json")
+    assert vidops("data", "generate", "own.yaml", "data.generated.sizes.train=12")[0] == 2
+    assert vidops("ablate", "own.yaml", "--smoke", "--device", "cpu", "--only", "TSN/0")[0] == 0
+    assert sorted(path.name for path in (place / "made-smoke").glob("[!.]*")) == ["test", "train-0", "val"]
+    assert vidops("train", "own.yaml", "train.seed=5", "--out", "run", "--device", "cpu")[0] == 0
+    assert (place / "made/train-5/manifest.json").is_file()
+    assert vidops("eval", "run", "eval.split=train")[0] == 0
+
+
+# --- train and eval ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, tiny):
+    """One epoch on tiny data, in the folder `run` beside the recipes."""
+    folder = tmp_path_factory.mktemp("trained")
+    write_recipes(folder, tiny)
+    return shell("train", "one.yaml", "--out", "run", "--device", "cpu", cwd=folder), folder
+
+
+def test_train_writes_a_run(trained):
+    done, folder = trained
+    assert done.returncode == 0, done.stderr
+    assert "top1" in done.stdout and "run/summary.json" in done.stdout
+    assert "Traceback" not in done.stderr
+    files = {path.name for path in (folder / "run").iterdir()}
+    assert {"recipe.yaml", "metrics.jsonl", "summary.json", "last.pt", "best.pt"} <= files
+    assert not [name for name in files if name.startswith(".") or name.endswith(".partial")]
+    told = json.loads((folder / "run/summary.json").read_text())
+    assert told["metrics"]["n"] == 8 and told["metrics"]["present"] == "8/8"
+    assert f"{told['metrics']['top1']:.1f} %" in done.stdout
+    assert told["floors"] == {"chance": 0.25, "order-blind": 0.5}
+    assert len((folder / "run/metrics.jsonl").read_text().splitlines()) == 1
+
+
+def test_eval_of_a_run_gives_its_score(trained, vidops, monkeypatch):
+    _, folder = trained
+    monkeypatch.chdir(folder)
+    before = tree(folder)
+    code, out, _ = vidops("eval", "run", "--format", "json")
+    assert code == 0
+    told, summary = json.loads(out), json.loads((folder / "run/summary.json").read_text())
+    assert told["metrics"]["top1"] == summary["metrics"]["top1"]
+    assert told["metrics"] == summary["metrics"]
+    assert told["checkpoint"] == "run/last.pt"
+    code, out, _ = vidops("eval", "one.yaml", "--checkpoint", "run/last.pt", "eval.split=val", "data.frames=reversed")
+    assert code == 0
+    assert "val split" in out and "8/8" in out and "order-blind 50.0 %" in out
+    assert tree(folder) == before
+
+
+@pytest.mark.parametrize("name", ["text", "cut", "list", "keys", "foreign", "shapes"])
+def test_eval_of_what_is_no_checkpoint_of_the_network(trained, vidops, place, name):
+    whole = trained[1] / "run/last.pt"
+    ours = torch.load(whole, weights_only=True)["model"]
+    path = place / f"{name}.pt"
+    if name == "text":
+        path.write_text("not a checkpoint")
+    elif name == "cut":
+        path.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    else:
+        torch.save(
+            {
+                "list": [1, 2, 3],
+                "keys": {"state": ours},
+                "foreign": {"model": {"stem.weight": torch.zeros(3)}},
+                "shapes": {"model": {**ours, "fc.weight": torch.zeros(9, 64), "fc.bias": torch.zeros(9)}},
+            }[name],
+            path,
+        )
+    code, out, err = vidops("eval", trained[1] / "run", "--checkpoint", path)
+    assert (code, out) == (2, "")
+    ((error, hint),) = told_errors(err)
+    assert str(path) in error and hint
+    if name == "foreign":
+        assert "stem.weight" in error and "missing" in error
+    if name == "shapes":
+        assert "fc.weight (9, 64) instead of (4, 64)" in error
+
+
+def test_a_run_of_another_recipe_is_not_written_over(trained, vidops, monkeypatch):
+    _, folder = trained
+    monkeypatch.chdir(folder)
+    before = tree(folder)
+    code, out, err = vidops("train", "one.yaml", "train.batch=4", "--out", "run", "--device", "cpu")
+    assert (code, out) == (2, "")
+    ((error, hint),) = told_errors(err)
+    assert "another recipe" in error and "--no-resume" in hint
+    assert (
+        len(
+            told_errors(
+                vidops("train", "one.yaml", "train.batch=4", "--out", "run", "--no-resume", "--device", "cuda")[2]
+            )
+        )
+        == 1
+    )
+    assert tree(folder) == before
+
+
+def test_train_dry_run(trained, vidops, monkeypatch):
+    _, folder = trained
+    monkeypatch.chdir(folder)
+    before = tree(folder)
+    code, out, err = vidops("train", "two.yaml", "train.epochs=3", "--dry-run", "--device", "cpu")
+    assert (code, err) == (0, "")
+    for word in ("runs/two", "cpu", "24/24", "8/8", "resnet_tiny", "9 steps of 8 clips"):
+        assert word in out
+    assert tree(folder) == before
