@@ -5,7 +5,8 @@ Two streams that never meet: each names its own classes, and only their probabil
     p = ( softmax(mean_t(W_A f_A + b_A)) + softmax(mean_t(W_P f_P + b_P)) ) / 2      f: spatial mean at a frame
 
 Deviations: written from the paper's text, no code was released. The result is log p, which a loss and a ranking of
-classes can use as they use logits.
+classes can use as they use logits. Classifiers start as those of our networks do; the released ones, normal with
+std 0.01, need more steps than a short schedule has.
 """
 
 from __future__ import annotations
@@ -31,9 +32,6 @@ class ScoreAverage(nn.Module):
         at_least(1, pose_channels=pose_channels, classes=classes)
         self.rgb_fc = nn.Linear(channels, classes)
         self.pose_fc = nn.Linear(channels if pose_channels is None else pose_channels, classes)
-        for layer in (self.rgb_fc, self.pose_fc):
-            nn.init.normal_(layer.weight, std=0.01)  # as the classifiers of the released streams
-            nn.init.zeros_(layer.bias)
 
     def scores(
         self, rgb: Float[Tensor, "B C T H W"], pose: Float[Tensor, "B2 C2 T2 H2 W2"]
