@@ -178,6 +178,8 @@ def test_score_average_of_two_that_are_sure_of_different_classes():
     op = ScoreAverage(2, classes=3)
     op.rgb_fc.weight.data = torch.tensor([[1.0, 0], [0, 1], [0, 0]])
     op.pose_fc.weight.data = torch.tensor([[0, 0], [1.0, 0], [0, 1]])
+    for fc in (op.rgb_fc, op.pose_fc):
+        torch.nn.init.zeros_(fc.bias)
     x = torch.tensor([200.0, 0.0]).view(1, 2, 1, 1, 1)
     y = op(x, x)
     assert y[0, :2].exp().tolist() == pytest.approx([0.5, 0.5])
