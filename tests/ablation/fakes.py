@@ -59,6 +59,20 @@ KINDS = (
 """
 )
 
+STARTED = (
+    TEXT
+    + """\
+    - name: built on
+      weights: {layers: shift}
+      set:
+        train.frozen: [layers]
+    - name: built on that
+      weights: {layers: built on}
+      set:
+        train.epochs: 3
+"""
+)
+
 
 def grid(path: Path, text: str = TEXT, *overrides: str, fingerprint: str = "data") -> list[Cell]:
     path = path / "recipe.yaml"

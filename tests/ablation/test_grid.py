@@ -5,11 +5,11 @@ import subprocess
 import sys
 
 import pytest
-from fakes import KINDS, TEXT
+from fakes import KINDS, STARTED, TEXT
 from fakes import grid as made
 
 from vidops_cli import record
-from vidops_cli.ablation.grid import Cell, cells, code_of, only, with_evals
+from vidops_cli.ablation.grid import Cell, cells, code_of, only, with_takers
 from vidops_cli.cli.common import known
 from vidops_cli.recipe import Recipe, load, resolve
 
@@ -232,10 +232,31 @@ def test_only_picks_a_row_at_every_rate(grid):
     assert only(found, [found[-1].key]) == [found[-1]]
 
 
-def test_cells_with_those_that_test_their_weights(grid):
+def test_cells_with_those_that_take_their_weights(grid):
     found = grid(KINDS)
-    assert with_evals([found[2]], found) == [found[2], found[6]]
-    assert with_evals([found[0], found[7]], found) == [found[0], found[7]]
+    assert with_takers([found[2]], found) == [found[2], found[6]]
+    assert with_takers([found[0], found[7]], found) == [found[0], found[7]]
+    found = grid(STARTED)
+    assert with_takers([found[3]], found) == [found[3], found[7], found[9]]
+
+
+def test_a_row_starts_from_the_weights_of_another(grid):
+    found = grid(STARTED)
+    assert found[:6] == grid()
+    assert [(cell.row, cell.seed, cell.weights) for cell in found[6:]] == [
+        ("built on", 0, {"layers": found[2].key}),
+        ("built on", 1, {"layers": found[3].key}),
+        ("built on that", 0, {"layers": found[6].key}),
+        ("built on that", 1, {"layers": found[7].key}),
+    ]
+    assert [cell.needs for cell in found[6:8]] == [[found[2].key], [found[3].key]]
+    other = grid(STARTED.replace("fold_div: 8", "fold_div: 4"))
+    assert not {cell.key for cell in found[6:]} & {cell.key for cell in other[6:]}
+    again = grid(STARTED, "ablation.rates=[2]", "ablation.claims=[{claim: c, better: built on that, worse: plain}]")
+    assert [cell.label for cell in again[10::2]] == [
+        f"{row}, lr x2" for row in ("plain", "shift", "built on", "built on that")
+    ]
+    assert again[14].weights == {"layers": again[12].key}
 
 
 # --- code -------------------------------------------------------------------------------------------------------------

@@ -9,12 +9,14 @@ import signal
 import time
 
 import pytest
-from fakes import KINDS, TEXT, finish, grid
+from fakes import KINDS, STARTED, TEXT, finish, grid
 
 from vidops_cli.ablation import attempt, launch
 from vidops_cli.ablation.grid import Cell
 from vidops_cli.ablation.launch import failure, gpus, run_cells
 from vidops_cli.ablation.store import Store
+from vidops_cli.cli.common import known
+from vidops_cli.recipe import load
 
 TWENTY = TEXT.replace("[0, 1]", "[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]").replace("    - name: slow", "    - name: other")
 TWENTY = TWENTY[: TWENTY.index("    - name: other")]
@@ -154,12 +156,25 @@ def test_an_eval_cell_fails_with_the_one_it_tests(tmp_path, store, fake):
     fake.set(FAKE_FAILS=found[0].key)
     codes = run_cells(found, store, jobs=4, device="cpu")
     assert [codes[cell.key] for cell in found] == [3, 0, 1]
-    told = f"error: the cell whose weights it tests, {found[0].key}, has not finished"
+    told = f"error: the cell whose weights it takes, {found[0].key}, has not finished"
     assert failure(store.folder(found[2])) == told
     assert run_cells(found[2:], store, jobs=1, device="cpu") == {found[2].key: 1}
     assert fake.starts() == {found[0].key: 1, found[1].key: 1}
     fake.set(FAKE_FAILS="")
     assert set(run_cells(found, store, jobs=4, device="cpu").values()) == {0}
+
+
+def test_a_cell_waits_for_the_weights_it_starts_from(tmp_path, store, fake):
+    found = grid(tmp_path, STARTED)
+    fake.set(FAKE_FAILS=found[2].key)
+    codes = run_cells(found[::-1], store, jobs=4, device="cpu")
+    assert [codes[cell.key] for cell in found] == [0, 0, 3, 0, 0, 0, 1, 0, 1, 0]
+    ended = [key for key, *_ in fake.notes("end")]
+    assert ended.index(found[3].key) < ended.index(found[7].key) < ended.index(found[9].key)
+    for cell, of in ((found[7], found[3]), (found[9], found[7])):
+        told = load(store.folder(cell) / "cell.yaml", known())
+        assert told.model.weights == {"layers": str(store.folder(of) / "last.pt")}
+    assert failure(store.folder(found[6])).startswith(f"error: the cell whose weights it takes, {found[2].key}")
 
 
 def test_the_words_of_each_kind(tmp_path, store):

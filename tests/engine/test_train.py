@@ -5,10 +5,11 @@ import torch
 
 from vidops_cli.engine import checkpoint
 from vidops_cli.engine.evaluate import evaluate_checkpoint
-from vidops_cli.engine.setup import pick_device
+from vidops_cli.engine.setup import Setup, pick_device
 from vidops_cli.engine.train import learning_rate, make_optimizer, train
 from vidops_cli.record import read_lines
 
+PARTS = ("conv1", "bn1", "layer1", "layer2", "layer3", "fc")
 GOLDEN = [1.42886, 1.00396]  # mean training loss of each epoch of the recipe in conftest.py
 
 
@@ -238,6 +239,46 @@ def test_checkpoint_of_another_network_says_which_keys_differ(recipe):
     assert "1 keys missing: conv1.weight" in message
     assert "1 keys of another network: extra.weight" in message
     assert "fc.weight (7, 64) instead of (4, 64)" in message
+
+
+def test_a_frozen_part_keeps_the_weights_it_starts_from(recipe, tmp_path):
+    train(recipe("train.epochs=1"), tmp_path / "first", device="cpu")
+    start = checkpoint.load(tmp_path / "first" / "last.pt")["model"]
+    words = [f"model.weights.layer1={tmp_path / 'first' / 'last.pt'}", "train.frozen=[layer1]", "train.seed=3"]
+    train(recipe(*words), tmp_path / "run", device="cpu")
+    ended = checkpoint.load(tmp_path / "run" / "last.pt")["model"]
+    moved = {key for key in start if not torch.equal(start[key], ended[key])}
+    inside = {key for key in start if key.startswith("layer1.")}
+    assert inside & moved == {key for key in inside if ".running_" in key}
+    assert not {key for key in set(start) - inside - moved if "num_batches" not in key}
+    optimizer = make_optimizer(Setup.of(recipe(), "cpu").build(4).requires_grad_(False), recipe().train.optimizer)
+    assert [group["params"] for group in optimizer.param_groups] == [[], []]
+
+    again, stops = recipe(*words), iter([False, False, True])
+    assert train(again, tmp_path / "cut", device="cpu", stop=lambda: next(stops)) is None
+    (tmp_path / "first" / "last.pt").unlink()  # a run that goes on has its own
+    train(again, tmp_path / "cut", device="cpu")
+    assert same(ended, checkpoint.load(tmp_path / "cut" / "last.pt")["model"])
+
+
+@pytest.mark.parametrize(
+    "word, told, hint",
+    [
+        ("train.frozen=[layer9]", "the network has no part 'layer9'", "layer1"),
+        ("model.weights={layer9: FILE}", "the network has no part 'layer9'", "layer1"),
+        ("model.weights={layer2: FILE}", "another network: 2 keys missing", "recipe that trained it"),
+        ("model.weights={layer1: nowhere.pt}", "no such checkpoint: nowhere.pt", "vidops train"),
+        (f"train.frozen=[{', '.join(PARTS)}]", "leaves nothing to train", "leave out a part"),
+    ],
+)
+def test_parts_that_cannot_be_started_or_frozen(recipe, tmp_path, word, told, hint):
+    model = Setup.of(recipe(), "cpu").build(4)
+    state = {key: value for key, value in model.state_dict().items() if not key.startswith("layer2.0.conv")}
+    file = tmp_path / "part.pt"
+    torch.save({"model": state}, file)
+    with pytest.raises(ValueError, match=told) as error:
+        train(recipe(word.replace("FILE", str(file))), tmp_path / "run", device="cpu")
+    assert hint in error.value.args[1] and not (tmp_path / "run").exists()
 
 
 def test_every_validation_clip_is_counted(recipe, tmp_path):

@@ -47,6 +47,9 @@ def test_a_key_that_came_later_is_not_in_the_hash_at_its_default(read):
     assert read(GOOD, "model.inflate=false").hash() == read(GOOD).hash()
     assert "inflate" not in read(GOOD).identity()["model"]
     assert read(dump(read(GOOD, "model.inflate=true"))).model.inflate
+    assert not {"weights", "frozen"} & {key for told in read(GOOD).identity().values() for key in told}
+    hashes = [read(GOOD, *words).hash() for words in ((), ("model.weights={rgb: a.pt}",), ("train.frozen=[rgb]",))]
+    assert len(set(hashes)) == 3
 
 
 CORRUPTION = "data.corruption={name: noise, amount: 40, frames: 2}"

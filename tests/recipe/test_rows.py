@@ -243,6 +243,39 @@ def test_what_is_wrong_with_a_table(problems, old, new, told):
     assert told in the_one(problems(SCALED.replace(old, new, 1))).message
 
 
+STARTED = (
+    ROWS
+    + """\
+    - name: built on
+      weights: {rgb: slow}
+    - name: tested
+      kind: eval
+      of: built on
+      set: {data.frames: reversed}
+"""
+)
+
+
+def test_a_row_starts_from_the_weights_of_one_above(read):
+    told = read(GOOD + STARTED, "ablation.rates=[2]", "ablation.claims=[{claim: c, better: tested, worse: plain}]")
+    assert told.ablation.run_again == {"tested", "built on", "slow", "plain"}
+
+
+@pytest.mark.parametrize(
+    "old, new, told",
+    [
+        ("{rgb: slow}", "{rgb: slw}", "no trained row 'slw' above"),
+        ("{rgb: slow}", "{rgb: built on}", "no trained row 'built on' above"),
+        ("{rgb: slow}", "{rgb: tested}", "no trained row 'tested' above"),
+        ("{rgb: slow}", "{rgb: 3}", "ablation.rows.2.weights.rgb: expected"),
+        ("{rgb: slow}", "{}", "'built on' is the same as 'plain'"),
+        ("      of: built on", "      of: built on\n      weights: {rgb: plain}", "eval rows start from no weights"),
+    ],
+)
+def test_weights_of_no_row_above(problems, old, new, told):
+    assert told in the_one(problems(GOOD + STARTED.replace(old, new, 1))).message
+
+
 @pytest.mark.parametrize(
     "old, new, told, at",
     [

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from vidops_cli.recipe import Known, Recipe, resolve
 from vidops_cli.record import Sources
@@ -24,10 +24,17 @@ class Cell:
     kind: str = "train"
     of: str | None = None
     """key of the cell whose weights an eval cell tests"""
+    weights: Mapping[str, str] = field(default_factory=dict)
+    """keys of the cells from whose weights parts of its network start"""
     lacking: tuple[str, ...] = ()
     """message and hint, where its data are not there: it can be listed, not run"""
     rate: float = 1.0
     """what its row's learning rate is multiplied by"""
+
+    @property
+    def needs(self) -> list[str]:
+        """Keys of the cells that have to finish before it starts."""
+        return [*([] if self.of is None else [self.of]), *self.weights.values()]
 
     @property
     def label(self) -> str:
@@ -37,8 +44,8 @@ class Cell:
 def cells(recipe: Recipe, known: Known, fingerprint: Callable[[Recipe], str]) -> list[Cell]:
     """All cells, seeds inside rows; a profile row has one, for all seeds. ValueError without an `ablation:`.
 
-    After them those of `ablation.rates`: the rows of claims once more, rate by rate. An eval row's weights are of its
-    rate.
+    After them those of `ablation.rates`: the rows of claims once more, rate by rate. Weights that a row takes from
+    another are of its own rate and seed.
     `fingerprint` tells a recipe's data, with a ValueError where they are not there. A profile cell needs the number of
     classes alone.
     """
@@ -55,12 +62,14 @@ def cells(recipe: Recipe, known: Known, fingerprint: Callable[[Recipe], str]) ->
             for i, seed in enumerate(seeds[:1] if row.kind == "profile" else seeds):
                 resolved = with_rate(with_seed(first, seed), rate)
                 of = found[row.of, rate][i].key if row.of is not None else None
+                weights = {part: found[name, rate][i].key for part, name in row.weights.items()}
                 told, lacking = f"{first.data.classes} classes", ()
                 if row.kind != "profile":
                     told, lacking = _data(resolved, fingerprint, data)
                 parts = [resolved.hash(), told, *([row.kind, of or ""] if row.kind != "train" else [])]
+                parts += [f"{part} {key}" for part, key in weights.items()]
                 key = hashlib.sha256(" ".join(parts).encode()).hexdigest()[:12]
-                mine.append(Cell(key, row.name, seed, resolved, parts[0], code, row.kind, of, lacking, rate))
+                mine.append(Cell(key, row.name, seed, resolved, parts[0], code, row.kind, of, weights, lacking, rate))
     return [cell for rate in (1.0, *recipe.rates) for row in rows for cell in found.get((row.name, rate), [])]
 
 
@@ -108,7 +117,9 @@ def only(found: list[Cell], names: list[str]) -> list[Cell]:
     return chosen
 
 
-def with_evals(chosen: list[Cell], found: list[Cell]) -> list[Cell]:
-    """The chosen cells, and those that test their weights."""
-    keys = {cell.key for cell in chosen}
-    return [cell for cell in found if cell.key in keys or cell.of in keys]
+def with_takers(chosen: list[Cell], found: list[Cell]) -> list[Cell]:
+    """The chosen cells, and those that take their weights, to test them or to start from them."""
+    keys, before = {cell.key for cell in chosen}, None
+    while keys != before:
+        before, keys = keys, keys | {cell.key for cell in found if not keys.isdisjoint(cell.needs)}
+    return [cell for cell in found if cell.key in keys]

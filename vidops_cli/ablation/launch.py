@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from vidops_cli.recipe import dump
+from vidops_cli.recipe import Recipe, dump
 from vidops_cli.record import write_text
 
 from . import attempt
@@ -157,21 +157,29 @@ class _Run:
         if ended and latest.code not in (None, attempt.INTERRUPTED):
             self.codes[cell.key] = latest.code
             return "done"
-        if cell.of is None or self.store.weights(cell).with_name("summary.json").is_file():
+        lacking = self.store.lacking(cell)
+        if not lacking:
             return "start"
-        if cell.of in pending:
+        if pending.issuperset(lacking):
             return "later"
         self.codes[cell.key] = 1
         folder.mkdir(parents=True, exist_ok=True)
         with open(folder / "log.txt", "a") as log:
-            log.write(f"error: the cell whose weights it tests, {cell.of}, has not finished\n")
+            log.write(f"error: the cell whose weights it takes, {lacking[0]}, has not finished\n")
         return "done"
 
     def _prepare(self, cell: Cell, place: str | None) -> tuple[list[str], Path, str | None]:
         folder = self.store.folder(cell)
-        write_text(folder / "cell.yaml", dump(cell.recipe))
+        write_text(folder / "cell.yaml", dump(with_weights(cell, self.store)))
         (folder / "status.json").unlink(missing_ok=True)
         return command(cell, self.store, self.device), folder, place
+
+
+def with_weights(cell: Cell, store: Store) -> Recipe:
+    """Its recipe, with the checkpoints that parts of the network start from."""
+    files = {part: str(store.weights(cell, key)) for part, key in cell.weights.items()}
+    model = cell.recipe.model.model_copy(update={"weights": {**cell.recipe.model.weights, **files}})
+    return cell.recipe.model_copy(update={"model": model})
 
 
 def command(cell: Cell, store: Store, device: str) -> list[str]:
@@ -179,7 +187,7 @@ def command(cell: Cell, store: Store, device: str) -> list[str]:
     folder, recipe = store.folder(cell), str(store.folder(cell) / "cell.yaml")
     words = {"train": ["train", recipe, "--out", str(folder)]}
     if cell.kind == "eval":
-        words["eval"] = ["eval", recipe, "--checkpoint", str(store.weights(cell)), "--out", str(folder)]
+        words["eval"] = ["eval", recipe, "--checkpoint", str(store.weights(cell, cell.of)), "--out", str(folder)]
     if cell.kind == "profile":
         classes = cell.recipe.data.classes
         words["profile"] = ["profile", recipe, "--depth", "0", "--out", str(folder / RESULT["profile"])]

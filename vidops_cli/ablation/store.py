@@ -24,10 +24,13 @@ class Store:
     def folder(self, cell: Cell) -> Path:
         return self.root / "cells" / cell.key
 
-    def weights(self, cell: Cell) -> Path:
-        """The checkpoint that an eval cell tests."""
-        assert cell.of is not None
-        return self.root / "cells" / cell.of / f"{cell.recipe.train.checkpoint}.pt"
+    def weights(self, cell: Cell, key: str) -> Path:
+        """The checkpoint of another cell whose weights this one takes."""
+        return self.root / "cells" / key / f"{cell.recipe.train.checkpoint}.pt"
+
+    def lacking(self, cell: Cell) -> list[str]:
+        """Keys of the cells whose weights it takes and that have not finished."""
+        return [key for key in cell.needs if not self.weights(cell, key).with_name(RESULT["train"]).is_file()]
 
     def finished(self, cell: Cell) -> bool:
         return (self.folder(cell) / RESULT[cell.kind]).is_file()
@@ -71,11 +74,11 @@ class Store:
     def rows(self, cells: list[Cell]) -> list[dict[str, Any]]:
         """Rows of the finished cells, one for each metric."""
         found, older = [], set()
-        for cell in sorted(cells, key=lambda cell: cell.kind == "eval"):  # after those whose weights they test
+        for cell in sorted(cells, key=lambda cell: cell.kind == "eval"):  # after those whose weights they take
             summary = self.summary(cell)
             if summary is not None:
                 rows = rows_of(cell, summary)
-                if cell.of in older or rows[0]["code"] != cell.code:
+                if older.intersection(cell.needs) or rows[0]["code"] != cell.code:
                     older.add(cell.key)
                     rows = [{**row, "older": True} for row in rows]
                 found += rows

@@ -52,14 +52,14 @@ def cells_of(recipe: Recipe) -> list[Cell]:
 
 def left_of(cells: list[Cell], store: Store, how: Chosen) -> list[Cell]:
     """Those that are to run: not finished, or asked for again, and what tests their weights."""
-    from vidops_cli.ablation.grid import only, with_evals
+    from vidops_cli.ablation.grid import only, with_takers
 
     chosen = only(cells, how.only) if how.only else cells
     if how.only_failed:
         return store.failed(chosen)
     again = only(chosen, how.force) if how.force else []
     again += store.older(chosen) if how.rerun else []
-    keys = {cell.key for cell in with_evals(again, cells)}
+    keys = {cell.key for cell in with_takers(again, cells)}
     left = [cell for cell in cells if cell.key in keys or (cell in chosen and not store.finished(cell))]
     return list({cell.key: cell for cell in reversed(left)}.values())[::-1]  # a row may be another's at half its rate
 

@@ -40,6 +40,26 @@ def _is_state_dict(found: Any) -> bool:
     )
 
 
+def load_part(model: nn.Module, name: str, path: Path) -> None:
+    """Fill one part of the network from a checkpoint of it, or of a network that has a part of that name.
+
+    What else the checkpoint holds, as its classifier, is left out. ValueError if anything of the part is missing.
+    """
+    part, state = part_of(model, name), load(path)["model"]
+    inside = {key.removeprefix(f"{name}."): value for key, value in state.items() if key.startswith(f"{name}.")}
+    told = inside or state
+    load_model(part, {"model": {key: value for key, value in told.items() if key in part.state_dict()}}, path)
+
+
+def part_of(model: nn.Module, name: str) -> nn.Module:
+    """The part of a network with this name; ValueError if it has none."""
+    try:
+        return model.get_submodule(name)
+    except AttributeError:
+        parts = ", ".join(child for child, _ in model.named_children())
+        raise ValueError(f"the network has no part {name!r}", f"its parts: {parts}") from None
+
+
 def load_model(model: nn.Module, state: dict[str, Any], path: Path) -> None:
     """Fill the network; ValueError that says which keys or shapes differ."""
     ours, theirs = model.state_dict(), state["model"]

@@ -59,10 +59,16 @@ def train(
             told = f"{split} has a class {other!r} where train has none or another"
             raise ValueError(told, "give all splits the same classes")
     model = setup.build(classes).to(setup.device)
+    resumed = resume and (run / "last.pt").exists()
+    for part, path in ({} if resumed else recipe.model.weights).items():
+        checkpoint.load_part(model, part, Path(path))
+    for part in recipe.train.frozen:
+        checkpoint.part_of(model, part).requires_grad_(False)
+    if not any(p.requires_grad for p in model.parameters()):
+        raise ValueError("train.frozen leaves nothing to train", "leave out a part")
     task = setup.task(classes)
     loop = _Loop(recipe, run, setup, splits, model, task, report, code)
     began = time.perf_counter()
-    resumed = resume and (run / "last.pt").exists()
     if resumed:
         loop.restore()
     if recipe.data.cache != "none":
@@ -116,8 +122,9 @@ def learning_rate(recipe: Recipe, step: int, total: int) -> float:
 
 def make_optimizer(model: nn.Module, told: Optimizer) -> torch.optim.Optimizer:
     """SGD or AdamW; norms and biases are not decayed unless asked."""
-    decayed = [p for p in model.parameters() if p.ndim > 1 or told.decay_norm_bias]
-    others = [p for p in model.parameters() if not (p.ndim > 1 or told.decay_norm_bias)]
+    trained = [p for p in model.parameters() if p.requires_grad]
+    decayed = [p for p in trained if p.ndim > 1 or told.decay_norm_bias]
+    others = [p for p in trained if not (p.ndim > 1 or told.decay_norm_bias)]
     groups = [{"params": decayed, "weight_decay": told.weight_decay}, {"params": others, "weight_decay": 0.0}]
     if told.name == "adamw":
         return torch.optim.AdamW(groups, lr=told.lr)

@@ -79,6 +79,14 @@ def _check_rows(value: dict[str, Any], lines: Lines, ablation: Ablation, known: 
             hint = nearest(row.of, trained, "rows that are trained")
             yield Problem(where((*place, "of"), lines), f"no trained row {row.of!r}", hint)
             continue
+        above = [other.name for other in ablation.rows[:i] if other.kind == "train"]
+        for part, name in row.weights.items():
+            line = where((*place, "weights", part), lines)
+            if row.kind != "train":
+                yield Problem(line, f"{row.kind} rows start from no weights", "leave `weights` out")
+            elif name not in above:
+                hint = nearest(name, above, "trained rows above") if above else "name a trained row above"
+                yield Problem(line, f"no trained row {name!r} above", hint)
         if reserved:
             continue
         try:
@@ -86,7 +94,7 @@ def _check_rows(value: dict[str, Any], lines: Lines, ablation: Ablation, known: 
         except RecipeError as error:
             yield from error.problems
             continue
-        same = (resolved.hash(), row.kind)
+        same = (resolved.hash(), row.kind, *map(str, row.weights.items()))
         if row.name in [other.name for other in ablation.rows[:i]]:
             yield Problem(where(place, lines), f"two rows are named {row.name!r}", "give each row a name of its own")
         elif same in seen:

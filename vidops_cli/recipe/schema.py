@@ -124,6 +124,8 @@ class Model(Section):
     """names for places of this network, for `at` in the rows of a table"""
     ops: list[Placed] = []
     """operators put into the network's slots"""
+    weights: dict[Name, Name] = {}
+    """checkpoints that parts of the network start from, as in rgb: runs/rgb/last.pt"""
 
 
 class Optimizer(Section):
@@ -161,6 +163,8 @@ class Train(Section):
     """largest norm of the gradient"""
     label_smoothing: Share = 0.0
     """of the training loss"""
+    frozen: list[Name] = []
+    """parts of the network whose weights are not trained, as in [rgb]; their batch norms count on"""
     gate_weight: NotBelow0 = 0.0
     """lambda of IntegralAction: how hard the training loss pushes its gate towards the pose"""
     precision: Literal["float32", "bfloat16"] = "float32"
@@ -219,12 +223,19 @@ class Row(Section):
     """eval: another row's weights, tested otherwise; profile: what the network costs, without data or training"""
     of: str | None = None
     """of an eval row: the row whose weights it tests"""
+    weights: dict[Name, str] = {}
+    """rows above, trained with the same seed, from whose weights parts of the network start, as in rgb: RGB only"""
     control_of: str | None = None
     """the row for which this one is a control of equal MACs"""
     set: dict[str, Any] = {}
     """dotted keys and their values, as in model.ops: [{op: tsm}]"""
     paper: PaperValues = {}
     """what the paper prints for this very row"""
+
+    @property
+    def takes(self) -> list[str]:
+        """Names of the rows whose weights it needs."""
+        return [*([] if self.of is None else [self.of]), *self.weights.values()]
 
 
 class Quoted(Section):
@@ -272,10 +283,13 @@ class Ablation(Section):
 
     @property
     def run_again(self) -> set[str]:
-        """Names of the rows that `rates` are for: those of claims on accuracy, and those whose weights they test."""
+        """Names of the rows that `rates` are for: those of claims on accuracy, and those whose weights they take."""
         named = {name for claim in self.claims if claim.metric not in COSTS for name in (claim.better, claim.worse)}
-        rows = [row for row in self.rows if row.name in named and row.kind != "profile"]
-        return {name for row in rows for name in (row.name, row.of) if name is not None}
+        found: set[str] = set()
+        for row in reversed(sorted(self.rows, key=lambda row: row.kind == "eval")):  # a row's weights stand above it
+            if row.kind != "profile" and row.name in named | found:
+                found |= {row.name, *row.takes}
+        return found
 
 
 class Recipe(Section):
@@ -314,9 +328,9 @@ class Recipe(Section):
             told["data"]["cache"] = "memory"  # the same frames
         told["train"].pop("save_every")
         later = {
-            "model": {"inflate": False, "width": 1.0},
+            "model": {"inflate": False, "width": 1.0, "weights": {}},
             "data": {"generated": None, "corruption": None},
-            "train": {"gate_weight": 0.0},
+            "train": {"gate_weight": 0.0, "frozen": []},
         }
         for section, absent in later.items():  # as if they were not there: recipes older than a key keep their hash
             told[section] = {key: value for key, value in told[section].items() if absent.get(key, ...) != value}
