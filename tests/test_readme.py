@@ -116,6 +116,12 @@ def test_tables_are_those_of_the_record(name):
     assert recorded in README
 
 
+def test_claims_are_those_of_the_record():
+    done = run(["ablate", "results/claims", "--claims", "--format", "markdown"])
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.strip() in README
+
+
 def test_make_commands_are_targets():
     targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.M))
     named = set(re.findall(r"\bmake (\w+)", README))

@@ -11,6 +11,7 @@ import yaml
 from vidops_cli.ablation.grid import cells
 from vidops_cli.ablation.told import told_of
 from vidops_cli.cli.common import known
+from vidops_cli.data import DATASETS
 from vidops_cli.recipe import Recipe, load
 from vidops_cli.report.ablation import ablation_table
 
@@ -122,3 +123,12 @@ def test_every_base_carries_a_recipe():
         return set() if base is None else {(path.parent / base).resolve(), *below(path.parent / base)}
 
     assert set(BASES) == set().union(*map(below, RECIPES)) - set(RECIPES)
+
+
+def test_the_card_of_a_benchmark_names_the_tables_that_ask_it():
+    asked = {}
+    for path in sorted((ROOT / "claims").glob("*.yaml")):
+        asked.setdefault(read(path).data.name, set()).add(path.stem)
+    cards = {name: set(card.tables) for name, card in DATASETS.items() if card.tables}
+    assert len(cards) == 7
+    assert {name: tables for name, tables in asked.items() if DATASETS[name].generated} == cards

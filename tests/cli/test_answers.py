@@ -92,6 +92,25 @@ def test_show_a_data_set(vidops, name):
     assert DATASETS[name].how.split(",")[0] in out
 
 
+def test_the_card_of_a_benchmark_shows_what_is_published_of_it(vidops, place):
+    code, before, _ = vidops("show", "mini_motion")
+    assert code == 0 and "recipes/claims/order.yaml" in before and "measured" not in before
+    rows = [{"name": name, "kind": "train", "paper": {}} for name in ("TSN", "TSM, reversed")]
+    head = {"schema": 1, "table": {"title": "Order", "metric": "top1", "seeds": [0], "rows": rows}}
+    told = {"metric": "top1", "seed": 0, "n": 8, "present": "8/8", "split": "test", "seconds": 1.0, "dirty": False}
+    told |= {"code": "c", "torch": "t", "device": "cpu", "cpu": "p", "commit": "0", "date": "2026-01-02T03:04:05Z"}
+    lines = [head, *({**told, "row": row["name"], "value": 12.5 + 10 * i} for i, row in enumerate(rows))]
+    (place / "results/claims").mkdir(parents=True)
+    (place / "results/claims/order.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    code, out, _ = vidops("show", "mini_motion")
+    assert code == 0 and out.startswith(before)
+    told = [line.split("│")[1:4] for line in out.splitlines() if line.startswith("│")]
+    assert [[word.strip() for word in words] for words in told] == [
+        ["order", "TSN", "12.5"],
+        ["order", "TSM, reversed", "22.5"],
+    ]
+
+
 def test_show_the_keys_of_recipes(vidops):
     code, out, _ = vidops("show", "recipe")
     assert code == 0

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -54,7 +56,26 @@ def _dataset(name: str) -> None:
         dials = fields(card.load().Dials)
         told |= {"needs": card.needs, "cannot help": "\n".join(card.cannot_help.values()), "floors": card.floors}
         told["dials"] = ", ".join(f"{dial.name}={dial.default}" for dial in dials)
+        told["asked by"] = ", ".join(f"recipes/claims/{table}.yaml" for table in card.tables)
     _lines(told)
+    if measured := list(_measured(card.tables)):
+        from vidops_cli.report.table import Table
+
+        notes = ["at the dials and schedule of each: vidops ablate results/claims/TABLE.jsonl"]
+        print_table(Table("measured", ["table", "row", "score (%)"], measured, notes))
+
+
+def _measured(tables: Iterable[str]) -> Iterator[list[str]]:
+    """Table, row and score of what is published of these tables, where results/ is."""
+    from vidops_cli.report.ablation import ablation_table
+
+    from .tables import read_published
+
+    for name in tables:
+        path = Path("results/claims") / f"{name}.jsonl"
+        if path.is_file():
+            told, rows = read_published(path)
+            yield from ([name, *words[:2]] for words in ablation_table(told, rows).body)
 
 
 def _lines(told: dict[str, str]) -> None:

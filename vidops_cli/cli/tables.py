@@ -57,11 +57,19 @@ def _judged(told: dict[str, Any], rows: Rows) -> list[dict[str, Any]]:
 
 def published(path: Path, shown: Shown) -> bool:
     """The table of rows that `--publish` wrote, and with claims whether all are held."""
-    head, rows = _read(path, shown)
+    if shown.publish:
+        raise ValueError("published rows are published already", "name the recipe")
+    told, rows = read_published(path)
+    with _as_published(path):
+        return show(told, rows, shown)
+
+
+def read_published(path: Path) -> tuple[dict[str, Any], Rows]:
+    """What a published table tells of its recipe, and its rows."""
+    head, rows = _read(path)
     if "table" not in head:
         raise ValueError(f"{path} holds no table", HINT)
-    with _as_published(path):
-        return show(head["table"], rows, shown)
+    return head["table"], rows
 
 
 def published_claims(folder: Path, shown: Shown) -> bool:
@@ -69,12 +77,14 @@ def published_claims(folder: Path, shown: Shown) -> bool:
     from vidops_cli.ablation.claims import failed, growth
     from vidops_cli.report.claims import claims_table
 
+    if shown.publish:
+        raise ValueError("published rows are published already", "name the recipe")
     if not shown.claims:
         told = "of a folder of published rows the claims are shown"
         raise ValueError(told, f"--claims or --check; or name one of {folder}/*.jsonl")
     judged = []
     for path in sorted(folder.rglob("*.jsonl")):
-        head, rows = _read(path, shown)
+        head, rows = _read(path)
         name = path.relative_to(folder).with_suffix("").as_posix()
         with _as_published(path):
             if "growth" in head:  # a suite that was profiled
@@ -96,12 +106,10 @@ def published_claims(folder: Path, shown: Shown) -> bool:
     return not failed(judged)
 
 
-def _read(path: Path, shown: Shown) -> tuple[dict[str, Any], Rows]:
+def _read(path: Path) -> tuple[dict[str, Any], Rows]:
     """Head and rows of a file of JSON lines; ValueError if it is none that can be read."""
     from vidops_cli.record import read_lines
 
-    if shown.publish:
-        raise ValueError("published rows are published already", "name the recipe")
     try:
         path.stat()  # read_lines takes a file that is not there for an empty one
         head, *rows = read_lines(path) or [None]

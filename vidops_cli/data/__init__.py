@@ -38,6 +38,7 @@ class DataSet:
     needs: str = ""  # what a solver of a generated one needs
     cannot_help: Mapping[str, str] = field(default_factory=dict)  # and what tells nothing; each has a test of its name
     floors: str = ""  # scores without understanding
+    tables: tuple[str, ...] = ()  # recipes below recipes/claims/ that ask it
 
     def load(self) -> Any:
         """The module."""
@@ -77,6 +78,7 @@ DATASETS: dict[str, DataSet] = {
                 "one_step_of_a_disc": "with `others` all discs step as far; one alone goes on in its direction",
             },
             floors="chance 1 / directions; blind to the order of frames 1/2",
+            tables=("motionsqueeze", "order", "corruption"),
         ),
         DataSet(
             name="mini_dots",
@@ -92,6 +94,7 @@ DATASETS: dict[str, DataSet] = {
                 "frames_a_life_apart": "frames a life of the dots or more apart: all dots are new",
             },
             floors="chance 1 / directions; blind to the order of frames 1/2",
+            tables=("rsa",),
         ),
         DataSet(
             name="mini_long_range",
@@ -107,6 +110,7 @@ DATASETS: dict[str, DataSet] = {
                 "neighbours": "frames less than `gap` apart, and windows of up to `gap` frames: of unrelated scenes",
             },
             floors="chance 1 / directions; blind to the order of frames 1/2",
+            tables=("selfy",),
         ),
         DataSet(
             name="mini_out_of_context",
@@ -130,6 +134,7 @@ DATASETS: dict[str, DataSet] = {
                 "chance 1 / actions; blind to the order of frames 1/2; the ground alone: `context` as in training, 0 "
                 "out of context (test), 1 in test_agree, chance in test_absent"
             ),
+            tables=("integral_action",),
         ),
         DataSet(
             name="mini_few_shot",
@@ -147,6 +152,7 @@ DATASETS: dict[str, DataSet] = {
                 "position": "where the glyph stands, its turn, size and contrast, and all clutter hang on no class",
             },
             floors="chance 1 / 5, for episodes of 5 ways",
+            tables=("renet", "renet_self_relation"),
         ),
         DataSet(
             name="mini_displacement",
@@ -164,6 +170,7 @@ DATASETS: dict[str, DataSet] = {
                 "a_window_below_the_jump": "around where a disc stood, as far as a jump less a radius, is ground",
             },
             floors="chance 1 / discs; blind to the order of frames (discs // 2 + 1) / discs",
+            tables=("sifa",),
         ),
         DataSet(
             name="mini_structure",
@@ -180,6 +187,7 @@ DATASETS: dict[str, DataSet] = {
                 "brightness": "without noise, all images have the same grey levels, as many of each",
             },
             floors="chance 1/3, 1/6 where content decides; the bag of parts 1/3, all that counts where content decides",
+            tables=("lisa", "lisa_content"),
         ),
         DataSet(
             name="video_folder",
