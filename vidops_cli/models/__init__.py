@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ SLOTS = {
     "block_output": "at the end of a block's residual branch, before the sum",
     "after_stage": "after a stage of blocks",
     "mixer": "the token mixer of a transformer block",
+    "after_mixer": "after a transformer block's token mixer and its sum",
     "few_shot_head": "from maps of support and query images to class scores",
     "two_stream": "from the features of an RGB and a pose stream to one",
     "pose_input": "from joints to the first map of a pose stream",
@@ -200,6 +201,34 @@ def _vit(name: str, title: str, *, note: str, patch: int, channels: int, blocks:
     )
 
 
+def _sifa_net(name: str, title: str, *, like: Network) -> Network:
+    """A ResNet with SIFA-Net's stem, and its last stage twice."""
+    dual = tuple(place.replace("res5", "res5_dual") for place in like.slots["conv2"] if place.startswith("res5."))
+    return replace(
+        like,
+        name=name,
+        title=title,
+        paper=f"{SIFA}; blocks with operators in their slots",
+        builder="sifa_net:SIFANet",
+        slots={slot: places + (dual if slot != "after_stage" else ()) for slot, places in like.slots.items()},
+        inflates=False,
+    )
+
+
+def _swin(name: str, title: str, *, paper: str, channels: int, blocks: tuple[int, ...], **given: Any) -> Network:
+    places = tuple(f"stage{i + 1}.{j}" for i, depth in enumerate(blocks) for j in range(depth))
+    return Network(
+        name=name,
+        title=title,
+        paper=paper,
+        builder="swin:Swin",
+        arguments={"channels": channels, "blocks": blocks, **given},
+        slots={"mixer": places, "after_mixer": places},
+    )
+
+
+SWIN = "Liu et al., Swin Transformer, arXiv 2103.14030"
+SIFA = "Long et al., Stand-Alone Inter-Frame Attention in Video Models, arXiv 2206.06931"
 _POSES = {"paper": "Moon et al., IntegralAction, arXiv 2007.06317", "inputs": ("clip", "coords", "scores")}
 
 
@@ -276,6 +305,13 @@ def _renet(name: str, title: str, *, widths: tuple[int, ...], note: str = "") ->
     )
 
 
+_RESNET18 = _resnet("resnet18", "ResNet-18", block="basic", blocks=(2, 2, 2, 2))
+_RESNET50 = _resnet("resnet50", "ResNet-50", block="bottleneck", blocks=(3, 4, 6, 3))
+_RESNET101 = _resnet("resnet101", "ResNet-101", block="bottleneck", blocks=(3, 4, 23, 3))
+_POSE_OF = {"skeleton": "openpose18", "joints": 18, "stride": 4, "note": ""}
+_POSE18 = _pose("pose18", "Pose stream of ResNet-18: joints drawn as maps, frames not seen", **_POSE_OF, like=_RESNET18)
+_POSE50 = _pose("pose50", "Pose stream of ResNet-50: joints drawn as maps, frames not seen", **_POSE_OF, like=_RESNET50)
+
 MODELS: dict[str, Network] = {
     network.name: network
     for network in (
@@ -298,10 +334,12 @@ MODELS: dict[str, Network] = {
             stem="small",
             note=" (made small)",
         ),
-        _resnet("resnet18", "ResNet-18", block="basic", blocks=(2, 2, 2, 2)),
+        _RESNET18,
         _resnet("resnet34", "ResNet-34", block="basic", blocks=(3, 4, 6, 3)),
-        _resnet("resnet50", "ResNet-50", block="bottleneck", blocks=(3, 4, 6, 3)),
-        _resnet("resnet101", "ResNet-101", block="bottleneck", blocks=(3, 4, 23, 3)),
+        _RESNET50,
+        _RESNET101,
+        _sifa_net("sifa_net50", "SIFA-Net of ResNet-50: four frames a step, two last stages", like=_RESNET50),
+        _sifa_net("sifa_net101", "SIFA-Net of ResNet-101: four frames a step, two last stages", like=_RESNET101),
         _POSE_TINY,
         _two_streams(
             "two_stream_tiny",
@@ -309,6 +347,21 @@ MODELS: dict[str, Network] = {
             rgb=_RESNET_TINY,
             pose=_POSE_TINY,
             note=" (made small)",
+        ),
+        _POSE18,
+        _POSE50,
+        _two_streams(
+            "two_stream18", "Two streams of ResNet-18, of frames and of joints", rgb=_RESNET18, pose=_POSE18, note=""
+        ),
+        _two_streams(
+            "two_stream50", "Two streams of ResNet-50, of frames and of joints", rgb=_RESNET50, pose=_POSE50, note=""
+        ),
+        _two_streams(
+            "two_stream50_18",
+            "Two streams, a ResNet-50 of frames and a ResNet-18 of joints",
+            rgb=_RESNET50,
+            pose=_POSE18,
+            note="",
         ),
         Network(
             name="resnet12",
@@ -351,6 +404,34 @@ MODELS: dict[str, Network] = {
             channels=192,
             blocks=12,
             heads=3,
+        ),
+        _swin(
+            "swin_mini",
+            "Swin for clips of 32 to 128 pixels",
+            paper=f"{SWIN} (made small)",
+            channels=24,
+            blocks=(2, 2, 2),
+            heads=(2, 4, 8),
+        ),
+        _swin("swin_t", "Swin-T", paper=SWIN, channels=96, blocks=(2, 2, 6, 2), heads=(3, 6, 12, 24)),
+        _swin("swin_s", "Swin-S", paper=SWIN, channels=96, blocks=(2, 2, 18, 2), heads=(3, 6, 12, 24)),
+        _swin("swin_b", "Swin-B", paper=SWIN, channels=128, blocks=(2, 2, 18, 2), heads=(4, 8, 16, 32)),
+        *(
+            _swin(
+                name,
+                f"{title} that reads four frames at once, as the SIFA-Transformer",
+                paper=SIFA,
+                channels=channels,
+                blocks=blocks,
+                heads=heads,
+                tube=4,
+                first_norm=False,
+            )
+            for name, title, channels, blocks, heads in (
+                ("sifa_swin_mini", "A small Swin", 24, (2, 2, 2), (2, 4, 8)),
+                ("sifa_swin_s", "Swin-S", 96, (2, 2, 18, 2), (3, 6, 12, 24)),
+                ("sifa_swin_b", "Swin-B", 128, (2, 2, 18, 2), (4, 8, 16, 32)),
+            )
         ),
     )
 }

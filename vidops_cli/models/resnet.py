@@ -79,6 +79,24 @@ class Bottleneck(nn.Module):
 BLOCKS = {"basic": BasicBlock, "bottleneck": Bottleneck}
 
 
+def start(network: nn.Module) -> None:
+    """He initialisation of all convolutions."""
+    for module in network.modules():
+        if isinstance(module, (nn.Conv2d, nn.Conv3d)):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+
+def stage_of(
+    block: str, channels: int, width: int, depth: int, *, stride: int, frames: int = 1
+) -> tuple[nn.Sequential, int]:
+    """`depth` blocks of which the first strides, and how many channels they give."""
+    stage = []
+    for j in range(depth):
+        stage.append(BLOCKS[block](channels, width, 1 if j else stride, frames=frames))
+        channels = width * BLOCKS[block].expansion
+    return nn.Sequential(*stage), channels
+
+
 class ResNet(nn.Module):
     """Clips (B, 3, T, H, W) -> logits (B, classes). `widths` and `blocks` give width and depth of each stage.
 
@@ -105,48 +123,53 @@ class ResNet(nn.Module):
             self.maxpool = nn.MaxPool2d(3, stride=2, padding=1) if stem == "imagenet" else nn.Identity()
         channels = widths[0]
         for i, (width, depth) in enumerate(zip(widths, blocks, strict=True)):
-            stage = []
-            for j in range(depth):
-                stride = 2 if i and not j else 1
-                stage.append(BLOCKS[block](channels, width, stride, frames=3 if inflate else 1))
-                channels = width * BLOCKS[block].expansion
-            self.add_module(f"layer{i + 1}", nn.Sequential(*stage))
+            stage, channels = stage_of(block, channels, width, depth, stride=2 if i else 1, frames=3 if inflate else 1)
+            self.add_module(f"layer{i + 1}", stage)
             self.add_module(f"after_res{i + 2}", nn.Identity())  # slot: motion modules
         if classes is not None:
             self.dropout = nn.Dropout(dropout)
             self.fc = nn.Linear(channels, classes)
         self.stem, self.classes, self.stages = stem, classes, len(widths)
-        for module in self.modules():
-            if isinstance(module, (nn.Conv2d, nn.Conv3d)):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        start(self)
+
+    def until(self, clip: Tensor, stages: int) -> Tensor:
+        """The map that as many stages make of a clip."""
+        x = clip.contiguous(memory_format=torch.channels_last_3d)
+        if self.stem != "none":
+            x = per_frame(self.maxpool, self.bn1(self.conv1(x)).relu())
+        for i in range(1, stages + 1):
+            x = getattr(self, f"layer{i}")(x)
+            x = getattr(self, f"after_res{i + 1}")(x)
+        return x
 
     def forward(self, clip: Float[Tensor, "B C T H W"]) -> Tensor:
         if self.stem != "none":
             check_clip(clip)
-        x = clip.contiguous(memory_format=torch.channels_last_3d)
-        if self.stem != "none":
-            x = per_frame(self.maxpool, self.bn1(self.conv1(x)).relu())
-        for i in range(1, self.stages + 1):
-            x = getattr(self, f"layer{i}")(x)
-            x = getattr(self, f"after_res{i + 1}")(x)
+        x = self.until(clip, self.stages)
         if self.classes is None:
             return x
         frames = x.mean(dim=(3, 4)).transpose(1, 2)  # B T C
         return self.fc(self.dropout(frames)).mean(dim=1)
+
+    @staticmethod
+    def holes(block: nn.Module) -> dict[str, tuple[nn.Module, str, int]]:
+        """slot -> (parent, attribute, channels) of one block."""
+        width = block.conv1.out_channels
+        channels = {
+            "block_input": block.conv1.in_channels,
+            "conv2": width,
+            "after_conv2": width,
+            "block_output": width * block.expansion,
+        }
+        return {slot: (block, slot, channels[slot]) for slot in channels if hasattr(block, slot)}
 
     def places(self) -> dict[str, dict[str, tuple[nn.Module, str, int]]]:
         """slot -> place -> (parent, attribute, channels): where an operator can be put."""
         found: dict[str, dict[str, tuple[nn.Module, str, int]]] = {}
         for i in range(1, self.stages + 1):
             for j, block in enumerate(getattr(self, f"layer{i}")):
-                width = block.conv1.out_channels
-                channels = {
-                    "block_input": block.conv1.in_channels,
-                    "conv2": width,
-                    "after_conv2": width,
-                    "block_output": width * block.expansion,
-                }
-                for slot in (slot for slot in channels if hasattr(block, slot)):
-                    found.setdefault(slot, {})[f"res{i + 1}.{j}"] = (block, slot, channels[slot])
-            found.setdefault("after_stage", {})[f"res{i + 1}"] = (self, f"after_res{i + 1}", width * block.expansion)
+                for slot, hole in self.holes(block).items():
+                    found.setdefault(slot, {})[f"res{i + 1}.{j}"] = hole
+            width = block.conv1.out_channels * block.expansion
+            found.setdefault("after_stage", {})[f"res{i + 1}"] = (self, f"after_res{i + 1}", width)
         return found

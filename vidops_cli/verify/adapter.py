@@ -8,6 +8,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from vidops_cli.models.released import renamed
+
 from .cases import Case
 
 Tensors = dict[str, Tensor]
@@ -37,9 +39,7 @@ class Adapted:
         """Our key of an official one; None if it has none."""
         if official.startswith(self.idle):
             return None
-        fits = [prefix for prefix in self.keys if official.startswith(prefix)]
-        longest = max(fits, key=len, default="")
-        return self.keys.get(longest, "") + official[len(longest) :]
+        return renamed(official, self.keys)
 
 
 def options(arguments: Mapping[str, Any], table: Mapping[str, str | Callable[[Any], dict[str, Any]]]) -> dict[str, Any]:

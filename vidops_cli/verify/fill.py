@@ -50,3 +50,20 @@ def fill(key: str, shape: Sequence[int], gains: Sequence[tuple[str, float]] = ()
     else:
         value = noise / max(1, noise[0].numel() if shape else 1) ** 0.5
     return value * gain
+
+
+def clip(name: str, batch: int, frames: int, height: int, width: int, *, step: int = 8, cell: int = 4) -> Tensor:
+    """Input of a whole network, (B, T, 3, H, W): a texture of square cells that moves `step` pixels a frame.
+
+    It goes left in clips of even number and up in the others, on a colour of its own, under a little noise.
+    """
+    clips = []
+    for b in range(batch):
+        reach = step * (frames - 1)
+        cells = (-(-(height + reach) // cell), -(-(width + reach) // cell))
+        texture = normal(f"{name}/{b}/texture", (3, *cells)).repeat_interleave(cell, 1).repeat_interleave(cell, 2)
+        texture = texture + normal(f"{name}/{b}/colour", (3, 1, 1))
+        starts = [(0, step * t) if b % 2 == 0 else (step * t, 0) for t in range(frames)]
+        moved = torch.stack([texture[:, y : y + height, x : x + width] for y, x in starts])
+        clips.append(moved + 0.2 * normal(f"{name}/{b}/noise", (frames, 3, height, width)))
+    return torch.stack(clips)

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from vidops_cli.models.released import AGGREGATOR_KEYS, prefixed
 from vidops_cli.ops.integral_action import IntegralAction
 from vidops_cli.ops.pose_maps import Limbs, Skeleton, bands, fields, heatmaps, mean_direction
 from vidops_cli.ops.pose_to_feature import PoseToFeature
@@ -23,14 +24,6 @@ AGGREGATOR = {
     "pose_dim": "pose_channels",
     "img_dim": nothing,
     "frame_per_seg": nothing,
-}
-KEYS = {
-    "aggregator.img_conv.": "rgb_block.",
-    "aggregator.img_norm.": "rgb_norm.",
-    "aggregator.pose_conv.": "pose_block.",
-    "aggregator.pose_norm.": "pose_norm.",
-    "aggregator.pose_gate_fc.0.": "gate_conv.",
-    "aggregator.pose_temporal_conv.": "pose_fusion.",
 }
 
 
@@ -50,7 +43,7 @@ def aggregator(case: Case, inputs: Tensors, weights: Tensors) -> Adapted:
             found["gate"] = op.gate(*vectors).flatten(0, 1)[..., None, None]
         return found
 
-    return Adapted(op, run, KEYS, tuple(idle))
+    return Adapted(op, run, prefixed(AGGREGATOR_KEYS, "aggregator.", ""), tuple(idle))
 
 
 def pose_to_feature(case: Case, inputs: Tensors, weights: Tensors) -> Adapted:

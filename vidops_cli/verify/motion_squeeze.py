@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from vidops_cli.functional import l2norm
+from vidops_cli.models.released import MS_KEYS
 from vidops_cli.ops.motion_squeeze import MotionSqueeze
 
 from .adapter import Adapted, Tensors, arguments, clips, exactly, frames_of, nothing, only, options
@@ -33,12 +34,8 @@ OPTIONS = {
     "pos": nothing,
 }
 
-REDUCTION = {"chnl_reduction.": "reduction."}
-REFINEMENT = {
-    f"conv{stage + 1}.{official}.": f"refine.{2 * stage + part}.{layer}."
-    for stage in range(4)
-    for official, part, layer in ((0, 0, 0), (1, 0, 1), (3, 1, 0), (4, 1, 1))
-}
+REDUCTION = {key: ours for key, ours in MS_KEYS.items() if key.startswith("chnl_reduction.")}
+REFINEMENT = {key.removeprefix("flow_refinement."): ours for key, ours in MS_KEYS.items() if key not in REDUCTION}
 
 
 def told_by(case: Case) -> dict[str, Any]:

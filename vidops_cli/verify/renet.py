@@ -7,6 +7,15 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from vidops_cli.models.released import (
+    LSA_KEYS,
+    SCE_KEYS,
+    SCR_KEYS,
+    SE_KEYS,
+    SEPARABLE_KEYS,
+    matching_keys,
+    prefixed,
+)
 from vidops_cli.ops.cca import CCA, Matching4d, SeparableConv4d, centred
 from vidops_cli.ops.local_attention import LocalSelfAttention
 from vidops_cli.ops.non_local import NonLocal
@@ -17,12 +26,6 @@ from vidops_cli.ops.se import SE
 
 from .adapter import Adapted, Tensors, arguments, exactly, nothing, options
 from .cases import Case
-
-SCR_KEYS = {"conv1x1_in.": "reduce.", "conv1.": "shrink.0.", "conv2.": "shrink.1.", "conv1x1_out.": "expand."}
-SEPARABLE_KEYS = {"conv2.": "first.", "conv1.": "second.", "proj.": "project."}
-SE_KEYS = {"conv1x1_in.": "conv_in.", "fc.": "excitation.", "conv1x1_out.": "conv_out."}
-SCE_KEYS = {"conv1x1_in.": "conv_in.", "embeddingFea.": "embed.", "conv1x1_out.": "conv_out."}
-LSA_KEYS = {"query_conv.": "query.", "key_conv.": "key.", "value_conv.": "value.", "agg.": "output."}
 
 SCR_OPTIONS = {
     "planes": "planes",
@@ -90,10 +93,6 @@ def image(op: nn.Module) -> Any:
     return lambda inputs: {"out": op(inputs["x"].unsqueeze(2)).squeeze(2)}
 
 
-def prefixed(keys: Mapping[str, str], official: str, ours: str) -> dict[str, str]:
-    return {official + key: ours + value for key, value in keys.items()}
-
-
 def window_of(given: dict[str, Any]) -> tuple[int, int]:
     """The window of a self-correlation, whose padding keeps the map's size."""
     window = given.pop("window", (5, 5))
@@ -130,14 +129,6 @@ def self_correlation_scr(case: Case, inputs: Tensors, weights: Tensors) -> Adapt
     planes = given.pop("planes", [640, 64, 64, 64, 640])
     op = SCR(planes[0], planes=planes[1:-1], window=square(window_of(given)), skip="none")
     return Adapted(op, image(op), prefixed(SCR_KEYS, "1.", "g."))
-
-
-def matching_keys(weights: Tensors, official: str, ours: str) -> dict[str, str]:
-    layers = {key.removeprefix(official).split(".")[0] for key in weights if key.startswith(official)}
-    found: dict[str, str] = {}
-    for layer in layers:
-        found |= prefixed(SEPARABLE_KEYS, f"{official}{layer}.", f"{ours}{layer}.")
-    return found
 
 
 def cca(case: Case, inputs: Tensors, weights: Tensors) -> Adapted:

@@ -13,23 +13,25 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from .adapter import Adapted, Tensors
-from .cases import TOLERANCE, Case
+from .cases import ADVISED, AS_RUN, NETWORK, TOLERANCE, Case
 from .fill import fill, follows_rule
-from .sources import is_network, source_of
+from .sources import is_network, network_of, source_of
 
 LEFT_OUT = 0.01  # largest share of an output that may be left out of a comparison
 
 
 def verify(case: Case, device: torch.device) -> dict[str, Any]:
-    """A verify row. `passed` is None for a network, which is not run yet; a case that cannot be run has failed."""
-    source = source_of(case)
-    row: dict[str, Any] = {"case": case.name, "op": source.op if source else None, "passed": None}
-    row |= {"err_out": None, "err_grad": None, "err_train": None, "tol": TOLERANCE, "left_out": 0, "note": ""}
-    if is_network(case):
-        return row | {"note": "network: not yet"}
+    """A verify row. A case that cannot be run has failed; `passed` is None where it is for information alone."""
+    source, network = source_of(case), is_network(case)
+    row: dict[str, Any] = {"case": case.name, "op": source.op if source else None, "network": None, "passed": None}
+    row |= {"err_out": None, "err_grad": None, "err_train": None, "tol": TOLERANCE, "advised": None, "left_out": 0}
+    row["note"] = ""
     try:
         if case.broken:
             raise ValueError(case.broken)
+        if network:
+            with _exact():
+                return row | _network(case, device)
         if source is None:
             raise ValueError(f"no known source: {case.official or 'its metadata name none'}")
         with _exact():
@@ -38,6 +40,38 @@ def verify(case: Case, device: torch.device) -> dict[str, Any]:
         told = str(error.args[0] if error.args else error).strip().splitlines() or [""]
         return row | {"passed": False, "note": f"{type(error).__name__}: {told[0]}"[:300]}
     return row
+
+
+def _network(case: Case, device: torch.device) -> dict[str, Any]:
+    """A whole network: its outputs, and features of its parts."""
+    from . import networks
+    from .sifa import accidents
+
+    name = network_of(case)
+    if name is None:
+        raise ValueError(f"no known network: {case.official}")
+    parts: dict[str, Tensors] = {}
+    for key, value in load_file(case.path).items():
+        kind, _, rest = key.partition(".")
+        parts.setdefault(kind, {})[rest] = value.to(device)
+    if "output" not in parts:
+        raise ValueError("the case has no outputs")
+    informational = bool(accidents(case))
+    judge = _Judge({}, False, tolerance=AS_RUN if informational else NETWORK)
+    with torch.no_grad():
+        run = getattr(networks, name)(case, parts.get("input", {}), device)
+        outputs = run.outputs()
+        judge.outputs("err_out", "output", outputs, parts["output"])
+        stored = parts.get("feat", {}) | {f"{key} (whole)": value for key, value in parts.get("featstat", {}).items()}
+        ours = {key: value for key, value in outputs.items() if key in stored} | dict(networks.features(run, stored))
+        judge.named("err_out", "feat", ours, {key: value for key, value in stored.items() if key in ours})
+    row = judge.row()
+    row |= {"network": run.name, "tol": judge.tolerance, "advised": ADVISED}
+    if not informational:
+        return row
+    within = f"within {AS_RUN:.0e}: {'yes' if row['passed'] else 'no'}"
+    told = f"as the released code runs by accident, for information; {within}"
+    return row | {"passed": None, "note": "; ".join(filter(None, (told, row["note"])))}
 
 
 def _compare(case: Case, adapter: str, device: torch.device) -> dict[str, Any]:
@@ -130,8 +164,8 @@ def _gradients(adapted: Adapted, leaves: Tensors, outputs: Tensors, parts: dict[
 class _Judge:
     """Collects the largest error of each kind, and what it was in."""
 
-    def __init__(self, left_out: Tensors, pixels: bool):
-        self.left_out = left_out
+    def __init__(self, left_out: Tensors, pixels: bool, tolerance: float = TOLERANCE):
+        self.left_out, self.tolerance = left_out, tolerance
         self.worst: dict[str, tuple[float, str]] = {}
         self.count = 0
         self.equal: list[Tensor] | None = [] if pixels else None
@@ -159,7 +193,7 @@ class _Judge:
             raise ValueError(f"{name}: expected {tuple(expected.shape)}, ours is {tuple(ours.shape)}")
         difference = (ours.detach().double() - expected.double()).abs()
         if self.equal is not None:
-            self.equal.append((difference <= TOLERANCE).flatten())
+            self.equal.append((difference <= self.tolerance).flatten())
         if left_out is not None:
             difference = difference.masked_fill(left_out.expand_as(difference), 0)
         error = (difference.max() / expected.double().abs().max().clamp(min=1)).item() if expected.numel() else 0.0
@@ -171,7 +205,7 @@ class _Judge:
         found: dict[str, Any] = {
             kind: error if math.isfinite(error) else None for kind, (error, _) in self.worst.items()
         }
-        off = [f"{name} is off by {error:.1e}" for error, name in self.worst.values() if not error <= TOLERANCE]
+        off = [f"{name} is off by {error:.1e}" for error, name in self.worst.values() if not error <= self.tolerance]
         passed = not off
         if self.equal:
             off.append(f"{torch.cat(self.equal).double().mean().item():.4%} of pixels equal")

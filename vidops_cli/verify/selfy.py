@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from vidops_cli.models.released import SELFY_KEYS
 from vidops_cli.ops.selfy import SELFY
 
 from .adapter import Adapted, Tensors, arguments, clips, frames_of, nothing, only, options
@@ -27,15 +28,10 @@ INTEGRATION = OPTIONS | {
     "chnls": "int_channels",
 }
 
-EXTRACTION_KEYS = {f"conv{i}.": f"extraction.{i}." for i in range(4)}
-INTEGRATION_KEYS = {f"conv{i}.": f"integration.{i}." for i in range(3)}
-INTEGRATION_KEYS |= {"conv3_fuse.1.": "fuse.0.", "conv3_fuse.2.": "fuse.1."}
-INTEGRATION_KEYS |= {"upsample.0.": "upsample.", "upsample.1.": "norm."}
-KEYS = {
-    "stss_transformation.": "",
-    **{f"stss_extraction.{official}": ours for official, ours in EXTRACTION_KEYS.items()},
-    **{f"stss_integration.{official}": ours for official, ours in INTEGRATION_KEYS.items()},
-}
+EXTRACTION_KEYS, INTEGRATION_KEYS = (
+    {key.removeprefix(part): ours for key, ours in SELFY_KEYS.items() if key.startswith(part)}
+    for part in ("stss_extraction.", "stss_integration.")
+)
 
 
 def build(case: Case, table: Mapping[str, Any], **sizes: int) -> SELFY:
@@ -47,7 +43,7 @@ def build(case: Case, table: Mapping[str, Any], **sizes: int) -> SELFY:
 
 def block(case: Case, inputs: Tensors, weights: Tensors) -> Adapted:
     op, frames = build(case, WHOLE), arguments(case).get("num_segments", 8)
-    return Adapted(op, lambda given: {"out": frames_of(op(clips(given["x"], frames)))}, keys=KEYS)
+    return Adapted(op, lambda given: {"out": frames_of(op(clips(given["x"], frames)))}, keys=SELFY_KEYS)
 
 
 def transformation(case: Case, inputs: Tensors, weights: Tensors) -> Adapted:

@@ -53,21 +53,30 @@ SOURCES = (
 )
 
 
-NETWORKS = (
-    "::TSN(base_model",
-    "renet.py::RENet",
-    "RENet.encode",
-    "resnet.py::ResNet",
-    "c2d_sifa_resnet.py::c2d_sifa_resnet",
-    "model.py::get_model",
-)
+NETWORKS = {  # what a case of a whole network says it ran -> the function of networks.py that runs it
+    "TSN(base_model=MS)": "motionsqueeze",
+    "TSN(base_model=SELFY)": "selfy",
+    "TSN(base_model=ResNet)": "rsa",
+    "TSN(base_model=TSM)": "tsm",
+    "renet.py::RENet": "renet_episode",
+    "RENet.encode": "renet_encode",
+    "resnet.py::ResNet": "resnet12",
+    "c2d_sifa_resnet.py::c2d_sifa_resnet": "sifa_net",
+    "c2d_sifa_swin.py": "sifa_swin",
+    "model.py::get_model": "integral_action",
+}
 
 
 def is_network(case: Case) -> bool:
     """Whole networks stand in groups called `..._net`, or say so themselves."""
-    told = case.official
-    named = any(name in told for name in NETWORKS) or told.endswith("c2d_sifa_swin.py")
-    return source_of(case) is None and (named or (bool(told) and case.group.endswith("_net")))
+    return source_of(case) is None and (
+        network_of(case) is not None or bool(case.official and case.group.endswith("_net"))
+    )
+
+
+def network_of(case: Case) -> str | None:
+    """The function of networks.py that runs a case; None if none is known."""
+    return next((function for told, function in NETWORKS.items() if told in case.official), None)
 
 
 def source_of(case: Case) -> Source | None:
