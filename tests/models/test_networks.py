@@ -10,7 +10,7 @@ from vidops_cli.models import MODELS, SLOTS, Network
 from vidops_cli.ops import OPS, Input
 
 RESNET18 = [f"res{i}.{j}" for i in (2, 3, 4, 5) for j in (0, 1)]
-WALKED = ["resnet_tiny", "resnet50", "resnet12", "vit_mini"]  # one of each kind; more would only be slower
+WALKED = ["resnet_tiny", "resnet50", "resnet12", "vit_mini", "swin_mini"]  # one of each kind; more would only be slower
 LEAST = {
     "resnet12": 16,
     "renet": 16,
@@ -20,7 +20,10 @@ LEAST = {
     "vit_tiny": 16,
     "pose_tiny": 2,
     "two_stream_tiny": 2,
+    **{name: 4 for name, network in MODELS.items() if network.builder == "swin:Swin"},
+    **dict.fromkeys(("pose18", "pose50", "two_stream18", "two_stream50", "two_stream50_18"), 4),
 }  # pixels each way
+FRAMES = {"sifa_net50": 8, "sifa_net101": 8, "sifa_swin_mini": 4, "sifa_swin_s": 4, "sifa_swin_b": 4}  # at least
 BASELINES = ("conv2", "mixer", "two_stream", "pose_input")  # slots that are not empty unless told
 
 
@@ -258,7 +261,7 @@ def test_output_shape(name):
     for classes in (1, 7):
         network = build(name, classes=classes).eval()
         for batch, frames, size in [(2, 1, 32), (1, 3, 48), (0, 2, 32)]:
-            y = network(*inputs(name, clip(frames, size, batch)))
+            y = network(*inputs(name, clip(frames * FRAMES.get(name, 1), size, batch)))
             assert y.shape == (batch, classes)
             assert y.isfinite().all()
 
@@ -270,10 +273,14 @@ def test_the_smallest_clip(name, inflate):
     if inflate and not MODELS[name].inflates:
         return
     network, least = build(name, inflate=inflate).eval(), LEAST.get(name, 1)
-    assert network(*inputs(name, clip(frames=1, size=least))).isfinite().all()
+    frames = FRAMES.get(name, 1)
+    assert network(*inputs(name, clip(frames=frames, size=least))).isfinite().all()
     if least > 1:
         with pytest.raises(ValueError, match=f"{least}x{least} pixels"):
-            network(*inputs(name, clip(frames=1, size=least - 1)))
+            network(*inputs(name, clip(frames=frames, size=least - 1)))
+    for fewer in range(1, frames):
+        with pytest.raises(ValueError, match="a multiple of 4"):
+            network(*inputs(name, clip(frames=fewer, size=32)))
 
 
 @pytest.mark.parametrize("name", WALKED)

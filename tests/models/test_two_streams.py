@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from vidops_cli.models import MODELS
-from vidops_cli.models.integral_action import listening
+from vidops_cli.models.listening import listening
 from vidops_cli.ops.pose_maps import SKELETONS
 from vidops_cli.profiling.cost import count
 

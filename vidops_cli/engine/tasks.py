@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vidops_cli.models.integral_action import listening
+from vidops_cli.models.listening import listening
 
 
 class Classification:

@@ -10,9 +10,7 @@ their blocks; dropout before the classifier acts (there its result is not used).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 from jaxtyping import Float
@@ -20,7 +18,6 @@ from torch import Tensor, nn
 
 from vidops_cli.ops.integral_action import IntegralAction
 from vidops_cli.ops.pose_to_feature import PoseToFeature
-from vidops_cli.ops.score_average import ScoreAverage
 
 from .inputs import check_clip
 from .resnet import BLOCKS, ResNet
@@ -120,29 +117,3 @@ class TwoStream(nn.Module):
 def channels_of(resnet: Mapping[str, Any]) -> int:
     """Channels that a ResNet of these arguments ends with."""
     return resnet["widths"][-1] * BLOCKS[resnet["block"]].expansion
-
-
-@dataclass(frozen=True)
-class Said:
-    """What parts of a network say beside its logits: gates (B, features, T), before the sigmoid, and the logits
-    (B, classes) of streams whose scores are averaged."""
-
-    gates: list[Tensor]
-    streams: list[Tensor]
-
-
-@contextmanager
-def listening(network: nn.Module) -> Iterator[Said]:
-    """Fills a Said as the network runs."""
-    said, hooks = Said([], []), []
-    for part in network.modules():
-        if isinstance(part, IntegralAction) and part.source != "none":
-            hooks.append(part.gate_conv.register_forward_hook(lambda _, x, y: said.gates.append(y)))
-        if isinstance(part, ScoreAverage):
-            for fc in (part.rgb_fc, part.pose_fc):
-                hooks.append(fc.register_forward_hook(lambda _, x, y: said.streams.append(y.mean(1))))
-    try:
-        yield said
-    finally:
-        for hook in hooks:
-            hook.remove()
