@@ -178,7 +178,9 @@ class _Run:
 def with_weights(cell: Cell, store: Store) -> Recipe:
     """Its recipe, with the checkpoints that parts of the network start from."""
     files = {part: str(store.weights(cell, key)) for part, key in cell.weights.items()}
-    model = cell.recipe.model.model_copy(update={"weights": {**cell.recipe.model.weights, **files}})
+    if not files:
+        return cell.recipe
+    model = cell.recipe.model.model_copy(update={"weights": files})
     return cell.recipe.model_copy(update={"model": model})
 
 

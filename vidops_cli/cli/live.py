@@ -90,6 +90,9 @@ class RunProgress:
             self.bar.stop()
 
     def __call__(self, status: dict[str, Any]) -> None:
+        if status["phase"] == "started":
+            self.console.print(status["told"], soft_wrap=True)
+            return
         if status["phase"] == "epoch":
             self.console.print(
                 f"epoch {status['epoch']}: loss {status['train_loss']:.3f}, accuracy {status['train_top1']:.1f} %; "

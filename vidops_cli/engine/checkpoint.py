@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from vidops_cli.models import weights
 from vidops_cli.record import write_bytes
 
 
@@ -19,9 +20,16 @@ def save(path: Path, state: dict[str, Any]) -> None:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """ValueError if the file is absent, cut short, or holds more than tensors and plain values."""
+    """What `vidops train` or `vidops import` wrote, the weights under "model".
+
+    ValueError if the file is absent, cut short, or holds more than tensors and plain values.
+    """
     if not path.is_file():
         raise ValueError(f"no such checkpoint: {path}", "name a .pt file that `vidops train` wrote")
+    if path.suffix == ".safetensors":
+        state, _ = weights.read(path)
+        classes = weights.told_of(path).get("classes")
+        return {"model": state, **({"classes": classes} if classes else {})}
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
@@ -38,6 +46,25 @@ def _is_state_dict(found: Any) -> bool:
     return isinstance(found, dict) and all(
         isinstance(key, str) and torch.is_tensor(item) for key, item in found.items()
     )
+
+
+CLASSIFIERS = ("fc.", "fc_dual.", "head.weight", "head.bias")
+
+
+def start_from(model: nn.Module, path: Path) -> list[str]:
+    """Fill the network from a checkpoint of it; names of classifiers of another number of classes, left as they were.
+
+    ValueError if anything else is missing or of another size.
+    """
+    ours, theirs = model.state_dict(), load(path)["model"]
+    other = [
+        key
+        for key in ours
+        if key.startswith(CLASSIFIERS) and key in theirs and theirs[key].shape[1:] == ours[key].shape[1:]
+        if theirs[key].shape != ours[key].shape
+    ]
+    load_model(model, {"model": {**theirs, **{key: ours[key] for key in other}}}, path)
+    return other
 
 
 def load_part(model: nn.Module, name: str, path: Path) -> None:

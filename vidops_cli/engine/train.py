@@ -60,8 +60,8 @@ def train(
             raise ValueError(told, "give all splits the same classes")
     model = setup.build(classes).to(setup.device)
     resumed = resume and (run / "last.pt").exists()
-    for part, path in ({} if resumed else recipe.model.weights).items():
-        checkpoint.load_part(model, part, Path(path))
+    if not resumed:
+        _start(model, recipe.model.weights, report)
     for part in recipe.train.frozen:
         checkpoint.part_of(model, part).requires_grad_(False)
     if not any(p.requires_grad for p in model.parameters()):
@@ -106,6 +106,17 @@ def train(
         "train_seconds": round(loop.seconds, 2),
         "seconds": round(time.perf_counter() - began, 2),
     }
+
+
+def _start(model: nn.Module, told: str | dict[str, str], report: Report) -> None:
+    """Weights that the recipe names, of the network or of parts of it."""
+    if not isinstance(told, str):
+        for part, path in told.items():
+            checkpoint.load_part(model, part, Path(path))
+        return
+    left_out = checkpoint.start_from(model, Path(told))
+    if left_out:
+        report({"phase": "started", "told": f"{told}: other classes; not loaded: {', '.join(left_out)}"})
 
 
 def learning_rate(recipe: Recipe, step: int, total: int) -> float:

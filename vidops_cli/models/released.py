@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from . import MODELS
@@ -49,26 +50,40 @@ def prefixed(keys: Mapping[str, str], official: str, ours: str) -> dict[str, str
     return {official + key: ours + value for key, value in keys.items()}
 
 
-def convert(state: Mapping[str, Tensor], layout: Layout) -> dict[str, Tensor]:
-    """Official weights under our names and in our shapes; axes of size 1 may stand elsewhere.
+def check(shapes: Shapes, layout: Layout) -> dict[str, str]:
+    """Official name -> ours of each weight that counts.
 
-    ValueError on a weight without a place, one of another size, and one that is missing.
+    ValueError on a weight without a place, one of another size (axes of size 1 may stand elsewhere), and a missing one.
     """
-    ours = layout.build().state_dict()
-    found: dict[str, Tensor] = {}
-    for official, value in state.items():
+    with torch.device("meta"):
+        ours = {key: tuple(value.shape) for key, value in layout.build().state_dict().items()}
+    found: dict[str, str] = {}
+    for official, shape in shapes.items():
         key = layout.key(official)
         if key is None:
             continue
         if key not in ours:
             raise ValueError(f"{official} has no place in {layout.network} (looked for {key})")
-        if [n for n in value.shape if n != 1] != [n for n in ours[key].shape if n != 1]:
-            raise ValueError(f"{official} {tuple(value.shape)} does not fit ours {tuple(ours[key].shape)}")
-        found[key] = value.reshape(ours[key].shape)
-    missing = [key for key in ours if key not in found and not (layout.classes is None and key.startswith("fc."))]
+        if [n for n in shape if n != 1] != [n for n in ours[key] if n != 1]:
+            raise ValueError(f"{official} {shape} does not fit ours {ours[key]}")
+        found[official] = key
+    there = set(found.values())
+    spare = [
+        "num_batches_tracked",
+        *(["fc.weight", "fc.bias"] if layout.classes is None else []),
+    ]  # old files lack them
+    missing = [key for key in ours if key not in there and not key.endswith(tuple(spare))]
     if missing:
         raise ValueError(f"no weight for {len(missing)} of ours: {', '.join(missing[:3])}")
     return found
+
+
+def convert(state: Mapping[str, Tensor], layout: Layout) -> dict[str, Tensor]:
+    """Official weights under our names and in our shapes. ValueError as `check`."""
+    names = check({key: tuple(value.shape) for key, value in state.items()}, layout)
+    ours = layout.build().state_dict()
+    counters = {key: value for key, value in ours.items() if key.endswith("num_batches_tracked")}
+    return counters | {key: state[official].reshape(ours[key].shape) for official, key in names.items()}
 
 
 # --- parts of operators -----------------------------------------------------------------------------------------------
@@ -133,6 +148,11 @@ def resnet(shapes: Shapes, prefix: str) -> str:
 
 def inside(shapes: Shapes, prefix: str) -> list[str]:
     return [key.removeprefix(prefix) for key in shapes if key.startswith(prefix)]
+
+
+def torchvision(shapes: Shapes) -> Layout:
+    """torchvision's ResNets, whose names ours are."""
+    return Layout(resnet(shapes, ""), shapes["fc.weight"][0])
 
 
 def tsm(shapes: Shapes) -> Layout:

@@ -124,8 +124,8 @@ class Model(Section):
     """names for places of this network, for `at` in the rows of a table"""
     ops: list[Placed] = []
     """operators put into the network's slots"""
-    weights: dict[Name, Name] = {}
-    """checkpoints that parts of the network start from, as in rgb: runs/rgb/last.pt"""
+    weights: Name | dict[Name, Name] = {}
+    """the checkpoint that it starts from, or those of its parts, as in rgb: runs/rgb/last.pt"""
 
 
 class Optimizer(Section):

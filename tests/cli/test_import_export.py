@@ -1,0 +1,81 @@
+"""vidops import and export, and runs that start from what they wrote."""
+
+import json
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from vidops_cli.models import MODELS
+
+
+@pytest.fixture
+def official(place):
+    """An image ResNet in the official layout, of 1,000 classes."""
+    torch.manual_seed(0)
+    state = MODELS["resnet18"].build(classes=1000).state_dict()
+    state = {key: value.squeeze(2) if value.ndim == 5 else value for key, value in state.items()}
+    torch.save({"state_dict": state}, place / "resnet18.pth")
+    return state
+
+
+def test_import_and_export(vidops, place, official):
+    code, out, err = vidops("import", "torchvision", "resnet18.pth", "--out", "new/r18.safetensors")
+    assert (code, err) == (0, "")
+    told, fragment = out.split("; in a recipe:\n\n")
+    assert told.splitlines() == [
+        "torchvision: resnet18, 1000 classes",
+        f"{len(official)} weights loaded, 0 left out, which compute nothing",
+        "written: new/r18.safetensors",
+    ]
+    assert yaml.safe_load(fragment) == {"model": {"name": "resnet18", "weights": "new/r18.safetensors"}}
+    for name in ("back.pth", "back.safetensors"):
+        code, out, _ = vidops("export", "torchvision", "new/r18.safetensors", "--like", "resnet18.pth", "--out", name)
+        assert code == 0 and f"{len(official)} weights" in out
+    back = torch.load(place / "back.pth", weights_only=True)["state_dict"]
+    assert list(back) == list(official) and all(torch.equal(back[key], official[key]) for key in back)
+    assert all(torch.equal(value, official[key]) for key, value in load_file(place / "back.safetensors").items())
+
+
+def test_a_run_starts_from_imported_weights(vidops, place, official):
+    assert vidops("import", "torchvision", "resnet18.pth", "--out", "r18.safetensors")[0] == 0
+    words = ("one.yaml", "model.name=resnet18", "model.weights=r18.safetensors", "train.optimizer.lr=1e-9")
+    code, _, err = vidops("train", *words, "--out", "run", "--device", "cpu")
+    assert code == 0, err
+    assert "r18.safetensors: other classes; not loaded: fc.weight, fc.bias" in err
+    state = torch.load(place / "run/last.pt", weights_only=True)["model"]
+    torch.testing.assert_close(state["conv1.weight"].squeeze(2), official["conv1.weight"], atol=1e-4, rtol=0)
+    assert vidops("export", "torchvision", "run/last.pt", "--like", "resnet18.pth")[0] == 2  # 4 classes, not 1,000
+    assert json.loads((place / "run/summary.json").read_text())["metrics"]["n"] == 8
+
+
+def test_eval_of_imported_weights(vidops, place):
+    torch.manual_seed(0)
+    network = MODELS["resnet_tiny"].build(classes=4)
+    torch.save({"model": network.state_dict()}, place / "mine.pt")
+    code, out, _ = vidops("eval", "one.yaml", "--checkpoint", "mine.pt", "--device", "cpu")
+    assert code == 0 and "8 clips scored" in out
+
+
+@pytest.mark.parametrize(
+    "words, error, hint",
+    [
+        (("import", "resnet", "resnet18.pth"), "unknown source 'resnet'", "torchvision"),
+        (("import", "rsa", "resnet18.pth"), "no checkpoint of rsa", "it looks like torchvision"),
+        (("import", "rsa", "none.pth"), "no such file", "checkpoint of the released code"),
+        (("import", "rsa", "resnet18.pth", "--mode", "rgb_only"), "of integral_action, not of rsa", "leave them out"),
+        (("export", "rsa", "none.pt", "--like", "resnet18.pth"), "no such checkpoint", "vidops train"),
+        (
+            ("export", "torchvision", "resnet18.pth", "--like", "resnet18.pth"),
+            "no checkpoint of vidops",
+            "vidops train",
+        ),
+    ],
+)
+def test_refused_imports(vidops, place, official, words, error, hint):
+    code, out, err = vidops(*words)
+    assert (code, out) == (2, "")
+    told, hinted = err.splitlines()
+    assert error in told and hint in hinted
+    assert not (place / "model.safetensors").exists() and not (place / "official.pth").exists()

@@ -1,0 +1,156 @@
+"""Files of weights: checkpoints of released code in, ours out as safetensors, and back into the released layout."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
+from torch import Tensor
+
+from . import released
+from .released import Layout, Shapes
+
+Read = Callable[..., Layout]
+SOURCES: dict[str, tuple[Read, str]] = {
+    "torchvision": (released.torchvision, "ImageNet ResNets of torchvision"),
+    "tsm": (released.tsm, "TSM of MotionSqueeze's and SELFY's repositories"),
+    "motionsqueeze": (released.motionsqueeze, "MSNet, github.com/arunos728/MotionSqueeze"),
+    "selfy": (released.selfy, "SELFYNet, github.com/arunos728/SELFY"),
+    "rsa": (released.rsa, "RSANet, github.com/KimManjin/RSA"),
+    "renet": (released.renet, "RENet, github.com/dahyun-kang/renet"),
+    "integral_action": (released.integral_action, "IntegralAction, github.com/mks0601/IntegralAction_RELEASE"),
+    "sifa_net": (released.sifa_net, "SIFA-Net, github.com/FuchenUSTC/SIFA: no checkpoint was released"),
+    "sifa_swin": (released.sifa_swin, "SIFA-Transformer of the same: no checkpoint was released"),
+}
+WRAPPERS = ("state_dict", "params", "network", "model")  # keys under which released code keeps its weights
+HINT = "name a checkpoint of the released code, .pth or .safetensors"
+
+
+@dataclass(frozen=True)
+class Imported:
+    """`weights` are under our names, `left_out` official names that compute nothing, `notes` what else was done."""
+
+    source: str
+    layout: Layout
+    weights: dict[str, Tensor]
+    left_out: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def metadata(self) -> dict[str, str]:
+        """What the file of weights says of itself."""
+        told = {"source": self.source, "network": self.layout.network, "classes": self.layout.classes}
+        return {"format": "pt", "vidops": json.dumps({**told, "ops": list(map(dict, self.layout.ops))})}
+
+
+def read(path: Path) -> tuple[dict[str, Tensor], list[str]]:
+    """An official state dict without its wrapping, and what was done to it.
+
+    ValueError if the file is absent or cut short, would run code when it is loaded, or holds no weights.
+    """
+    if not path.is_file():
+        raise ValueError(f"no such file: {path}", HINT)
+    found = _safe(path) if path.suffix == ".safetensors" else _pickled(path)
+    while wrapper := next((name for name in WRAPPERS if isinstance(found.get(name), Mapping)), None):
+        found = found[wrapper]
+    state = {str(key): value for key, value in found.items() if torch.is_tensor(value)}
+    if not state:
+        raise ValueError(f"{path} holds no weights", HINT)
+    notes = []
+    if all(key.startswith("module.") for key in state):
+        state = {key.removeprefix("module."): value for key, value in state.items()}
+    halves = [key for key, value in state.items() if value.dtype in (torch.float16, torch.bfloat16)]
+    if halves:
+        state |= {key: state[key].float() for key in halves}
+        notes.append(f"{len(halves)} weights in half precision were widened to float32")
+    return state, notes
+
+
+def _safe(path: Path) -> dict[str, Any]:
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path} cannot be read: {' '.join(str(error).split())[:160]}", HINT) from None
+
+
+def _pickled(path: Path) -> dict[str, Any]:
+    scalar = np.float64(0).__reduce__()[0]
+    scalars = [(scalar, f"numpy.{name}.multiarray.scalar") for name in ("core", "_core")]  # before numpy 2, and since
+    scalars += [np.dtype, *(type(np.dtype(name)) for name in ("float64", "float32", "int64"))]
+    try:
+        with torch.serialization.safe_globals(scalars):  # scores beside the weights
+            found = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        told = " ".join(str(error).split())
+        if "weights_only" in told or "Unsupported" in told or "GLOBAL" in told:
+            hint = "save its state dict alone, where you trust it: torch.save(model.state_dict(), FILE)"
+            raise ValueError(f"{path} would run code when it is loaded", hint) from None
+        raise ValueError(f"{path} cannot be read: {told[:160]}", "it may be cut short") from None
+    if not isinstance(found, Mapping):
+        raise ValueError(f"{path} holds no weights", HINT)
+    return dict(found)
+
+
+def layout_of(source: str, shapes: Shapes, **given: Any) -> Layout:
+    """The network of a source that these weights are of. ValueError, with what they look like, if they are of none."""
+    if source not in SOURCES:
+        raise ValueError(f"unknown source {source!r}", f"sources: {', '.join(SOURCES)}")
+    try:
+        layout = SOURCES[source][0](shapes, **given)
+        released.check(shapes, layout)
+    except (KeyError, ValueError, IndexError) as error:
+        like = [name for name in SOURCES if name != source and _fits(name, shapes)]
+        hint = f"it looks like {' or '.join(like)}" if like else f"sources: {', '.join(SOURCES)}"
+        told = f"it has no {error.args[0]}" if isinstance(error, KeyError) else str(error.args[0])
+        raise ValueError(f"no checkpoint of {source}: {told}", hint) from None
+    return layout
+
+
+def _fits(source: str, shapes: Shapes) -> bool:
+    try:
+        released.check(shapes, SOURCES[source][0](shapes))
+    except (KeyError, ValueError, IndexError):
+        return False
+    return True
+
+
+def import_from(source: str, path: Path, **given: Any) -> Imported:
+    """A released checkpoint under our names. ValueError if it is of another source, or lacks anything."""
+    state, notes = read(path)
+    layout = layout_of(source, {key: tuple(value.shape) for key, value in state.items()}, **given)
+    left_out = tuple(key for key in state if layout.key(key) is None)
+    return Imported(source, layout, released.convert(state, layout), left_out, tuple(notes))
+
+
+def export_to(source: str, ours: Mapping[str, Tensor], like: Path, **given: Any) -> dict[str, Tensor]:
+    """Our weights in the layout of an official file, from which what computes nothing is taken.
+
+    ValueError if ours are of another network than that file's.
+    """
+    template, _ = read(like)
+    layout = layout_of(source, {key: tuple(value.shape) for key, value in template.items()}, **given)
+    found = {}
+    for official, value in template.items():
+        key = layout.key(official)
+        if key is not None and (key not in ours or ours[key].numel() != value.numel()):
+            told = f"ours have no {key} of {value.numel()} numbers, which {official} has"
+            raise ValueError(told, f"--like a checkpoint of the same network, {layout.network}")
+        found[official] = value if key is None else ours[key].reshape(value.shape).to(value.dtype)
+    return found
+
+
+def told_of(path: Path) -> dict[str, Any]:
+    """What a file of `vidops import` says of itself; empty for any other."""
+    if path.suffix != ".safetensors" or not path.is_file():
+        return {}
+    try:
+        with safe_open(path, "pt") as file:
+            return json.loads((file.metadata() or {}).get("vidops", "{}"))
+    except (SafetensorError, OSError):
+        return {}
