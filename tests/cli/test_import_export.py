@@ -25,7 +25,8 @@ def test_import_and_export(vidops, place, official):
     assert (code, err) == (0, "")
     told, fragment = out.split("; in a recipe:\n\n")
     assert told.splitlines() == [
-        "torchvision: resnet18, 1000 classes",
+        "torchvision: ImageNet ResNets of torchvision",
+        "resnet18, 1000 classes",
         f"{len(official)} weights loaded, 0 left out, which compute nothing",
         "written: new/r18.safetensors",
     ]

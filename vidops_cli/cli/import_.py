@@ -41,7 +41,7 @@ def command(
 
     from safetensors.torch import save_file
 
-    from vidops_cli.models.weights import import_from
+    from vidops_cli.models.weights import SOURCES, import_from
 
     found = import_from(source, file, **given)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -49,7 +49,8 @@ def command(
     layout = found.layout
     name = " + ".join([layout.network, *(op["op"] for op in layout.ops)])
     target = console()
-    target.print(f"{source}: {name}, {layout.classes} classes", soft_wrap=True)
+    target.print(f"{source}: {SOURCES[source][1]}", soft_wrap=True)
+    target.print(f"{name}, {layout.classes} classes", soft_wrap=True)
     target.print(
         f"{len(found.weights)} weights loaded, {len(found.left_out)} left out, which compute nothing", soft_wrap=True
     )

@@ -23,7 +23,7 @@ class Layout:
     """One released network in our terms.
 
     `ops` are mappings of op, at, slot and options, as in a recipe. `idle` are prefixes of official names that compute
-    nothing. `width` and `classes` are the network's; None where it has no classifier.
+    nothing. `classes` is None where the network has no classifier.
     """
 
     network: str
@@ -68,11 +68,9 @@ def check(shapes: Shapes, layout: Layout) -> dict[str, str]:
             raise ValueError(f"{official} {shape} does not fit ours {ours[key]}")
         found[official] = key
     there = set(found.values())
-    spare = [
-        "num_batches_tracked",
-        *(["fc.weight", "fc.bias"] if layout.classes is None else []),
-    ]  # old files lack them
-    missing = [key for key in ours if key not in there and not key.endswith(tuple(spare))]
+    spare = ("num_batches_tracked",)  # old files lack them
+    spare += ("fc.weight", "fc.bias") if layout.classes is None else ()
+    missing = [key for key in ours if key not in there and not key.endswith(spare)]
     if missing:
         raise ValueError(f"no weight for {len(missing)} of ours: {', '.join(missing[:3])}")
     return found
@@ -242,15 +240,8 @@ def renet(shapes: Shapes) -> Layout:
     elif told:
         raise ValueError(f"the module {part} is none of RENet's", "scr, sce, se, lsa, nlsa")
     cca = sorted({int(key.split(".")[1]) for key in inside(shapes, "cca_module.") if key.startswith("conv.")})
-    options = (
-        {
-            "reduced": shapes["cca_1x1.0.weight"][0],
-            "planes": [shapes[f"cca_module.conv.{i}.proj.0.weight"][0] for i in cca],
-        }
-        if all(f"cca_module.conv.{i}.proj.0.weight" in shapes for i in cca)
-        else {"reduced": shapes["cca_1x1.0.weight"][0]}
-    )
-    ops.append({"op": "cca", "options": options})
+    planes = [shapes[f"cca_module.conv.{i}.proj.0.weight"][0] for i in cca]
+    ops.append({"op": "cca", "options": {"reduced": shapes["cca_1x1.0.weight"][0], "planes": planes}})
     keys |= {"cca_1x1.": "head.reduction.", **matching_keys(shapes, "cca_module.conv.", "head.matching.conv.")}
     return Layout("renet", shapes["fc.weight"][0], tuple(ops), keys, idle)
 
