@@ -52,6 +52,11 @@ def test_a_key_that_came_later_is_not_in_the_hash_at_its_default(read):
     assert len(set(hashes)) == 3
 
 
+def test_weights_that_are_no_file(problems):
+    (problem,) = problems(GOOD.replace("  name: resnet_tiny", "  name: resnet_tiny\n  weights: 3"))
+    assert problem.message == "model.weights: expected a valid string or a valid dictionary, got 3"
+
+
 CORRUPTION = "data.corruption={name: noise, amount: 40, frames: 2}"
 
 

@@ -58,7 +58,12 @@ def where(path: Place, lines: Lines) -> str:
 
 # --- types ------------------------------------------------------------------------------------------------------------
 
-_UNION_TAGS = ("str", "list[str]")  # pydantic names the member of a union as if it were a key
+_UNION_TAGS = (
+    "str",
+    "list[str]",
+    "constrained-str",
+    "dict[constrained-str,constrained-str]",
+)  # pydantic names the member of a union as if it were a key
 
 
 def explain(error: ValidationError, lines: Lines, schema: type[BaseModel] = Recipe) -> Iterator[Problem]:
