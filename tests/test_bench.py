@@ -141,6 +141,27 @@ def test_the_guard_finds_what_is_worse(bench, tmp_path):
     assert speed.worse(speed.ROOT / speed.RECORD) == set() and speed.worse(tmp_path / "none.jsonl") is None
 
 
+def test_reading_is_judged_by_every_frame(bench, monkeypatch, tmp_path):
+    decoding = bench("decoding")
+    kinds = ("VP9", "MPEG-4 part 2 in AVI, 2 B-frames")
+    monkeypatch.setattr(decoding, "FILES", {kind: decoding.FILES[kind] for kind in kinds})
+    fine, saved = decoding.exactness(tmp_path)
+    assert fine["passed"] and fine["read_by"] == "decord" and fine["decord_wrong"] == fine["pyav_wrong"] == {}
+    assert saved["passed"] and saved["read_by"] == "pyav" and saved["decord_wrong"] and saved["pyav_wrong"] == {}
+    assert "decord alone: WRONG, up to " in saved["note"]
+    monkeypatch.setattr(decoding, "answers", lambda path, truth, backend: {"tail": [2] * 8})
+    spoiled, _ = decoding.exactness(tmp_path)
+    assert spoiled["passed"] is False and spoiled["median"] < 100
+
+
+def test_reading_is_held_against_a_bare_loop(bench, monkeypatch, tmp_path):
+    decoding = bench("decoding")
+    for name, value in {"WARM": 0, "PAIRS": 6, "FRAMES": 12, "SIZE": (48, 64)}.items():
+        monkeypatch.setattr(decoding, name, value)
+    row = decoding.throughput(tmp_path)
+    assert row["n"] == 6 and row["median"] > 0 and row["ours_ms"] > 0 and row["bare_ms"] > 0
+
+
 def test_an_unknown_group_is_refused():
     main = Path(__file__).parent / "bench"
     done = subprocess.run([sys.executable, main, "--only", "commands,nothing"], capture_output=True, text=True)

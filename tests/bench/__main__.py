@@ -5,8 +5,10 @@ rendering   tables of 10,000 rows in every form
 engine      a training step of the engine over a bare one
 networks    tiny networks and ResNet-50: our operators against their textbook form; takes minutes
 speed       every operator against the speeds on record
+decoding    frames of all kinds of files, memory and speed of reading them; takes minutes
 
-`python tests/bench --only commands,engine --out results` runs some groups, and writes results/bench.jsonl and bench.md.
+`python tests/bench --only commands,engine --out results` runs some groups, and writes results/bench.jsonl and bench.md;
+`--name decoding` writes decoding.jsonl and decoding.md in their place.
 Exit code 1 if a bar is missed.
 """
 
@@ -25,7 +27,7 @@ from rows import Row
 from vidops_cli.cli.common import print_table
 from vidops_cli.record import SCHEMA, environment, write_text
 
-GROUPS = ("commands", "rendering", "engine", "networks", "speed")
+GROUPS = ("commands", "rendering", "engine", "networks", "speed", "decoding")
 
 
 def main() -> None:
@@ -37,7 +39,7 @@ def main() -> None:
             found.append(row)
             print(f"{row['group']}: {row['name']} {row['note']}", file=sys.stderr)
             if told.out:
-                write(told.out, found, env)
+                write(told.out / told.name, found, env)
     print_table(rows.table(found, env))
     sys.exit(bool(rows.missed(found)))
 
@@ -45,7 +47,8 @@ def main() -> None:
 def parsed(words: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", type=groups, default=GROUPS, help="groups, with commas between them")
-    parser.add_argument("--out", type=Path, help="folder for bench.jsonl and bench.md")
+    parser.add_argument("--out", type=Path, help="folder for the rows and their table")
+    parser.add_argument("--name", default="bench", help="of the files that are written")
     return parser.parse_args(words)
 
 
@@ -56,11 +59,11 @@ def groups(text: str) -> list[str]:
     return chosen
 
 
-def write(folder: Path, found: list[Row], env: dict[str, Any]) -> None:
+def write(record: Path, found: list[Row], env: dict[str, Any]) -> None:
     """The whole record each time: what is finished is not lost."""
     lines = [{"schema": SCHEMA, "env": env}, *found]
-    write_text(folder / "bench.jsonl", "".join(json.dumps(line, allow_nan=False) + "\n" for line in lines))
-    write_text(folder / "bench.md", rows.table(found, env).markdown())
+    write_text(record.with_suffix(".jsonl"), "".join(json.dumps(line, allow_nan=False) + "\n" for line in lines))
+    write_text(record.with_suffix(".md"), rows.table(found, env).markdown())
 
 
 if __name__ == "__main__":

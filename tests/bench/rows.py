@@ -26,7 +26,7 @@ def row(
     bar: str | None = None,
     passed: bool | None = None,
     note: str = "",
-    **more: float,
+    **more: Any,
 ) -> Row:
     """One flat row; `how` tells what low and high are, `passed` is None where there is no bar to meet."""
     numbers = {"median": median, "low": low, "high": high, "n": n, "interval": how}

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -197,12 +198,12 @@ def test_resize_and_crop(clips, resize, crop, shape, train):
 def test_the_middle_is_cropped_without_a_generator():
     frames = np.random.default_rng(0).integers(0, 255, (2, 9, 12, 3), dtype=np.uint8)
     settings = {"resize": None, "crop": 5, "flip": 1.0, "mean": [0.0] * 3, "std": [1.0] * 3}
-    clip = prepare(frames, rng=None, **settings)
+    clip, _ = prepare(frames, rng=None, **settings)
     assert torch.allclose(clip * 255, torch.from_numpy(frames[:, 2:7, 3:8]).permute(3, 0, 1, 2).float(), atol=1e-3)
     settings["flip"] = 0.0
     corners = set()
     for i in range(200):
-        clip = prepare(frames, rng=np.random.default_rng(i), **settings)
+        clip, _ = prepare(frames, rng=np.random.default_rng(i), **settings)
         corners |= {
             (top, left)
             for top in range(5)
@@ -220,7 +221,7 @@ def test_resize_averages():
     """Antialiased: a fine checkerboard becomes its mean instead of a pattern."""
     board = (np.indices((32, 32)).sum(0) % 2 * 200).astype(np.uint8)
     frames = np.repeat(np.repeat(board[None, ..., None], 3, 3), 2, 0)
-    clip = prepare(frames, resize=8, crop=None, flip=0.0, mean=[0.0] * 3, std=[1.0] * 3, rng=None)
+    clip, _ = prepare(frames, resize=8, crop=None, flip=0.0, mean=[0.0] * 3, std=[1.0] * 3, rng=None)
     assert clip.shape == (3, 2, 8, 8)
     assert (clip * 255 - 100).abs().max() < 5
 
@@ -370,6 +371,34 @@ def test_a_reader_left_in_a_cycle_does_not_stop_the_workers(folder):
             os.killpg(done.pid, signal.SIGKILL)
             done.communicate()
     assert told.split() == ["[0]", "[1]"]
+
+
+# --- what decoded them ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("way", ["decoded", "workers", "memory", "disk"])
+def test_what_decoded_the_files_is_counted(clips, folder, way):
+    if not (folder / "b.avi").exists():
+        with av.open(str(folder / "b.avi"), "w") as container:
+            stream = container.add_stream("mpeg4", rate=8)
+            stream.width, stream.height, stream.pix_fmt = 32, 24, "yuv420p"
+            for t in range(LENGTH):
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(frame(t), format="rgb24")))
+            container.mux(stream.encode())
+        (folder / "avi.mp4").write_bytes((folder / "b.avi").read_bytes())  # its name does not decide
+    names = ("0", "avi", "2") if way == "disk" else ("0", "avi", "corrupt", "2")
+    found = clips(*names, max_bad=1)
+    assert found.backends == {}
+    if way in ("memory", "disk"):
+        found.decode_all(lambda done, total: None, keep=way == "disk")
+    for number in (0, 1):
+        epoch(found, number=number, workers=2 if way == "workers" else 0)
+    assert found.backends == {"decord": 2, "pyav": 1}
+    if way == "disk":
+        again = clips(*names)
+        again.decode_all(lambda done, total: None, keep=True)
+        epoch(again)
+        assert again.backends == {"decord": 2, "pyav": 1}
 
 
 # --- what cannot be used ----------------------------------------------------------------------------------------------

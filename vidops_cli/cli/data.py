@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from . import data_prepare, data_preview, data_verify
 from .common import Overrides, console, load_recipe, recipe_files
 from .live import Counter
 
 if TYPE_CHECKING:
     from vidops_cli.recipe import Recipe
 
-app = typer.Typer(help="Make data sets.", no_args_is_help=True)
+app = typer.Typer(help="Make, check, prepare and look at data sets.", no_args_is_help=True)
+app.command("verify")(data_verify.command)
+app.command("prepare")(data_prepare.command)
+app.command("preview")(data_preview.command)
 
 
 @app.callback()

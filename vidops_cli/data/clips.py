@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 import io
 import zipfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,12 +17,14 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from vidops_cli.record import write_bytes
 
 from . import Annotations, Progress
+from .augment import Augment, mirrored_labels
+from .card import Joints
 from .corruption import Corruption, corrupt
 from .episodes import Beside
-from .image import IMAGE_SUFFIXES, ImageFile
-from .sampling import segments
+from .files import open_file
+from .sampling import sample
 from .transforms import prepare
-from .video import VideoFile
+from .watched import watched
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class ClipOptions:
     """How a clip is taken from a video; the names and meanings of a recipe's `data:`."""
 
     num_frames: int
-    resize: int | None
+    resize: int | list[int] | None
     crop: int | None
     flip: float
     mean: list[float]
@@ -39,15 +40,17 @@ class ClipOptions:
     frames: Literal["ordered", "reversed", "shuffled"]
     shuffle_labels: bool
     max_bad: int
+    timeout: float = 0
     corruption: Corruption | None = None
-
-
-def open_file(path: Path) -> VideoFile | ImageFile:
-    return ImageFile(path) if path.suffix.lower() in IMAGE_SUFFIXES else VideoFile(path)
+    stride: int | None = None
+    """None: a frame of each of num_frames segments"""
+    flip_keep: list[int | str] = field(default_factory=list)
+    flip_swap: list[list[int | str]] = field(default_factory=list)
+    augment: Augment | None = None
 
 
 class Clips(Dataset):
-    """Item (epoch, index) -> {"clip": (3, T, H, W) float32, "label": int, "index": int}.
+    """Item (epoch, index) -> {"clip": (3, T, H, W) float32, "label": int, "index": int, "backend": str}.
 
     Where the data set has joints also {"coords": (T, P, J, 2), "scores": (T, P, J)}, float32: x and y in pixels of the
     clip, of the same frames in the same order.
@@ -61,9 +64,12 @@ class Clips(Dataset):
         self.train = train
         self.seed = seed
         self.excluded: dict[int, str] = {}
+        self.read_by = np.zeros(len(annotations.paths), "S8")  # the backend of each file that was read
         self.labels = np.array(annotations.labels)
         if options.shuffle_labels and annotations.split != "test":  # the control; it is scored on true labels
             self.labels = np.random.default_rng([seed, 7]).permutation(self.labels)
+        keep, swap = (options.flip_keep, options.flip_swap) if train else ([], [])
+        self.upright, self.swapped = mirrored_labels(annotations.classes, keep, swap)
         self.joints = None if annotations.joints is None else self._read_joints(annotations.joints)
         self._decoded: dict[int, tuple[np.ndarray, int]] | None = None  # frames, and of how many they are
         self._report_missing()
@@ -87,29 +93,42 @@ class Clips(Dataset):
         return {self.annotations.paths[index]: reason for index, reason in self.excluded.items()}
 
     @property
+    def backends(self) -> dict[str, int]:
+        """What decoded files -> how many of them, bad ones not counted."""
+        used = np.delete(self.read_by, list(self.excluded))
+        names, counts = np.unique(used[used != b""], return_counts=True)
+        return {name.decode(): int(count) for name, count in zip(names, counts, strict=True)}
+
+    @property
     def present(self) -> str:
         """n/N: clips used of clips listed."""
         return f"{len(self)}/{len(self.listed)}"
 
-    def _read_joints(self, path: Path) -> np.ndarray:
-        """(N, T, P, J, 3). ValueError if they are not those of the clips, or would not move with the pixels."""
+    def _read_joints(self, source: Path | Joints) -> np.ndarray | Joints:
+        """Of each clip (T, P, J, 3). ValueError if they are of other clips, or would not move with the pixels."""
         if self.options.resize is not None or self.options.crop is not None or self.options.flip:
             told = (
                 f"split {self.annotations.split} has joints, which are not resized, cropped or mirrored with the frames"
             )
             raise ValueError(told, "leave data.resize and data.crop at null and data.flip at 0")
-        joints = np.load(path)
+        if not isinstance(source, Path):
+            return source
+        joints = np.load(source)
         if joints.ndim != 5 or joints.shape[-1] != 3 or len(joints) != len(self.listed):
-            told = f"{path}: expected joints ({len(self.listed)} clips, T, P, J, 3), got {joints.shape}"
+            told = f"{source}: expected joints ({len(self.listed)} clips, T, P, J, 3), got {joints.shape}"
             raise ValueError(told, "make the data set again")
         return joints
 
     def _report_missing(self) -> None:
-        absent = [i for i in self.listed if not (self.annotations.root / self.annotations.paths[i]).is_file()]
+        absent = [i for i in self.listed if not (self.annotations.root / self.annotations.paths[i]).exists()]
         if len(absent) > self.options.max_bad:
             told = f"{len(absent)} of {len(self.listed)} videos of split {self.annotations.split} are missing"
             first = self.annotations.root / self.annotations.paths[absent[0]]
-            raise ValueError(f"{told}, the first is {first}", "complete the data set, or raise data.max_bad")
+            hint = f"complete the data set, or go on without them: data.max_bad={len(absent)}"
+            if len(absent) > len(self.listed) // 2:
+                hint = f"check data.root, and unpack all parts of the archives below {self.annotations.root}"
+                hint += "; `vidops show` and the data set's name tell where its layout is described"
+            raise ValueError(f"{told}, the first is {first}", hint)
         self.exclude({i: f"missing: {self.annotations.root / self.annotations.paths[i]}" for i in absent})
 
     def exclude(self, found: dict[int, str]) -> None:
@@ -122,6 +141,11 @@ class Clips(Dataset):
             raise ValueError(what, "mend or remove the files, or raise data.max_bad")
         if not len(self):
             raise ValueError(f"no video of split {self.annotations.split} can be used", "check data.root")
+
+    def exclude_files(self, found: dict[int, str]) -> None:
+        """`exclude`, of reasons that do not name the file."""
+        paths = self.annotations.paths
+        self.exclude({index: f"{self.annotations.root / paths[index]}: {why}" for index, why in found.items()})
 
     def shape(self) -> tuple[int, ...]:
         """Shape (3, T, H, W) of the first clip that can be used."""
@@ -139,17 +163,22 @@ class Clips(Dataset):
 
         With `keep` they are written beside the data, if all are good and of one shape, and read from there next time.
         """
-        chosen = "all" if self.train else self.options.num_frames
+        told = self.options
+        taken = told.num_frames if told.stride is None else f"{told.num_frames}x{told.stride}"
+        chosen = "all" if self.train else taken
         kept = self.annotations.root / f".decoded-{self.annotations.fingerprint}-{chosen}.npz"
         if keep and (found := _read_kept(kept, len(self.listed))) is not None:
-            self._decoded = found
+            self._decoded, self.read_by = found
             return
 
         def decode(index: int) -> tuple[np.ndarray, int] | str:
             try:
                 video = open_file(self.annotations.root / self.annotations.paths[index])
-                wanted = np.arange(len(video)) if self.train else segments(len(video), self.options.num_frames)
-                return video.read(wanted), len(video)
+                every = np.arange(len(video))
+                wanted = every if self.train else sample(len(video), told.num_frames, stride=told.stride)
+                frames = video.read(wanted)
+                self.read_by[index] = video.backend
+                return frames, len(video)
             except ValueError as error:
                 return str(error.args[0])
 
@@ -162,7 +191,7 @@ class Clips(Dataset):
         self.exclude({index: frames for index, frames in decoded.items() if isinstance(frames, str)})
         self._decoded = {index: frames for index, frames in decoded.items() if not isinstance(frames, str)}
         if keep and not self.excluded and len({frames.shape for frames, _ in self._decoded.values()}) == 1:
-            _write_kept(kept, [self._decoded[index] for index in self.listed])
+            _write_kept(kept, [self._decoded[index] for index in self.listed], self.read_by)
 
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
         epoch, index = key
@@ -170,17 +199,19 @@ class Clips(Dataset):
         if index in self.excluded:
             return {"bad": self.excluded[index], "index": index}
         rng = np.random.default_rng([self.seed, epoch, index]) if self.train else None
+        backend = self.read_by[index].decode()
         try:
             if self._decoded is not None:
                 frames, length = self._decoded[index]
-                chosen = segments(length, options.num_frames, rng)
+                chosen = sample(length, options.num_frames, stride=options.stride, rng=rng)
                 if self.train:
                     frames = frames[chosen]
             else:
                 video = open_file(self.annotations.root / self.annotations.paths[index])
                 length = len(video)
-                chosen = segments(length, options.num_frames, rng)
+                chosen = sample(length, options.num_frames, stride=options.stride, rng=rng)
                 frames = video.read(chosen)
+                backend = video.backend
         except ValueError as error:
             return {"bad": str(error.args[0]), "index": index}
         if options.frames == "reversed":
@@ -190,42 +221,52 @@ class Clips(Dataset):
             frames, chosen = frames[order], chosen[order]
         if options.corruption is not None:
             frames = corrupt(frames, options.corruption, index)
+        label = int(self.labels[index])
         try:
-            clip = prepare(
+            clip, mirrored = prepare(
                 frames,
                 resize=options.resize,
                 crop=options.crop,
-                flip=options.flip,
+                flip=0.0 if label in self.upright else options.flip,
                 mean=options.mean,
                 std=options.std,
                 rng=rng,
+                augment=options.augment,
             )
         except ValueError as error:  # an error of the recipe: torch would lose its hint on the way from a worker
             return {"error": error.args, "index": index}
-        item = {"clip": clip, "label": int(self.labels[index]), "index": index}
+        label = self.swapped.get(label, label) if mirrored else label
+        item = {"clip": clip, "label": label, "index": index, "backend": backend}
         if self.joints is None:
             return item
-        if length != self.joints.shape[1]:
-            told = f"{self.annotations.paths[index]}: {length} frames, but joints of {self.joints.shape[1]}"
+        try:
+            joints = self.joints[index]
+        except ValueError as error:
+            return {"bad": str(error.args[0]), "index": index}
+        if length != len(joints):
+            told = f"{self.annotations.paths[index]}: {length} frames, but joints of {len(joints)}"
             return {"bad": told, "index": index}
-        found = torch.from_numpy(self.joints[index, chosen])
+        found = torch.from_numpy(joints[chosen])
         return {**item, "coords": found[..., :2], "scores": found[..., 2]}
 
 
-def _read_kept(path: Path, count: int) -> dict[int, tuple[np.ndarray, int]] | None:
-    """Frames and length of each clip, or None if they are not there or not whole."""
+def _read_kept(path: Path, count: int) -> tuple[dict[int, tuple[np.ndarray, int]], np.ndarray] | None:
+    """Frames and length of each clip, and what decoded each, or None if they are not there or not whole."""
     try:
         with open(path, "rb") as file, np.load(file) as kept:  # np.load leaves a damaged file open
-            frames, lengths = kept["frames"], kept["lengths"].tolist()
+            frames, lengths, read_by = kept["frames"], kept["lengths"].tolist(), kept["read_by"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
-    return dict(enumerate(zip(frames, lengths, strict=True))) if len(frames) == len(lengths) == count else None
+    if not len(frames) == len(lengths) == len(read_by) == count:
+        return None
+    return dict(enumerate(zip(frames, lengths, strict=True))), read_by
 
 
-def _write_kept(path: Path, clips: list[tuple[np.ndarray, int]]) -> None:
+def _write_kept(path: Path, clips: list[tuple[np.ndarray, int]], read_by: np.ndarray) -> None:
     """Whole or not at all; ValueError where nothing can be written."""
     buffer = io.BytesIO()
-    np.savez(buffer, frames=np.stack([frames for frames, _ in clips]), lengths=[length for _, length in clips])
+    frames, lengths = zip(*clips, strict=True)
+    np.savez(buffer, frames=np.stack(frames), lengths=lengths, read_by=read_by)
     try:
         write_bytes(path, buffer.getvalue())
     except OSError as error:
@@ -266,27 +307,27 @@ def collate(items: list[dict[str, Any]]) -> dict[str, Any]:
             batch[key] = torch.stack([item[key] for item in good])
         batch["label"] = torch.tensor([item["label"] for item in good])
         batch["index"] = torch.tensor([item["index"] for item in good])
+        batch["backend"] = [item["backend"] for item in good]
     return batch
 
 
 def batches(clips: Clips, order: Order | Beside, batch: int, *, workers: int = 0) -> Iterator[dict[str, Any]]:
     """Batches in the given order. Videos that failed are excluded by name, and counted, as they are met.
 
+    With workers that goes for videos whose decoder crashes, or takes longer than `timeout`, too.
     A batch of which every video failed comes without "clip", so that batches stay countable.
     """
     if workers:
-        gc.collect()  # a decord reader that a forked worker collects waits for ever for threads left in the parent
-    loader = DataLoader(
-        clips,
-        batch,
-        sampler=order,
-        num_workers=workers,
-        collate_fn=collate,
-        generator=torch.Generator(),  # else each loader draws from torch's own, and a resumed run would differ
-    )
+        loader = watched(
+            clips, list(order), batch, collate, clips.exclude_files, workers=workers, timeout=clips.options.timeout
+        )
+    else:
+        loader = DataLoader(clips, batch, sampler=order, collate_fn=collate, generator=torch.Generator())
     for found in loader:
         if "error" in found:
             raise ValueError(*found["error"])
         if found["bad"]:
             clips.exclude(dict(found["bad"]))
+        if "clip" in found:
+            clips.read_by[found["index"].numpy()] = found["backend"]
         yield found

@@ -1,16 +1,20 @@
-"""Encoded video files: written with PyAV (H.264), read with decord.
+"""Encoded video files: written with PyAV (H.264), read with decord or PyAV.
 
 Frames are numpy uint8 arrays of shape (T, H, W, 3), RGB.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from fractions import Fraction
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+
+from .readers import DecordReader, PyavReader, scan
 
 VIDEO_SUFFIXES = (".mp4", ".webm", ".mkv", ".avi", ".mov", ".m4v")
 
@@ -36,19 +40,23 @@ def write_video(path: Path, frames: np.ndarray, *, fps: int = 8, crf: int = 12) 
 
 
 class VideoFile:
-    """A video, read by decord: `len()` frames, `read(indices)`. Any failure is a ValueError that names the file."""
+    """A video: `len()` frames, `read(indices)`; any failure is a ValueError that names the file.
 
-    def __init__(self, path: Path):
-        import decord
+    `backend` is what decodes it: decord where it is installed and known to be right, else PyAV, or the one asked for.
+    """
 
+    def __init__(self, path: Path, *, backend: Literal["decord", "pyav"] | None = None):
         self.path = path
         if not path.is_file():
             raise ValueError(f"no such video: {path}")
         try:
-            self._reader = decord.VideoReader(str(path), ctx=decord.cpu(0), num_threads=1)
+            if path.stat().st_size == 0:
+                raise ValueError("it is empty")
+            index = scan(path)
+            self.backend = backend or ("decord" if index.plain and has_decord() else "pyav")
+            self._reader = (DecordReader if self.backend == "decord" else PyavReader)(path, index)
             self._length = len(self._reader)
-            self._padded = self._length > 0 and self._reader[0].shape[2] != 3
-        except Exception as error:  # decord raises its own and plain RuntimeErrors
+        except Exception as error:  # decord and PyAV raise their own and plain RuntimeErrors
             raise ValueError(f"cannot decode {path}: {_first_line(error)}") from error
         if self._length == 0:
             raise ValueError(f"cannot decode {path}: it holds no frame")
@@ -58,20 +66,27 @@ class VideoFile:
 
     def read(self, indices: np.ndarray) -> np.ndarray:
         """Frames (len(indices), H, W, 3), uint8."""
+        wanted = [int(index) for index in indices]
+        if not 0 <= min(wanted) <= max(wanted) < self._length:
+            raise ValueError(f"{self.path} has frames 0 to {self._length - 1}, not {min(wanted)} to {max(wanted)}")
         try:
-            if self._padded:
-                return np.stack([self._unpadded(int(index)) for index in indices])
-            return self._reader.get_batch(list(map(int, indices))).asnumpy()
+            return self._reader.read(wanted)
         except Exception as error:
             raise ValueError(f"cannot decode {self.path}: {_first_line(error)}") from error
 
-    def _unpadded(self, index: int) -> np.ndarray:
-        """A frame whose padding at the end of each row decord took for further channels (widths 16, 24, 32, 48)."""
-        frame = self._reader[index].asnumpy()
-        height, width, _ = frame.shape
-        return frame.reshape(height, -1)[:, : 3 * width].reshape(height, width, 3)
+
+@functools.cache
+def has_decord() -> bool:
+    """There are no wheels of it for some machines, as Macs with Intel's processors."""
+    try:
+        import decord  # noqa: F401
+    except (ImportError, OSError):  # OSError: a library that it needs is not there
+        return False
+    return True
 
 
 def _first_line(error: Exception) -> str:
+    if told := getattr(error, "strerror", None):
+        return told  # PyAV's and the system's, without the number, and the path again
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return re.sub(r"\[[\d:]+\] \S+:\d+: ", "", lines[0])[:160]  # decord adds the time and its source line

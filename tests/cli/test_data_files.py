@@ -1,0 +1,162 @@
+"""vidops data verify, prepare and preview, as a user runs them."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vidops_cli.data import DATASETS, check
+from vidops_cli.data.files import open_file
+from vidops_cli.data.video import VideoFile, write_video
+
+
+@pytest.fixture
+def videos(tmp_path, monkeypatch):
+    """A folder of videos with two classes, 3 to train on and 2 to test."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    root = tmp_path / "my videos"
+    for split, names in (("train", ("a ü/1.mp4", "a ü/2.mp4", "b/3.mp4")), ("val", ("a ü/4.mp4", "b/5.mp4"))):
+        for i, name in enumerate(names):
+            file = root / split / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            flat = rng.integers(0, 255, (5 + i, 3, 4, 3), dtype=np.uint8)
+            write_video(file, flat.repeat(16, 1).repeat(16, 2))
+    return root
+
+
+def rows(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_a_whole_data_set(vidops, videos):
+    code, out, _ = vidops("data", "verify", "video_folder", "--root", videos)
+    assert code == 0
+    assert "3/3" in out and "2/2" in out and "64x48" in out and "5 to 7" in out and "bad" not in out
+    assert "not there: no test split" in out
+    assert out.count("│            3/3 │") == 1 and out.count("│            2/2 │") == 1  # decoders agree
+    found = rows(videos / "manifest-train.jsonl")
+    assert [(row["path"], row["label"], row["frames"]) for row in found] == [
+        ("train/a ü/1.mp4", 0, 5),
+        ("train/a ü/2.mp4", 0, 6),
+        ("train/b/3.mp4", 1, 7),
+    ]
+    assert len({row["sha256"] for row in found}) == 3 and all(row["bytes"] > 0 for row in found)
+
+
+def test_bad_files_are_named_and_good_ones_not_looked_at_again(vidops, videos, monkeypatch):
+    file = videos / "train/b/3.mp4"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:300])
+    code, out, _ = vidops("data", "verify", "video_folder", "--root", videos, "--split", "train", "--out", "told")
+    assert code == 1 and "2/3" in out and "bad: train/b/3.mp4: cannot decode" in out
+    assert "bad" in rows(videos.parent / "told/manifest-train.jsonl")[2]
+    file.write_bytes(whole)
+    looked = []
+    each = check.each
+
+    def watched(work, items, **given):
+        looked.extend(items)
+        return each(work, items, **given)
+
+    monkeypatch.setattr(check, "each", watched)
+    code, out, _ = vidops("data", "verify", "video_folder", "--root", videos, "--split", "train", "--out", "told")
+    assert code == 0 and "3/3" in out
+    assert [asked.path.name for asked in looked] == ["3.mp4"]
+
+
+def test_a_listed_file_that_is_missing(vidops, videos):
+    (videos / "train.txt").write_text("train/a ü/1.mp4 0\ntrain/gone.mp4 1\n", encoding="utf-8")
+    code, out, _ = vidops("data", "verify", "video_folder", "--root", videos, "--split", "train", "--no-hash")
+    assert code == 1 and "1/2" in out and "bad: train/gone.mp4: missing" in out
+    assert "sha256" not in rows(videos / "manifest-train.jsonl")[0]
+
+
+@pytest.mark.parametrize("to", ["frames", "video"])
+def test_a_prepared_data_set_is_read_under_its_name(vidops, videos, to):
+    words = ("data", "prepare", "video_folder", "--root", videos, "--to", to, "--side", "24", "--out", "small")
+    code, out, _ = vidops(*words)
+    assert code == 0 and "small: 5/5 clips of train, val; data.root: small" in out
+    small, own = (DATASETS["video_folder"].read(videos.parent / where, "train") for where in ("small", videos.name))
+    assert small.labels == own.labels and small.classes == own.classes == ("a ü", "b")
+    if to == "video":
+        for path, before in zip(small.paths, own.paths, strict=True):
+            a, b = open_file(small.root / path), VideoFile(own.root / before)
+            assert len(a) == len(b)
+            every = np.arange(len(a))
+            frames, wanted = a.read(every), b.read(every)
+            assert frames.shape == (len(b), 24, 32, 3)
+            told = wanted.reshape(len(b), 24, 2, 32, 2, 3).mean((2, 4))
+            assert np.abs(frames - told).mean() < 12
+    else:
+        folder = small.root / small.paths[2]
+        assert sorted(file.name for file in folder.iterdir()) == [f"{i:05d}.jpg" for i in range(1, 8)]
+        with Image.open(folder / "00001.jpg") as image:
+            assert image.size == (32, 24)
+    written = [file for file in (videos.parent / "small").rglob("*.*") if file.suffix in (".jpg", ".mp4")]
+    before = {file: file.stat().st_mtime_ns for file in written}
+    shutil.rmtree(victim) if (victim := small.root / small.paths[0]).is_dir() else victim.unlink()
+    assert vidops(*words)[0] == 0  # what is there is kept
+    changed = {file for file, at in before.items() if file.stat().st_mtime_ns != at}
+    assert changed and all(str(file).startswith(str(victim)) for file in changed)
+
+
+def test_what_cannot_be_prepared_is_named_and_listed_still(vidops, videos):
+    (videos / "val/b/5.mp4").write_bytes(b"no video")
+    code, out, _ = vidops("data", "prepare", "video_folder", "--root", videos, "--out", "small", "--split", "val")
+    assert code == 1 and "1/2 clips of val" in out and "bad: val/b/5.mp4: cannot decode" in out
+    assert len((videos.parent / "small/val.txt").read_text().splitlines()) == 2
+    assert not [file for file in (videos.parent / "small").rglob("*.partial")]
+
+
+def test_a_contact_sheet(vidops, videos):
+    code, out, _ = vidops("data", "preview", "video_folder", "--root", videos, "--clips", "2", "--frames", "3")
+    assert code == 0 and "written: video_folder-train.png, 2 of 3 clips of train" in out
+    with Image.open(videos.parent / "video_folder-train.png") as image:
+        sheet = np.asarray(image)
+    assert sheet.shape[1] == 3 * (149 + 4) + 4 and sheet.std() > 20
+
+
+@pytest.mark.parametrize(
+    "words, error, hint",
+    [
+        (("verify", "nothing"), "unknown data set 'nothing'", "vidops list datasets"),
+        (("verify", "video_folder", "--root", "nowhere"), "no such folder of videos: nowhere", "data.root"),
+        (("verify", "video_folder", "--root", "my videos", "--split", "dev"), "no split 'dev'", "train, val, test"),
+        (("preview", "video_folder", "--root", "my videos", "--out", "a.txt"), "a.txt is no image", ".png"),
+        (("prepare", "video_folder", "--root", "my videos", "--out", "my videos"), "is the data set itself", "--out"),
+        (("prepare", "video_folder", "--root", "my videos", "--out", "x", "--to", "gif"), "'gif' is not", "--help"),
+    ],
+)
+def test_refused(vidops, videos, words, error, hint):
+    code, out, err = vidops("data", *words)
+    told = err.splitlines()
+    assert (code, out, len(told)) == (2, "", 2), err
+    assert told[0].startswith("error: ") and error in told[0]
+    assert told[1].startswith("hint: ") and hint in told[1]
+
+
+def test_another_form_in_the_same_folder_is_refused(vidops, videos):
+    assert vidops("data", "prepare", "video_folder", "--root", videos, "--out", "small", "--split", "val")[0] == 0
+    code, _, err = vidops(
+        "data", "prepare", "video_folder", "--root", videos, "--out", "small", "--split", "val", "--to", "video"
+    )
+    assert code == 2 and "another form" in err
+    code, _, err = vidops("data", "verify", "mini_motion", "--root", "small")
+    assert code == 2 and "was prepared of video_folder, not of mini_motion" in err
+
+
+def test_a_split_that_is_there_and_not_sound_is_no_absent_one(vidops, videos):
+    (videos / "val.txt").write_text("train/b/3.mp4 one\n")
+    code, _, err = vidops("data", "verify", "video_folder", "--root", videos)
+    assert code == 2 and "val.txt:1: expected `path label`" in err
+
+
+def test_a_prepared_data_set_is_of_one_division(tmp_path):
+    (tmp_path / "prepared.json").write_text(json.dumps({"name": "ucf101", "division": "split2", "classes": ["a"]}))
+    (tmp_path / "train.txt").write_text("v 0\n")
+    assert DATASETS["ucf101"].read(tmp_path, "train", {"train": "split2"}).paths == ("v",)
+    with pytest.raises(ValueError, match="was prepared of split2, not of split1"):
+        DATASETS["ucf101"].read(tmp_path, "train", {})

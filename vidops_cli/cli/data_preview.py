@@ -1,0 +1,57 @@
+"""vidops data preview"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .common import console
+from .data_verify import Division, Name, Root, opened
+
+
+def command(
+    name: Name,
+    root: Root = None,
+    division: Division = None,
+    split: Annotated[str, typer.Option(help="train, val or test.")] = "train",
+    clips: Annotated[int, typer.Option(min=1, max=64, help="Clips, drawn at random.")] = 8,
+    frames: Annotated[int, typer.Option(min=1, max=32, help="Frames of each, one of as many equal segments.")] = 8,
+    seed: Annotated[int, typer.Option(min=0, help="Of the draw.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="The image. Default: NAME-SPLIT.png.", show_default=False)] = None,
+) -> None:
+    """Draw some clips of a data set, with their classes, onto a contact sheet.
+
+    Example: vidops data preview mini_motion --split val --out sheet.png
+    """
+    import numpy as np
+
+    from vidops_cli.data.files import open_file
+    from vidops_cli.data.sampling import segments
+    from vidops_cli.data.sheet import contact_sheet
+
+    listed, path = opened(name, root, split, division), out or Path(f"{name}-{split}.png")
+    if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise ValueError(f"{path} is no image", "end --out in .png or .jpg")
+    rows, bad = [], []
+    for index in np.random.default_rng(seed).permutation(len(listed.paths)):
+        if len(rows) == clips:
+            break
+        name_of = listed.classes[listed.labels[index]]
+        try:
+            video = open_file(listed.root / listed.paths[index])
+            rows.append(
+                (f"{name_of}   {listed.paths[index]}   {len(video)} frames", video.read(segments(len(video), frames)))
+            )
+        except ValueError as error:
+            bad.append(str(error.args[0]))
+            if len(bad) > clips:
+                break
+    if not rows:
+        raise ValueError(f"no clip of {listed.root} can be decoded: {bad[0]}", f"vidops data verify {name}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    contact_sheet(rows).save(path)
+    console().print(f"written: {path}, {len(rows)} of {len(listed.paths)} clips of {split}", soft_wrap=True)
+    for told in bad:
+        console().print(f"bad: {told}", soft_wrap=True)

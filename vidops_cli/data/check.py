@@ -1,0 +1,130 @@
+"""Whether the files of a split are all there and can be read, and what they are: a manifest of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vidops_cli.record import append_line, read_lines, write_text
+
+from . import Annotations, Progress
+from .files import open_file
+from .image import IMAGE_SUFFIXES
+from .pool import Failed, each
+from .video import VideoFile, has_decord
+
+BLOCK = 1 << 20  # bytes that are hashed at once
+COMPARED, ROUNDING = 8, 4  # frames in which decoders are compared, and grey levels that they may differ by on average
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A file, or folder of frames, to look at."""
+
+    path: Path
+    digest: bool
+    compare: bool = False
+
+
+def look(asked: Asked) -> dict[str, Any]:
+    """Frames, their size and hash; the first, the middle and the last frame are decoded. `decoders`: how they differ.
+
+    ValueError if one cannot be.
+    """
+    video = open_file(asked.path)
+    frames = video.read(np.array([0, len(video) // 2, len(video) - 1]))
+    told: dict[str, Any] = {"frames": len(video), "height": frames.shape[1], "width": frames.shape[2]}
+    if asked.path.is_file() and asked.digest:
+        told["sha256"] = sha256(asked.path)
+    if asked.compare:
+        told["decoders"] = decoders_differ(asked.path)
+    return told
+
+
+def sha256(path: Path) -> str:
+    found = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            found.update(block)
+    return found.hexdigest()
+
+
+def manifest(
+    annotations: Annotations,
+    path: Path,
+    *,
+    processes: int,
+    timeout: float,
+    digest: bool,
+    progress: Progress,
+    sample: int = 0,
+) -> list[dict[str, Any]]:
+    """One row for each listed file, in the order of the list, written to `path` as JSON lines.
+
+    {"path", "label", "bytes", "frames", "height", "width", "sha256"}, or {"path", "label", "bad": why}; about `sample`
+    of them, and twice as many at most, tell in "decoders" whether decord and PyAV differ on them. What an earlier
+    run that was stopped has looked at, and has not changed since, is not looked at again. ValueError where nothing can
+    be written.
+    """
+    begun = path.with_name(f"{path.name}.partial")
+    known = {row["path"]: row for row in [*read_lines(path), *read_lines(begun)] if "bad" not in row}
+    rows: list[dict[str, Any]] = []
+    left: list[int] = []
+    for index, (name, label) in enumerate(zip(annotations.paths, annotations.labels, strict=True)):
+        file = annotations.root / name
+        row = {"path": name, "label": label}
+        if not file.exists():
+            row["bad"] = "missing"
+        else:
+            row |= _stamp(file)
+            before = known.get(name, {})
+            if {key: before.get(key) for key in row} == row and ("sha256" in before or not digest or file.is_dir()):
+                row = before
+            else:
+                left.append(index)
+        rows.append(row)
+    step = max(1, len(left) // sample) if sample else 0
+    asked = [
+        Asked(annotations.root / annotations.paths[index], digest, compare=bool(step) and number % step == 0)
+        for number, index in enumerate(left)
+    ]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for done, (number, found) in enumerate(each(look, asked, processes=processes, timeout=timeout), 1):
+            row = rows[left[number]]
+            row |= {"bad": found.reason} if isinstance(found, Failed) else found
+            append_line(begun, row)
+            progress(done, len(left))
+        write_text(path, "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows))
+        begun.unlink(missing_ok=True)
+    except OSError as error:
+        told = f"the manifest cannot be written to {path}: {error.strerror or error}"
+        raise ValueError(told, "name another folder: --out DIR") from None
+    return rows
+
+
+def _stamp(file: Path) -> dict[str, Any]:
+    """What changes when the file does."""
+    told = file.stat()
+    return {"bytes": told.st_size, "changed": told.st_mtime_ns} if file.is_file() else {"changed": told.st_mtime_ns}
+
+
+def decoders_differ(path: Path) -> str:
+    """How decord's frames of a video differ from PyAV's; empty if they do not, but for rounding of colours."""
+    if not path.is_file() or path.suffix.lower() in IMAGE_SUFFIXES or not has_decord():
+        return ""
+    one = VideoFile(path, backend="pyav")
+    wanted = np.linspace(0, len(one) - 1, COMPARED).round().astype(int)
+    try:
+        other = VideoFile(path, backend="decord")
+        if len(other) != len(one):
+            return f"decord has {len(other)} frames, PyAV {len(one)}"
+        apart = np.abs(one.read(wanted).astype(int) - other.read(wanted)).mean((1, 2, 3))
+    except ValueError as error:
+        return f"decord: {error.args[0]}"
+    return f"frame {wanted[apart.argmax()]}: {apart.max():.0f} grey levels apart" if apart.max() > ROUNDING else ""
