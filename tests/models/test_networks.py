@@ -17,7 +17,7 @@ LEAST = {
     "renet_tiny": 8,
     "vit_micro": 4,
     "vit_mini": 4,
-    "vit_tiny": 16,
+    **dict.fromkeys(("vit_tiny", "vit_small", "vit_base", "deit_ti", "deit_s", "deit_b"), 16),
     "pose_tiny": 2,
     "two_stream_tiny": 2,
     **{name: 4 for name, network in MODELS.items() if network.builder == "swin:Swin"},
@@ -27,6 +27,7 @@ FRAMES = {"sifa_net50": 8, "sifa_net101": 8, "sifa_swin_mini": 4, "sifa_swin_s":
 LARGER = {  # of the same code as a smaller one: only their places are looked at
     *("resnet101", "sifa_net101", "pose50", "two_stream50", "two_stream50_18"),
     *("swin_t", "swin_s", "swin_b", "sifa_swin_s", "sifa_swin_b"),
+    *("vit_small", "vit_base", "deit_s", "deit_b", "r2plus1d_34"),
 }
 RUN = [name for name in MODELS if name not in LARGER]
 BASELINES = ("conv2", "mixer", "two_stream", "pose_input")  # slots that are not empty unless told
@@ -99,7 +100,7 @@ def test_empty_slots_add_no_key_and_change_nothing(name):
                 assert type(hole) is nn.Identity
                 assert f"{attribute}." not in "".join(state)
                 empty += 1
-    assert empty or set(network.places()) == {"mixer"}
+    assert empty or set(network.places()) <= {"mixer"}
 
 
 @pytest.mark.parametrize(

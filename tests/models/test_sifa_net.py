@@ -42,6 +42,11 @@ def test_each_branch_learns_from_its_own_loss(network):
     assert loss.item() != pytest.approx(2 * math.log(5), rel=1e-3)
 
 
+def test_blocks_start_as_their_shortcuts(network):
+    block, x = network.layer4_dual[1], torch.rand(1, 2048, 2, 3, 3)
+    torch.testing.assert_close(block(x), x)
+
+
 def test_operators_of_the_released_network_find_their_places():
     odd = ["res3.1", "res3.3", "res4.1", "res4.3", "res4.5", "res5.1", "res5_dual.1"]
     network = MODELS["sifa_net50"]

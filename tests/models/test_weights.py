@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from vidops_cli.engine import checkpoint
-from vidops_cli.models import MODELS, weights
+from vidops_cli.models import CHECKPOINTS, MODELS, weights
 from vidops_cli.models.weights import SOURCES, export_to, import_from, read
 from vidops_cli.verify import SHIPPED
 from vidops_cli.verify.fill import fill
@@ -22,6 +22,9 @@ MANIFESTS = {
     "selfy_net/selfynet_tsm_r50_8f_64": ("selfy", {}),
     "sifa_net/c2d_sifa_r50_16f_64": ("sifa_net", {}),
     "sifa_net/c2d_sifa_swin_tiny112": ("sifa_swin", {}),
+    "timm_net/deit_tiny_224": ("timm", {}),
+    "timm_net/swin_tiny_224": ("timm", {}),
+    "torchvision_net/r2plus1d_18_8f_64": ("torchvision", {}),
 }
 
 
@@ -55,6 +58,7 @@ def test_there_and_back_again(name, saved):
     network = MODELS[found.layout.network].build(classes=found.layout.classes, ops=list(map(dict, found.layout.ops)))
     network.load_state_dict(found.weights)
     assert set(found.left_out) == {key for key in state if found.layout.key(key) is None}
+    assert found.layout.network in CHECKPOINTS[source]
     counted = sum(state[key].numel() for key in state if key not in found.left_out)
     assert counted == sum(value.numel() for value in found.weights.values())
     back = export_to(source, network.state_dict(), path, **given)
@@ -65,7 +69,9 @@ def test_there_and_back_again(name, saved):
 
 def test_every_source_is_tried():
     told = {source for source, _ in MANIFESTS.values()}
-    assert set(SOURCES) - told == {"torchvision", "tsm"}
+    assert set(SOURCES) - told == {"tsm"}
+    assert list(SOURCES) == list(CHECKPOINTS)
+    assert all(set(networks) <= set(MODELS) for networks in CHECKPOINTS.values())
 
 
 @pytest.mark.parametrize(
@@ -97,6 +103,10 @@ def test_shifts_alone(saved, msnet):
     found = import_from("tsm", saved(told))
     assert (found.layout.network, [op["op"] for op in found.layout.ops]) == ("resnet18", ["tsm"])
     assert {key.rpartition(".")[0] for key in found.left_out} == {"base_model.bn2"}
+    assert import_from("tsm", saved(told), shift=False).layout.ops == ()
+    for name, op in (("ms_net/msnet_r18_8f_64", "motion_squeeze"), ("selfy_net/selfynet_tsm_r50_8f_64", "selfy")):
+        found = import_from(MANIFESTS[name][0], saved(official(name)), shift=False)
+        assert [told["op"] for told in found.layout.ops] == [op]
 
 
 @pytest.mark.parametrize(
@@ -209,18 +219,18 @@ def test_export_of_another_network_is_refused(saved, msnet):
     assert "resnet18" in error.value.args[1]
 
 
-def test_a_classifier_of_other_classes_is_left_out_and_said(tmp_path, saved, msnet):
+def test_a_classifier_of_other_classes_starts_anew(tmp_path, saved, msnet):
     found = import_from("motionsqueeze", saved(msnet))
     save_file({key: value.contiguous() for key, value in found.weights.items()}, tmp_path / "ours.safetensors")
     ops = list(map(dict, found.layout.ops))
-    for classes, left_out in ((174, []), (8, ["fc.weight", "fc.bias"])):
+    for classes, fresh in ((174, ()), (8, ("fc.weight", "fc.bias"))):
         network = MODELS["resnet18"].build(classes=classes, ops=ops)
         before = network.fc.weight.clone()
-        assert checkpoint.start_from(network, tmp_path / "ours.safetensors") == left_out
-        assert torch.equal(network.fc.weight, before) == bool(left_out)
+        assert checkpoint.start_from(network, tmp_path / "ours.safetensors").fresh == fresh
+        assert torch.equal(network.fc.weight, before) == bool(fresh)
         assert torch.equal(
             network.layer1[0].conv1.weight.flatten(), msnet["base_model.layer1.0.conv1.weight"].flatten()
         )
-    with pytest.raises(ValueError, match="another network"):
+    with pytest.raises(ValueError, match=r"another network: .*keys of another network: after_res3"):
         checkpoint.start_from(MODELS["resnet18"].build(classes=174), tmp_path / "ours.safetensors")
     assert load_file(tmp_path / "ours.safetensors").keys() == found.weights.keys()

@@ -56,7 +56,7 @@ def by_name(name: str):
 
 def test_what_is_shipped():
     assert len(OPERATORS) == 37
-    assert len(CASES) - len(OPERATORS) == 10
+    assert len(CASES) - len(OPERATORS) == 14
     assert all(source_of(case) for case in OPERATORS)
     assert {source_of(case).op for case in OPERATORS} <= set(OPS)
     assert sum(count_by_op().values()) == 37
@@ -235,7 +235,7 @@ def test_networks_are_known_wherever_they_lie(tmp_path):
     for case in NETWORKS:
         shutil.copy(case.path, tmp_path / case.path.name)
     rows = [verify(case, CPU) for case in find(tmp_path)]
-    assert len(rows) == 10
+    assert len(rows) == 14
     assert all("no manifest of" in row["note"] and row["passed"] is False for row in rows)
     save_file({"weight": torch.zeros(3)}, tmp_path / "foreign.safetensors", {"format": "pt"})
     (foreign,) = [verify(case, CPU) for case in find(tmp_path) if case.path.stem == "foreign"]

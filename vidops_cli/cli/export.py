@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .common import console
-from .import_ import Factor, Gate, Mode, Source, poses
+from .import_ import Factor, Gate, Mode, Shift, Source, untold
 
 
 def command(
@@ -19,6 +19,7 @@ def command(
     ],
     like: Annotated[Path, typer.Option(help="A checkpoint of the released code with that network.")],
     out: Annotated[Path, typer.Option(help="The file to write, .pth or .safetensors.")] = Path("official.pth"),
+    shift: Shift = None,
     mode: Mode = None,
     gate: Gate = None,
     frame_factor: Factor = None,
@@ -29,7 +30,7 @@ def command(
 
     Example: vidops export rsa runs/rsa/last.pt --like rsanet.pth.tar --out tuned.pth
     """
-    given = poses(source, mode, gate, frame_factor)
+    given = untold(source, shift=shift, mode=mode, gate=gate, factor=frame_factor)
 
     import torch
     from safetensors.torch import save_file

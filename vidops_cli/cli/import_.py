@@ -7,13 +7,21 @@ from typing import Annotated, Any
 
 import typer
 
+from vidops_cli.models import CHECKPOINTS
+
 from .common import console
 
 Source = Annotated[
     str,
     typer.Argument(
-        help="torchvision, tsm, motionsqueeze, selfy, rsa, renet, integral_action, sifa_net or sifa_swin.",
+        help=f"{', '.join(CHECKPOINTS)}.",
         show_default=False,
+    ),
+]
+Shift = Annotated[
+    bool | None,
+    typer.Option(
+        "--shift/--no-shift", help="Of tsm, motionsqueeze, selfy: whether channels are shifted; default: yes."
     ),
 ]
 Mode = Annotated[
@@ -27,6 +35,7 @@ def command(
     source: Source,
     file: Annotated[Path, typer.Argument(help="A checkpoint of the released code.", show_default=False)],
     out: Annotated[Path, typer.Option(help="The file to write.")] = Path("model.safetensors"),
+    shift: Shift = None,
     mode: Mode = None,
     gate: Gate = None,
     frame_factor: Factor = None,
@@ -37,7 +46,7 @@ def command(
 
     Example: vidops import rsa rsanet.pth.tar --out rsanet.safetensors
     """
-    given = poses(source, mode, gate, frame_factor)
+    given = untold(source, shift=shift, mode=mode, gate=gate, factor=frame_factor)
 
     from safetensors.torch import save_file
 
@@ -62,12 +71,17 @@ def command(
     target.print(_recipe(layout, out), soft_wrap=True)
 
 
-def poses(source: str, mode: str | None, gate: bool | None, factor: int | None) -> dict[str, Any]:
-    """What weights of integral_action do not tell themselves; ValueError beside another source."""
-    told = {"mode": mode, "gate": gate, "factor": factor}
-    given = {name: value for name, value in told.items() if value is not None}
-    if given and source != "integral_action":
-        raise ValueError(f"--mode, --gate and --frame-factor are of integral_action, not of {source}", "leave them out")
+OPTIONS = {name: ("shift",) for name in ("tsm", "motionsqueeze", "selfy")}
+OPTIONS["integral_action"] = ("mode", "gate", "factor")
+
+
+def untold(source: str, **options: Any) -> dict[str, Any]:
+    """What weights do not tell themselves, as far as it is given; ValueError beside a source that has no such thing."""
+    given = {name: value for name, value in options.items() if value is not None}
+    if wrong := next((name for name in given if name not in OPTIONS.get(source, ())), None):
+        able = ", ".join(name for name, options in OPTIONS.items() if wrong in options)
+        flag = {"factor": "--frame-factor"}.get(wrong, f"--{wrong}")
+        raise ValueError(f"{flag} is of {able}, not of {source}", "leave it out")
     return given
 
 

@@ -184,7 +184,8 @@ def _clip(told: Any, grid: tuple[int, int, int] | None, classes: int | None) -> 
                 f"the size of a clip is not known without its data: {error.args[0]}",
                 "get the data, or say the size, as in --grid 8x32x32 --classes 4",
             ) from None
-        shape, found = (3, told.data.num_frames, side, side), told.data.classes or 400
+        size = side if isinstance(side, list) else (side, side)
+        shape, found = (3, told.data.num_frames, *size), told.data.classes or 400
         if classes is None and told.data.classes is None:
             notes.append("400 classes are taken: the data are not at hand; --classes says another number")
     return (3, *grid) if grid else shape, classes or found, notes

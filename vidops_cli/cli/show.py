@@ -50,6 +50,11 @@ def _dataset(name: str) -> None:
 
     card = DATASETS[name]
     told = {"data set": card.title, "how": card.how}
+    if card.page:
+        sizes = ", ".join(f"{split} {size:,}" for split, size in card.sizes.items())
+        told |= {"classes": str(card.classes), "clips": sizes or "not known", "page": card.page}
+        told |= {"divided": f"{', '.join(card.divisions)}: data.splits.train"} if card.divisions else {}
+        told |= {} if card.mirrors else {"mirrored": "a mirrored clip has another label: data.flip stays 0"}
     if card.generated:
         from dataclasses import fields
 
@@ -135,9 +140,12 @@ def _yaml(value: object) -> str:
 
 
 def _model(name: str) -> None:
-    from vidops_cli.models import MODELS, SLOTS
+    from vidops_cli.models import CHECKPOINTS, MODELS, SLOTS
 
     model = MODELS[name]
+    sources = [source for source, networks in CHECKPOINTS.items() if name in networks]
+    tried = "tried on values made by rule under the released names and shapes"
+    tried += "; no checkpoint was released" if name.startswith("sifa") else ", not on a trained checkpoint"
     _lines(
         {
             "network": model.title,
@@ -145,6 +153,7 @@ def _model(name: str) -> None:
             **{f"slot {slot}": f"{SLOTS[slot]}: {', '.join(places)}" for slot, places in model.slots.items()},
             **({"stride": f"in conv2 of {', '.join(model.strided)}"} if model.strided else {}),
             **({"inflate": "yes: model.inflate"} if model.inflates else {}),
+            **({"checkpoints": f"`vidops import` {', '.join(sources)}; {tried}"} if sources else {}),
             **({"takes": f"{', '.join(model.inputs)}; {model.joints} joints a person"} if model.joints else {}),
         }
     )

@@ -126,6 +126,7 @@ class Network:
         network = getattr(importlib.import_module(f"vidops_cli.models.{module}"), cls)(**given)
         holes = network.places()
         taken: dict[tuple[str, str], str] = {}
+        put = []
         for spec in ops or []:
             if spec["op"] not in OPS:
                 raise ValueError(f"unknown operator {spec['op']!r}", f"operators: {', '.join(OPS)}")
@@ -150,6 +151,8 @@ class Network:
                     hint = error.args[1] if len(error.args) > 1 else f"see `vidops show {card.name}`"
                     raise ValueError(f"{card.name} at {place}: {error.args[0]}", hint) from None
                 setattr(parent, attribute, op)
+                put.append(op)
+        network.operators = tuple(name for name, module in network.named_modules() if any(module is op for op in put))
         return network
 
     def example(self, clip: tuple[int, ...]) -> list[Any]:
@@ -198,6 +201,29 @@ def _vit(name: str, title: str, *, note: str, patch: int, channels: int, blocks:
         builder="vit:ViT",
         arguments={"patch": patch, "channels": channels, "blocks": blocks, "heads": heads},
         slots={"mixer": tuple(f"block{i}" for i in range(blocks))},
+    )
+
+
+def _deit(name: str, title: str, *, channels: int, heads: int) -> Network:
+    return Network(
+        name=name,
+        title=title,
+        paper="Touvron et al., Training data-efficient image transformers, arXiv 2012.12877",
+        builder="deit:DeiT",
+        arguments={"channels": channels, "blocks": 12, "heads": heads},
+        slots={},
+    )
+
+
+def _r2plus1d(name: str, title: str, *, like: Network) -> Network:
+    return replace(
+        like,
+        name=name,
+        title=title,
+        paper="Tran et al., A Closer Look at Spatiotemporal Convolutions for Action Recognition, arXiv 1711.11248",
+        builder="r2plus1d:R2Plus1D",
+        arguments={**like.arguments, "block": "factored"},
+        inflates=False,
     )
 
 
@@ -306,6 +332,7 @@ def _renet(name: str, title: str, *, widths: tuple[int, ...], note: str = "") ->
 
 
 _RESNET18 = _resnet("resnet18", "ResNet-18", block="basic", blocks=(2, 2, 2, 2))
+_RESNET34 = _resnet("resnet34", "ResNet-34", block="basic", blocks=(3, 4, 6, 3))
 _RESNET50 = _resnet("resnet50", "ResNet-50", block="bottleneck", blocks=(3, 4, 6, 3))
 _RESNET101 = _resnet("resnet101", "ResNet-101", block="bottleneck", blocks=(3, 4, 23, 3))
 _POSE_OF = {"skeleton": "openpose18", "joints": 18, "stride": 4, "note": ""}
@@ -335,9 +362,11 @@ MODELS: dict[str, Network] = {
             note=" (made small)",
         ),
         _RESNET18,
-        _resnet("resnet34", "ResNet-34", block="basic", blocks=(3, 4, 6, 3)),
+        _RESNET34,
         _RESNET50,
         _RESNET101,
+        _r2plus1d("r2plus1d_18", "R(2+1)D-18, convolutions in space, then in time", like=_RESNET18),
+        _r2plus1d("r2plus1d_34", "R(2+1)D-34, convolutions in space, then in time", like=_RESNET34),
         _sifa_net("sifa_net50", "SIFA-Net of ResNet-50: four frames a step, two last stages", like=_RESNET50),
         _sifa_net("sifa_net101", "SIFA-Net of ResNet-101: four frames a step, two last stages", like=_RESNET101),
         _POSE_TINY,
@@ -396,14 +425,25 @@ MODELS: dict[str, Network] = {
             blocks=2,
             heads=4,
         ),
-        _vit(
-            "vit_tiny",
-            "ViT of DeiT-Ti's size, attention over space and time",
-            note="sizes of DeiT-Ti, arXiv 2012.12877",
-            patch=16,
-            channels=192,
-            blocks=12,
-            heads=3,
+        *(
+            _vit(
+                name,
+                f"ViT of {like}'s size, attention over space and time",
+                note=f"sizes of {like}, arXiv 2012.12877",
+                patch=16,
+                channels=64 * heads,
+                blocks=12,
+                heads=heads,
+            )
+            for name, like, heads in (
+                ("vit_tiny", "DeiT-Ti", 3),
+                ("vit_small", "DeiT-S", 6),
+                ("vit_base", "DeiT-B", 12),
+            )
+        ),
+        *(
+            _deit(name, f"{title} with a class token, frame by frame", channels=64 * heads, heads=heads)
+            for name, title, heads in (("deit_ti", "DeiT-Ti", 3), ("deit_s", "DeiT-S", 6), ("deit_b", "DeiT-B", 12))
         ),
         _swin(
             "swin_mini",
@@ -437,4 +477,15 @@ MODELS: dict[str, Network] = {
 }
 
 
-__all__ = ["MODELS", "SLOTS", "Network"]
+_RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101")
+CHECKPOINTS: dict[str, tuple[str, ...]] = {  # sources of `vidops import` -> the networks that their checkpoints are of
+    "torchvision": (*_RESNETS, "r2plus1d_18", "r2plus1d_34"),
+    "timm": ("deit_ti", "deit_s", "deit_b", "swin_t", "swin_s", "swin_b"),
+    **dict.fromkeys(("tsm", "motionsqueeze", "selfy", "rsa"), _RESNETS),
+    "renet": ("renet",),
+    "integral_action": (*_RESNETS, "pose18", "pose50", "two_stream18", "two_stream50", "two_stream50_18"),
+    "sifa_net": ("sifa_net50", "sifa_net101"),
+    "sifa_swin": ("sifa_swin_mini", "sifa_swin_s", "sifa_swin_b"),
+}
+
+__all__ = ["CHECKPOINTS", "MODELS", "SLOTS", "Network"]

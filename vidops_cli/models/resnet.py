@@ -6,6 +6,8 @@ Bottlenecks stride in conv2, as those checkpoints do (the paper: in conv1). Infl
 Vadis, arXiv 1705.07750: k x k kernels become 3 x k x k, the stem's 5 x k x k, none strides in time.
 """
 
+from typing import ClassVar
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -87,13 +89,13 @@ def start(network: nn.Module) -> None:
 
 
 def stage_of(
-    block: str, channels: int, width: int, depth: int, *, stride: int, frames: int = 1
+    block: type[nn.Module], channels: int, width: int, depth: int, *, stride: int, frames: int = 1
 ) -> tuple[nn.Sequential, int]:
     """`depth` blocks of which the first strides, and how many channels they give."""
     stage = []
     for j in range(depth):
-        stage.append(BLOCKS[block](channels, width, 1 if j else stride, frames=frames))
-        channels = width * BLOCKS[block].expansion
+        stage.append(block(channels, width, 1 if j else stride, frames=frames))
+        channels = width * block.expansion
     return nn.Sequential(*stage), channels
 
 
@@ -103,6 +105,8 @@ class ResNet(nn.Module):
     As one stream of several: without `classes` it gives the map of its last stage, (B, C, T, H', W'), and with the stem
     "none" it takes the first stage's, (B, widths[0], T, H, W).
     """
+
+    kinds: ClassVar = BLOCKS
 
     def __init__(
         self,
@@ -123,7 +127,8 @@ class ResNet(nn.Module):
             self.maxpool = nn.MaxPool2d(3, stride=2, padding=1) if stem == "imagenet" else nn.Identity()
         channels = widths[0]
         for i, (width, depth) in enumerate(zip(widths, blocks, strict=True)):
-            stage, channels = stage_of(block, channels, width, depth, stride=2 if i else 1, frames=3 if inflate else 1)
+            stride, frames = (2 if i else 1), (3 if inflate else 1)
+            stage, channels = stage_of(self.kinds[block], channels, width, depth, stride=stride, frames=frames)
             self.add_module(f"layer{i + 1}", stage)
             self.add_module(f"after_res{i + 2}", nn.Identity())  # slot: motion modules
         if classes is not None:

@@ -11,13 +11,14 @@ Deviations: which blocks have SIFA (all odd ones of the released network, layer2
 """
 
 import math
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from .inputs import check_clip
-from .resnet import ResNet, stage_of, start
+from .resnet import Bottleneck, ResNet, stage_of, start
 
 TUBE = 4  # frames that the stem reads as one step of time
 
@@ -25,15 +26,21 @@ TUBE = 4  # frames that the stem reads as one step of time
 class SIFANet(ResNet):
     """Clips (B, 3, T, H, W), T a multiple of 4 from 8 on -> log probabilities (B, classes)."""
 
+    copies: ClassVar = {"layer4_dual.": "layer4.", "fc_dual.": "fc."}  # of an image network that it starts from
+    inflation = "middle"
+
     def __init__(self, *, classes: int, dropout: float = 0.0, **like):
         super().__init__(classes=classes, dropout=dropout, **like)
         widths, depth, block = like["widths"], like["blocks"][-1], like["block"]
         self.conv1 = nn.Conv3d(3, widths[0], (TUBE, 7, 7), stride=(TUBE, 2, 2), padding=(0, 3, 3), bias=False)
         before = self.layer4[0].conv1.in_channels
-        self.layer4_dual, channels = stage_of(block, before, widths[-1], depth, stride=1)
+        self.layer4_dual, channels = stage_of(self.kinds[block], before, widths[-1], depth, stride=1)
         self.fc_dual = nn.Linear(channels, classes)
         for part in (self.conv1, self.layer4_dual):
             start(part)
+        for module in self.modules():
+            if isinstance(module, Bottleneck):
+                nn.init.zeros_(module.bn3.weight)  # a block starts as its shortcut, as the released ones
 
     def streams(self, clip: Float[Tensor, "B 3 T H W"]) -> tuple[Float[Tensor, "B K"], Float[Tensor, "B K"]]:
         """Logits of the two branches."""

@@ -149,6 +149,9 @@ class Swin(nn.Module):
     `first_norm`: a norm behind the patches, as in Swin; the released SIFA-Swin has none.
     """
 
+    unused = ("patch_norm.",)  # of an image network that one without it starts from
+    inflation = "middle"  # of the patches; the released Swin's own rule is not known to us
+
     def __init__(
         self,
         *,

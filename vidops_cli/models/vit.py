@@ -59,11 +59,11 @@ class Mlp(nn.Module):
 class Block(nn.Module):
     """(B, C, T, H, W) -> the same shape."""
 
-    def __init__(self, channels: int, heads: int):
+    def __init__(self, channels: int, heads: int, *, eps: float = 1e-5):
         super().__init__()
-        self.norm1 = Norm(channels)
+        self.norm1 = Norm(channels, eps=eps)
         self.mixer = SelfAttention(channels, heads=heads)  # slot
-        self.norm2 = Norm(channels)
+        self.norm2 = Norm(channels, eps=eps)
         self.mlp = Mlp(channels)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -73,6 +73,8 @@ class Block(nn.Module):
 
 class ViT(nn.Module):
     """Clips (B, 3, T, H, W) -> logits (B, classes); H and W are multiples of `patch`."""
+
+    unused = ("class_token.", "positions.")  # of an image network that it starts from
 
     def __init__(self, *, classes: int, patch: int, channels: int, blocks: int, heads: int, dropout: float = 0.0):
         super().__init__()

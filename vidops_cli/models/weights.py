@@ -19,7 +19,8 @@ from .released import Layout, Shapes
 
 Read = Callable[..., Layout]
 SOURCES: dict[str, tuple[Read, str]] = {
-    "torchvision": (released.torchvision, "ImageNet ResNets of torchvision"),
+    "torchvision": (released.torchvision, "ImageNet ResNets and R(2+1)D of torchvision"),
+    "timm": (released.timm, "ViT, DeiT and Swin of timm"),
     "tsm": (released.tsm, "TSM of MotionSqueeze's and SELFY's repositories"),
     "motionsqueeze": (released.motionsqueeze, "MSNet, github.com/arunos728/MotionSqueeze"),
     "selfy": (released.selfy, "SELFYNet, github.com/arunos728/SELFY"),
@@ -56,7 +57,7 @@ def read(path: Path) -> tuple[dict[str, Tensor], list[str]]:
     """
     if not path.is_file():
         raise ValueError(f"no such file: {path}", HINT)
-    found = _safe(path) if path.suffix == ".safetensors" else _pickled(path)
+    found = _safe(path) if path.suffix == ".safetensors" else unpickled(path)
     while wrapper := next((name for name in WRAPPERS if isinstance(found.get(name), Mapping)), None):
         found = found[wrapper]
     state = {str(key): value for key, value in found.items() if torch.is_tensor(value)}
@@ -79,7 +80,8 @@ def _safe(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path} cannot be read: {' '.join(str(error).split())[:160]}", HINT) from None
 
 
-def _pickled(path: Path) -> dict[str, Any]:
+def unpickled(path: Path) -> dict[str, Any]:
+    """What torch.save wrote, of tensors and plain values. ValueError as `read`."""
     scalar = np.float64(0).__reduce__()[0]
     scalars = [(scalar, f"numpy.{name}.multiarray.scalar") for name in ("core", "_core")]  # before numpy 2, and since
     scalars += [np.dtype, *(type(np.dtype(name)) for name in ("float64", "float32", "int64"))]
@@ -88,10 +90,12 @@ def _pickled(path: Path) -> dict[str, Any]:
             found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         told = " ".join(str(error).split())
-        if "weights_only" in told or "Unsupported" in told or "GLOBAL" in told:
+        if "GLOBAL" in told:  # the pickled name of something to call
             hint = "save its state dict alone, where you trust it: torch.save(model.state_dict(), FILE)"
             raise ValueError(f"{path} would run code when it is loaded", hint) from None
-        raise ValueError(f"{path} cannot be read: {told[:160]}", "it may be cut short") from None
+        known = told.rpartition("WeightsUnpickler error: ")[2].partition(" Check the doc")[0]
+        told = f"{path} cannot be read: {type(error).__name__} {known[:160]}".rstrip()
+        raise ValueError(told, "it may be cut short, or no checkpoint") from None
     if not isinstance(found, Mapping):
         raise ValueError(f"{path} holds no weights", HINT)
     return dict(found)
@@ -123,7 +127,22 @@ def _fits(source: str, shapes: Shapes) -> bool:
 def import_from(source: str, path: Path, **given: Any) -> Imported:
     """A released checkpoint under our names. ValueError if it is of another source, or lacks anything."""
     state, notes = read(path)
-    layout = layout_of(source, {key: tuple(value.shape) for key, value in state.items()}, **given)
+    return _imported(source, layout_of(source, shapes_of(state), **given), state, notes)
+
+
+def recognised(path: Path) -> Imported | None:
+    """A released checkpoint, of whatever source, under our names; None if it is of none."""
+    state, notes = read(path)
+    shapes = shapes_of(state)
+    source = next((name for name in SOURCES if _fits(name, shapes)), None)
+    return None if source is None else _imported(source, SOURCES[source][0](shapes), state, notes)
+
+
+def shapes_of(state: Mapping[str, Tensor]) -> Shapes:
+    return {key: tuple(value.shape) for key, value in state.items()}
+
+
+def _imported(source: str, layout: Layout, state: Mapping[str, Tensor], notes: list[str]) -> Imported:
     left_out = tuple(key for key in state if layout.key(key) is None)
     return Imported(source, layout, released.convert(state, layout), left_out, tuple(notes))
 
@@ -134,7 +153,7 @@ def export_to(source: str, ours: Mapping[str, Tensor], like: Path, **given: Any)
     ValueError if ours are of another network than that file's.
     """
     template, _ = read(like)
-    layout = layout_of(source, {key: tuple(value.shape) for key, value in template.items()}, **given)
+    layout = layout_of(source, shapes_of(template), **given)
     found = {}
     for official, value in template.items():
         key = layout.key(official)

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from vidops_cli.models.released import renamed
+from vidops_cli.models.released.layout import renamed
 
 from .cases import Case
 

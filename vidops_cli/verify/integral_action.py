@@ -7,7 +7,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from vidops_cli.models.released import AGGREGATOR_KEYS, prefixed
+from vidops_cli.models.released.layout import prefixed
+from vidops_cli.models.released.poses import AGGREGATOR_KEYS
 from vidops_cli.ops.integral_action import IntegralAction
 from vidops_cli.ops.pose_maps import Limbs, Skeleton, bands, fields, heatmaps, mean_direction
 from vidops_cli.ops.pose_to_feature import PoseToFeature

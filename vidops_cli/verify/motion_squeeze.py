@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from vidops_cli.functional import l2norm
-from vidops_cli.models.released import MS_KEYS
+from vidops_cli.models.released.clips import MS_KEYS
 from vidops_cli.ops.motion_squeeze import MotionSqueeze
 
 from .adapter import Adapted, Tensors, arguments, clips, exactly, frames_of, nothing, only, options

@@ -116,6 +116,9 @@ selfy = _clip_network(released.selfy, {"selfy": "after_res3"})
 tsm = _clip_network(released.tsm, {})
 rsa = _clip_network(released.rsa, {"layer3.1.conv2(RSA).out": "layer3.1.conv2"}, flat=False)
 
+torchvision = _clip_network(released.torchvision, {}, flat=False)
+timm = _clip_network(released.timm, {})
+
 
 def resnet12(case: Case, inputs: Tensors, device: torch.device) -> Run:
     network, name = made(case, lambda shapes: Layout("resnet12", None, keys={"": "encoder."}), device)

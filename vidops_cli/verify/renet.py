@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from vidops_cli.models.released import (
+from vidops_cli.models.released.few_shot import (
     LSA_KEYS,
     SCE_KEYS,
     SCR_KEYS,

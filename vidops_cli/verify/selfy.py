@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from vidops_cli.models.released import SELFY_KEYS
+from vidops_cli.models.released.clips import SELFY_KEYS
 from vidops_cli.ops.selfy import SELFY
 
 from .adapter import Adapted, Tensors, arguments, clips, frames_of, nothing, only, options

@@ -64,6 +64,8 @@ NETWORKS = {  # what a case of a whole network says it ran -> the function of ne
     "c2d_sifa_resnet.py::c2d_sifa_resnet": "sifa_net",
     "c2d_sifa_swin.py": "sifa_swin",
     "model.py::get_model": "integral_action",
+    "torchvision": "torchvision",
+    "timm": "timm",
 }
 
 
