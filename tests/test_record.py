@@ -129,6 +129,7 @@ def test_environment_has_what_a_number_is_read_with():
         "python",
         "torch",
         "decord2",
+        "av",
         "platform",
         "cpu",
         "cores",

@@ -94,6 +94,7 @@ def environment(device: str = "cpu", code: str | None = None) -> dict[str, Any]:
         "python": platform.python_version(),
         "torch": _version("torch"),
         "decord2": _version("decord2"),
+        "av": _version("av"),
         "platform": f"{platform.system()} {platform.machine()}",
         "cpu": _cpu_name(),
         "cores": os.cpu_count(),

@@ -25,7 +25,7 @@ def test_import_and_export(vidops, place, official):
     assert (code, err) == (0, "")
     told, fragment = out.split("; in a recipe:\n\n")
     assert told.splitlines() == [
-        "torchvision: ImageNet ResNets of torchvision",
+        "torchvision: ImageNet ResNets and R(2+1)D of torchvision",
         "resnet18, 1000 classes",
         f"{len(official)} weights loaded, 0 left out, which compute nothing",
         "written: new/r18.safetensors",
@@ -44,11 +44,22 @@ def test_a_run_starts_from_imported_weights(vidops, place, official):
     words = ("one.yaml", "model.name=resnet18", "model.weights=r18.safetensors", "train.optimizer.lr=1e-9")
     code, _, err = vidops("train", *words, "--out", "run", "--device", "cpu")
     assert code == 0, err
-    assert "r18.safetensors: other classes; not loaded: fc.weight, fc.bias" in err
+    assert "r18.safetensors: 120 weights taken, 2 fresh (fc)" in err
     state = torch.load(place / "run/last.pt", weights_only=True)["model"]
     torch.testing.assert_close(state["conv1.weight"].squeeze(2), official["conv1.weight"], atol=1e-4, rtol=0)
     assert vidops("export", "torchvision", "run/last.pt", "--like", "resnet18.pth")[0] == 2  # 4 classes, not 1,000
     assert json.loads((place / "run/summary.json").read_text())["metrics"]["n"] == 8
+
+
+def test_a_recipe_takes_a_released_checkpoint_as_it_is(vidops, place, official):
+    words = ("one.yaml", "model.name=resnet18", "model.weights=resnet18.pth", "train.optimizer.lr=1e-9")
+    code, _, err = vidops("train", *words, "--out", "run", "--device", "cpu")
+    assert code == 0 and "resnet18.pth: 120 weights taken, 2 fresh (fc)" in err, err
+    code, _, err = vidops("train", "one.yaml", "model.weights=resnet18.pth", "--out", "other", "--device", "cpu")
+    assert code == 2 and err.startswith("error: resnet18.pth is a checkpoint of another network: ")
+    torch.save({"weights of nothing": torch.zeros(3)}, place / "odd.pth")
+    code, _, err = vidops("train", "one.yaml", "model.weights=odd.pth", "--out", "other", "--device", "cpu")
+    assert code == 2 and "is no checkpoint of vidops, nor of released code" in err
 
 
 def test_eval_of_imported_weights(vidops, place):
@@ -65,13 +76,13 @@ def test_eval_of_imported_weights(vidops, place):
         (("import", "resnet", "resnet18.pth"), "unknown source 'resnet'", "torchvision"),
         (("import", "rsa", "resnet18.pth"), "no checkpoint of rsa", "it looks like torchvision"),
         (("import", "rsa", "none.pth"), "no such file", "checkpoint of the released code"),
-        (("import", "rsa", "resnet18.pth", "--mode", "rgb_only"), "of integral_action, not of rsa", "leave them out"),
-        (("export", "rsa", "none.pt", "--like", "resnet18.pth"), "no such checkpoint", "vidops train"),
         (
-            ("export", "torchvision", "resnet18.pth", "--like", "resnet18.pth"),
-            "no checkpoint of vidops",
-            "vidops train",
+            ("import", "rsa", "resnet18.pth", "--mode", "rgb_only"),
+            "--mode is of integral_action, not of rsa",
+            "leave it out",
         ),
+        (("export", "rsa", "none.pt", "--like", "resnet18.pth"), "no such checkpoint", "vidops train"),
+        (("export", "rsa", "one.yaml", "--like", "resnet18.pth"), "one.yaml cannot be read", "no checkpoint"),
     ],
 )
 def test_refused_imports(vidops, place, official, words, error, hint):

@@ -106,3 +106,20 @@ def test_streams_whose_scores_are_averaged_learn_apart():
         found.append((loss.item(), network.two_stream.pose_fc.weight.grad.clone()))
     assert torch.equal(found[0][1], found[1][1]) and found[0][1].abs().max() > 0
     assert found[0][0] > found[1][0] > 1.0  # the pose stream's own is left, of about log 3
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.8, 1.0])
+def test_the_loss_of_mixed_clips_is_that_of_soft_labels(share, smoothing):
+    torch.manual_seed(0)
+    logits, one, other = torch.randn(6, 4), torch.tensor([0, 1, 2, 3, 0, 1]), torch.tensor([1, 1, 3, 0, 2, 2])
+    batch = {"clip": logits, "label": one, "other": other, "share": share}
+    loss, logs = Classification(4, smoothing).loss(Fixed(), batch)
+    soft = share * torch.eye(4)[one] + (1 - share) * torch.eye(4)[other]
+    soft = (1 - smoothing) * soft + smoothing / 4
+    assert loss.item() == pytest.approx(-(soft * logits.log_softmax(1)).sum(1).mean().item(), rel=1e-5)
+    most = one if share >= 0.5 else other
+    assert logs["accuracy"] == pytest.approx((logits.argmax(1) == most).float().mean().item())
+    if share == 1:
+        plain, _ = Classification(4, smoothing).loss(Fixed(), {"clip": logits, "label": one})
+        assert plain.item() == pytest.approx(loss.item(), rel=1e-6)

@@ -101,6 +101,30 @@ def test_workers_and_cache_change_nothing(recipe, tmp_path):
     assert same(a, d)
 
 
+AUGMENTED = (
+    "data.flip=0.5",
+    "data.flip_swap=[[0, 2]]",
+    "data.crop=14",
+    "data.augment={multi_scale: {}, rand_augment: {}, jitter: {hue: 0.1}, grey: 0.2, blur: {}, erase: {}}",
+    "train.mixup=0.2",
+    "train.cutmix=1",
+    "train.epochs=1",
+)
+
+
+def test_workers_and_resuming_change_nothing_of_an_augmented_run(recipe, tmp_path):
+    """40 clips in batches of 8; left after 3 of 5 steps, and gone on with from there with two workers."""
+    whole = train(recipe(*AUGMENTED), tmp_path / "whole", device="cpu")
+    steps = []
+    told = dict(report=lambda status: steps.append(1) if status["phase"] == "training" else None)
+    assert train(recipe(*AUGMENTED), tmp_path / "cut", device="cpu", stop=lambda: len(steps) >= 3, **told) is None
+    resumed = train(recipe(*AUGMENTED, "data.workers=2"), tmp_path / "cut", device="cpu")
+    train(recipe(*AUGMENTED, "train.mixup=0"), tmp_path / "other", device="cpu")
+    a, b, c = (checkpoint.load(tmp_path / name / "last.pt")["model"] for name in ("whole", "cut", "other"))
+    assert same(a, b) and not same(a, c)
+    assert whole["metrics"] == resumed["metrics"]
+
+
 def test_non_finite_loss_stops_with_the_step_named(recipe, tmp_path):
     with pytest.raises(ValueError, match=r"the loss is (nan|inf) at step \d+ .*learning rate"):
         train(recipe("train.optimizer.name=sgd", "train.optimizer.lr=1e30"), tmp_path / "run", device="cpu")
@@ -205,12 +229,17 @@ def test_checkpoints_are_whole_or_not_there(recipe, tmp_path, monkeypatch):
 
 
 def test_bad_checkpoints_are_named(recipe, tmp_path):
-    for name, content in (("cut.pt", b"PK\x03\x04 half a file"), ("text.pt", b"hello"), ("empty.pt", b"")):
+    for name, content in (
+        ("cut.pt", b"PK\x03\x04 half a file"),
+        ("text.pt", b"hello"),
+        ("empty.pt", b""),
+        ("page.pt", b"<html>"),
+    ):
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(ValueError, match=f"cannot read checkpoint .*{name}"):
+        with pytest.raises(ValueError, match=f"{name} cannot be read: ."):
             checkpoint.load(tmp_path / name)
     torch.save({"weights": {}}, tmp_path / "other.pt")
-    with pytest.raises(ValueError, match="has no 'model'"):
+    with pytest.raises(ValueError, match="holds no weights"):
         checkpoint.load(tmp_path / "other.pt")
     with pytest.raises(ValueError, match="no such checkpoint"):
         checkpoint.load(tmp_path / "absent.pt")
@@ -222,7 +251,7 @@ def test_pickled_code_is_refused(tmp_path):
             return (open, (str(tmp_path / "made"), "w"))
 
     torch.save({"model": {}, "payload": Payload()}, tmp_path / "evil.pt")
-    with pytest.raises(ValueError, match="cannot read checkpoint"):
+    with pytest.raises(ValueError, match="would run code"):
         checkpoint.load(tmp_path / "evil.pt")
     assert not (tmp_path / "made").exists()
 
@@ -266,7 +295,7 @@ def test_a_frozen_part_keeps_the_weights_it_starts_from(recipe, tmp_path):
     [
         ("train.frozen=[layer9]", "the network has no part 'layer9'", "layer1"),
         ("model.weights={layer9: FILE}", "the network has no part 'layer9'", "layer1"),
-        ("model.weights={layer2: FILE}", "another network: 2 keys missing", "recipe that trained it"),
+        ("model.weights={layer2: FILE}", "another network: 2 keys missing", "one of the same network"),
         ("model.weights={layer1: nowhere.pt}", "no such checkpoint: nowhere.pt", "vidops train"),
         (f"train.frozen=[{', '.join(PARTS)}]", "leaves nothing to train", "leave out a part"),
     ],
@@ -302,6 +331,8 @@ def test_corrupt_clips_are_counted_and_stop_training_above_max_bad(recipe, clips
         assert summary["metrics"]["n"] == 15
         assert summary["metrics"]["present"] == "15/16"
         assert sorted(summary["bad"]) == ["test/00000.mp4", "train/00003.mp4", "train/00007.mp4"]
+        counts = {split: int(present.split("/")[0]) for split, present in summary["present"].items()}
+        assert summary["backends"] == {split: {"decord": count} for split, count in counts.items()}
 
 
 def test_which_clips_were_right_is_told_by_their_place_in_the_list(recipe, clips_root, tmp_path):
@@ -351,6 +382,32 @@ def test_resume_with_corrupt_clips_is_exact_too(recipe, clips_root, tmp_path):
     a, b = (checkpoint.load(tmp_path / name / "last.pt") for name in ("whole", "cut"))
     assert same(a["model"], b["model"])
     assert summary["present"]["train"] == "36/40"
+
+
+def test_a_decoder_that_crashes_in_a_worker_leaves_the_run_as_a_file_known_to_be_bad_does(
+    recipe, clips_root, tmp_path, monkeypatch
+):
+    import os
+    import shutil
+
+    import vidops_cli.data.clips as clips
+
+    root = tmp_path / "damaged"
+    shutil.copytree(clips_root, root)
+    crashing = [root / "train/00007.mp4", root / "test/00003.mp4"]
+    opened = clips.open_file
+    with monkeypatch.context() as patched:
+        patched.setattr(clips, "open_file", lambda path: os._exit(1) if path in crashing else opened(path))
+        changes = (f"data.root={root}", "data.max_bad=1")
+        crashed = train(recipe(*changes, "data.workers=2"), tmp_path / "crashed", device="cpu")
+    for path in crashing:
+        path.write_bytes(b"not a video")
+    known = train(recipe(*changes), tmp_path / "known", device="cpu")
+    a, b = (checkpoint.load(tmp_path / name / "last.pt") for name in ("crashed", "known"))
+    assert same(a["model"], b["model"])
+    for key in ("metrics", "present", "val", "steps", "backends"):
+        assert crashed[key] == known[key]
+    assert sorted(crashed["bad"]) == sorted(known["bad"]) == ["test/00003.mp4", "train/00007.mp4"]
 
 
 def test_a_batch_of_nothing_but_corrupt_clips_is_passed_over(recipe, clips_root, tmp_path):

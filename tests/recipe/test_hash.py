@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from texts import GOOD, ROWS, the_one
 
 from vidops_cli.cli.common import known
 from vidops_cli.recipe import Recipe, RecipeError, dump, load
 
+RECIPES = Path(__file__).parents[2] / "recipes"
+
 
 @pytest.mark.parametrize(
     "override",
-    ["title=other", "claim=other", "paper=other", "data.root=/elsewhere", "data.workers=3", "train.save_every=7"],
+    [
+        "title=other",
+        "claim=other",
+        "paper=other",
+        "data.root=/elsewhere",
+        "data.workers=3",
+        "data.timeout=9",
+        "train.save_every=7",
+    ],
 )
 def test_hash_is_kept(read, override):
     assert read(GOOD, override).hash() == read(GOOD).hash()
@@ -55,6 +67,32 @@ def test_a_key_that_came_later_is_not_in_the_hash_at_its_default(read):
 def test_weights_that_are_no_file(problems):
     (problem,) = problems(GOOD.replace("  name: resnet_tiny", "  name: resnet_tiny\n  weights: 3"))
     assert problem.message == "model.weights: expected a valid string or a valid dictionary, got 3"
+
+
+def test_hash_of_a_published_recipe():
+    """The first cell of results/claims/motionsqueeze.jsonl's table: a key that comes later must not change it."""
+    assert load(RECIPES / "claims" / "motionsqueeze.yaml", known(), rows=False).hash() == "bbc25388d10d"
+
+
+LATER = {
+    "data.sampling=segments": "data.sampling=dense data.stride=2",
+    "data.stride=null": "data.sampling=dense data.stride=1",
+    "data.flip_keep=[]": "data.flip=0.5 data.flip_keep=[3]",
+    "data.flip_swap=[]": "data.flip=0.5 data.flip_swap=[[3,4]]",
+    "data.augment=null": "data.crop=8 data.augment.multi_scale={}",
+    "data.augment={}": "data.augment.grey=0.5",
+    "train.mixup=0": "train.mixup=0.2",
+    "train.cutmix=0": "train.cutmix=0.2",
+}
+
+
+@pytest.mark.parametrize("default", LATER)
+def test_sampling_and_augmentation_are_in_the_hash_where_they_are_told(read, default):
+    plain = read(GOOD)
+    assert read(GOOD, default).hash() == plain.hash()
+    changed = read(GOOD, *LATER[default].split())
+    assert changed.hash() != plain.hash()
+    assert read(dump(changed)) == changed
 
 
 CORRUPTION = "data.corruption={name: noise, amount: 40, frames: 2}"

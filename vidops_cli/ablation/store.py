@@ -141,6 +141,7 @@ def rows_of(cell: Cell, summary: dict[str, Any]) -> list[dict[str, Any]]:
         "present": metrics["present"],
         "split": summary["split"],
         "data": summary["data"],
+        **_decoded_by(summary.get("backends", {})),
         "params": summary["params"],
         **{name: summary["cost"].get(name) for name in ("macs", "other_flops", "flops", "uncounted")},
         "train_seconds": summary.get("train_seconds"),
@@ -155,6 +156,12 @@ def rows_of(cell: Cell, summary: dict[str, Any]) -> list[dict[str, Any]]:
         if row["metric"] == "top1" and "correct" in metrics:
             row |= {key: metrics[key] for key in ("correct", "group") if key in metrics}
     return rows
+
+
+def _decoded_by(backends: dict[str, dict[str, int]]) -> dict[str, str]:
+    """As "decord, pyav"; nothing of cells that are older than the entry."""
+    names = sorted({name for split in backends.values() for name in split})
+    return {"decoded_by": ", ".join(names)} if names else {}
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from vidops_cli.models import weights
+from vidops_cli.models import transfer, weights
 from vidops_cli.record import write_bytes
 
 
@@ -20,26 +20,28 @@ def save(path: Path, state: dict[str, Any]) -> None:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """What `vidops train` or `vidops import` wrote, the weights under "model".
+    """What `vidops train` or `vidops import` wrote, or a checkpoint of released code: weights of ours under "model".
 
-    ValueError if the file is absent, cut short, or holds more than tensors and plain values.
+    ValueError if the file is absent, cut short, holds more than tensors and plain values, or weights of no known name.
     """
     if not path.is_file():
         raise ValueError(f"no such checkpoint: {path}", "name a .pt file that `vidops train` wrote")
-    if path.suffix == ".safetensors":
-        state, _ = weights.read(path)
-        classes = weights.told_of(path).get("classes")
-        return {"model": state, **({"classes": classes} if classes else {})}
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ValueError(f"cannot read checkpoint {path}: {first[:160]}", "it may be cut short; use another") from None
-    if not isinstance(state, dict) or not _is_state_dict(state.get("model")):
-        raise ValueError(
-            f"{path} is no checkpoint of vidops: it has no 'model'", "name a .pt file that `vidops train` wrote"
-        )
-    return state
+    if path.suffix != ".safetensors":
+        found = weights.unpickled(path)
+        if "recipe" in found and _is_state_dict(found.get("model")):
+            return found
+        state = found.get("model")
+    elif told := weights.told_of(path):
+        return {"model": weights.read(path)[0], **({"classes": told["classes"]} if told.get("classes") else {})}
+    else:
+        state = weights.read(path)[0]
+    if official := weights.recognised(path):
+        classes = official.layout.classes
+        return {"model": official.weights, **({"classes": classes} if classes else {})}
+    if not _is_state_dict(state):
+        told = f"{path} is no checkpoint of vidops, nor of released code that it knows"
+        raise ValueError(told, "name a .pt file that `vidops train` wrote, or see `vidops import --help`")
+    return {"model": state}
 
 
 def _is_state_dict(found: Any) -> bool:
@@ -48,34 +50,30 @@ def _is_state_dict(found: Any) -> bool:
     )
 
 
-CLASSIFIERS = ("fc.", "fc_dual.", "head.weight", "head.bias")
+def start_from(model: nn.Module, path: Path) -> transfer.Start:
+    """Fill the network from a checkpoint of it or of one that it can start from (`models/transfer.py`)."""
+    return _started(model, load(path)["model"], path)
 
 
-def start_from(model: nn.Module, path: Path) -> list[str]:
-    """Fill the network from a checkpoint of it; names of classifiers of another number of classes, left as they were.
-
-    ValueError if anything else is missing or of another size.
-    """
-    ours, theirs = model.state_dict(), load(path)["model"]
-    other = [
-        key
-        for key in ours
-        if key.startswith(CLASSIFIERS) and key in theirs and theirs[key].shape[1:] == ours[key].shape[1:]
-        if theirs[key].shape != ours[key].shape
-    ]
-    load_model(model, {"model": {**theirs, **{key: ours[key] for key in other}}}, path)
-    return other
-
-
-def load_part(model: nn.Module, name: str, path: Path) -> None:
+def load_part(model: nn.Module, name: str, path: Path) -> transfer.Start:
     """Fill one part of the network from a checkpoint of it, or of a network that has a part of that name.
 
-    What else the checkpoint holds, as its classifier, is left out. ValueError if anything of the part is missing.
+    What else the checkpoint holds, as its stem or classifier, is left out. ValueError if anything of the part is
+    missing.
     """
     part, state = part_of(model, name), load(path)["model"]
+    part.operators = tuple(op.removeprefix(f"{name}.") for op in model.operators if op.startswith(f"{name}."))
     inside = {key.removeprefix(f"{name}."): value for key, value in state.items() if key.startswith(f"{name}.")}
     told = inside or state
-    load_model(part, {"model": {key: value for key, value in told.items() if key in part.state_dict()}}, path)
+    return _started(part, {key: value for key, value in told.items() if key in part.state_dict()}, path)
+
+
+def _started(model: nn.Module, theirs: dict[str, torch.Tensor], path: Path) -> transfer.Start:
+    try:
+        return transfer.start(model, theirs)
+    except ValueError as error:
+        told = f"{path} is a checkpoint of another network: {error}"
+        raise ValueError(told, "name one of the same network; its operators may be others") from None
 
 
 def part_of(model: nn.Module, name: str) -> nn.Module:
@@ -97,13 +95,9 @@ def load_model(model: nn.Module, state: dict[str, Any], path: Path) -> None:
         for key in ours
         if key in theirs and ours[key].shape != theirs[key].shape
     ]
-    told = [
-        f"{len(found)} {what}: {', '.join(found[:3])}{', ...' if len(found) > 3 else ''}"
-        for what, found in (("keys missing", lacking), ("keys of another network", foreign), ("shapes differ", shapes))
-        if found
-    ]
-    if told:
-        raise ValueError(
-            f"{path} is a checkpoint of another network: {'; '.join(told)}", "use the recipe that trained it"
-        )
+    try:
+        transfer.check(lacking, foreign, shapes)
+    except ValueError as error:
+        told = f"{path} is a checkpoint of another network: {error}"
+        raise ValueError(told, "use the recipe that trained it") from None
     model.load_state_dict(theirs)

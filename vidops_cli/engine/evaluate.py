@@ -63,6 +63,7 @@ def evaluate_checkpoint(recipe: Recipe, path: Path, device: str, progress: Progr
         "split": recipe.eval.split,
         "metrics": values,
         "bad": dict(clips.bad),
+        "backends": {recipe.eval.split: clips.backends},
         "floors": clips.annotations.floors,
         "data": clips.annotations.fingerprint,
         "device": str(setup.device),

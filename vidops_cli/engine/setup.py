@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from vidops_cli.data import DATASETS
+from vidops_cli.data.augment import Augment
 from vidops_cli.data.clips import ClipOptions, Clips
 from vidops_cli.data.corruption import Corruption
 from vidops_cli.data.episodes import Episode
@@ -86,17 +87,24 @@ def open_clips(recipe: Recipe, split: str, *, train: bool) -> Clips:
     """One split of the recipe's data set. ValueError, with what to run, if it is not there."""
     data = recipe.data
     annotations = DATASETS[data.name].read(Path(data.root), split, recipe.parts())
+    if "coords" not in MODELS[recipe.model.name].inputs:
+        annotations = replace(annotations, joints=None)  # so that frames may be resized, cropped and mirrored
     options = ClipOptions(
         num_frames=data.num_frames,
+        stride=data.stride,
         resize=data.resize,
         crop=data.crop,
         flip=data.flip,
+        flip_keep=data.flip_keep,
+        flip_swap=data.flip_swap,
         mean=data.mean,
         std=data.std,
         frames=data.frames,
         corruption=data.corruption and Corruption(**data.corruption.model_dump()),
+        augment=data.augment and Augment.of(data.augment.model_dump()),
         shuffle_labels=data.shuffle_labels,
         max_bad=data.max_bad,
+        timeout=data.timeout,
     )
     return Clips(annotations, options, train=train, seed=recipe.train.seed)
 

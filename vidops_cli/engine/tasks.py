@@ -44,14 +44,22 @@ class Classification:
         with listening(model) as said:
             logits = self.logits(model, batch)
         streams = [stream.float() for stream in said.streams] or [logits]
-        label, smoothing = batch["label"], self.label_smoothing
-        loss = torch.stack([F.cross_entropy(stream, label, label_smoothing=smoothing) for stream in streams]).sum()
+        loss = torch.stack([self._cross_entropy(stream, batch) for stream in streams]).sum()
         if self.gate_weight:
             if not said.gates:
                 raise ValueError("train.gate_weight: the network has no gate", "set it to 0, or put integral_action in")
             pushes = [F.softplus(-gate.float()).mean() for gate in said.gates]
             loss = loss + self.gate_weight * torch.stack(pushes).mean()
-        return loss, {"accuracy": (logits.argmax(1) == batch["label"]).float().mean().item()}
+        label = batch["label"] if batch.get("share", 1) >= 0.5 else batch["other"]  # what most of a mixed clip is
+        return loss, {"accuracy": (logits.argmax(1) == label).float().mean().item()}
+
+    def _cross_entropy(self, scores: Tensor, batch: dict[str, Any]) -> Tensor:
+        """Of mixed clips (data/mixing.py) that to both labels by their shares: cross-entropy to the soft label."""
+        loss = F.cross_entropy(scores, batch["label"], label_smoothing=self.label_smoothing)
+        if "other" not in batch:
+            return loss
+        rest = F.cross_entropy(scores, batch["other"], label_smoothing=self.label_smoothing)
+        return batch["share"] * loss + (1 - batch["share"]) * rest
 
     @torch.no_grad()
     def metrics(self, model: nn.Module, batches: Iterable[dict[str, Any]]) -> Iterator[tuple[str, Any]]:

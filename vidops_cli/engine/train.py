@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from vidops_cli.data.clips import Clips, Order, batches
 from vidops_cli.data.episodes import Beside
+from vidops_cli.data.mixing import mixed
 from vidops_cli.recipe import Optimizer, Recipe, dump
 from vidops_cli.record import append_line, read_lines, truncate_lines, write_text
 
@@ -98,6 +100,7 @@ def train(
         "device": str(setup.device),
         "classes": classes,
         "present": {split: clips.present for split, clips in splits.items()},
+        "backends": {split: clips.backends for split, clips in splits.items()},
         "bad": {name: reason for clips in splits.values() for name, reason in clips.bad.items()},
         "clip": list(tested.shape()),
         "params": sum(p.numel() for p in model.parameters()),
@@ -110,13 +113,11 @@ def train(
 
 def _start(model: nn.Module, told: str | dict[str, str], report: Report) -> None:
     """Weights that the recipe names, of the network or of parts of it."""
-    if not isinstance(told, str):
-        for part, path in told.items():
-            checkpoint.load_part(model, part, Path(path))
-        return
-    left_out = checkpoint.start_from(model, Path(told))
-    if left_out:
-        report({"phase": "started", "told": f"{told}: other classes; not loaded: {', '.join(left_out)}"})
+    parts = {"": told} if isinstance(told, str) else told
+    for part, path in parts.items():
+        found = checkpoint.load_part(model, part, Path(path)) if part else checkpoint.start_from(model, Path(path))
+        if found.inflated or found.copied or found.fresh or found.left_out:
+            report({"phase": "started", "told": f"{part + ' from ' if part else ''}{path}: {found.told()}"})
 
 
 def learning_rate(recipe: Recipe, step: int, total: int) -> float:
@@ -210,7 +211,7 @@ class _Loop:
             for batch in self._batches(epoch, done):
                 began = time.perf_counter()
                 if "clip" in batch:  # else all of its videos were bad
-                    self._update(to_device(batch, self.setup.device), epoch)
+                    self._update(self._given(batch, epoch, self.step % self.per_epoch), epoch)
                 self.step += 1
                 self.seconds += time.perf_counter() - began
                 if self.step % self.per_epoch == 0:
@@ -235,6 +236,14 @@ class _Loop:
             order = Beside(order.keys, clips.labels, shape, batch=size, epoch=epoch, seed=seed, start=start)
             size += shape.size
         return batches(clips, order, size, workers=self.recipe.data.workers)
+
+    def _given(self, batch: dict[str, Any], epoch: int, step: int) -> dict[str, Any]:
+        """A training batch as the network sees it. How it is mixed hangs on seed, epoch and step alone."""
+        told, batch = self.recipe.train, to_device(batch, self.setup.device)
+        if not (told.mixup or told.cutmix):
+            return batch
+        rng = np.random.default_rng([told.seed, epoch, 3, step])
+        return mixed(batch, mixup=told.mixup, cutmix=told.cutmix, rng=rng)
 
     def _update(self, batch: dict[str, Any], epoch: int) -> None:
         told = self.recipe.train
@@ -303,8 +312,8 @@ class _Loop:
             norm.reset_running_stats()
             norm.momentum = None
         self.model.train()
-        for batch in self._batches(epoch, steps=self.recipe.train.recalibrate_bn):
+        for step, batch in enumerate(self._batches(epoch, steps=self.recipe.train.recalibrate_bn)):
             if "clip" in batch:
-                self.task.loss(self.model, to_device(batch, self.setup.device))  # through every norm of the network
+                self.task.loss(self.model, self._given(batch, epoch, step))  # through every norm of the network
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum

@@ -9,9 +9,10 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from .clips import clip_problems
 from .problems import Problem
 from .reading import Lines, Place
-from .schema import Data, Model, Placed, Recipe, named
+from .schema import Data, Model, Placed, Recipe, Train, named
 
 S = TypeVar("S", bound=BaseModel)
 
@@ -62,6 +63,8 @@ _UNION_TAGS = (
     "str",
     "list[str]",
     "constrained-str",
+    "constrained-int",
+    "list[constrained-int]",
     "dict[constrained-str,constrained-str]",
 )  # pydantic names the member of a union as if it were a key
 
@@ -129,9 +132,17 @@ def _names(value: dict[str, Any], lines: Lines, known: Known) -> Iterator[Proble
     if data and data.name not in known.datasets:
         hint = nearest(data.name, known.datasets, "data sets")
         yield Problem(where(("data", "name"), lines), f"unknown data {data.name!r}", hint)
-    if data and data.flip and data.name in known.datasets and not known.datasets[data.name].mirrors:
-        told = f"data.flip: a mirrored clip of {data.name} has another label"
-        yield Problem(where(("data", "flip"), lines), told, "leave flip at 0")
+    train = section(Train, value.get("train"))
+    if data:
+        for place, message, hint in clip_problems(
+            data, train, known.datasets.get(data.name), value.get("episodes") is not None
+        ):
+            yield Problem(where(place, lines), message, hint)
+    if data and data.splits and data.name in known.datasets:
+        try:
+            known.datasets[data.name].division(data.splits)
+        except ValueError as error:
+            yield Problem(where(("data", "splits"), lines), *error.args)
     if data and data.corruption:
         yield from _corruption(data, lines)
     if data and data.generated and data.name in known.datasets:

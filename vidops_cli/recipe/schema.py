@@ -55,21 +55,104 @@ class Corruption(Section):
     """how many in the middle of the clip; null is all"""
 
 
+Pair = Field(min_length=2, max_length=2)
+Label = CountFrom0 | Name
+
+
+class MultiScale(Section):
+    scales: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Field(min_length=1)] = [1.0, 0.875, 0.75, 0.66]
+    """TSN's crops, scaled to data.crop: sides that a box may have, as shares of the shorter side"""
+    max_distort: CountFrom0 = 1
+    """how many entries of the list height and width may be apart"""
+    offsets: Literal["fixed", "random"] = "fixed"
+    """fixed: 13 places, of corners, edges, middle and between; random: anywhere"""
+
+
+class ResizedCrop(Section):
+    scale: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Pair] = [0.08, 1.0]
+    """boxes of the frames before data.resize, scaled to data.crop: least and largest share of the area"""
+    ratio: Annotated[list[Above0], Pair] = [0.75, 1.3333333333333333]
+    """least and largest width to height"""
+
+
+class RandAugment(Section):
+    n: Count = 2
+    """operations of a clip, out of RandAugment's 14"""
+    m: Annotated[float, Field(ge=0, le=30)] = 9.0
+    """their magnitude; 30 is the strongest"""
+
+
+class Jitter(Section):
+    p: Share = 1.0
+    """probability that colours change"""
+    brightness: NotBelow0 = 0.0
+    """factors from 1 - this to 1 + this"""
+    contrast: NotBelow0 = 0.0
+    """likewise"""
+    saturation: NotBelow0 = 0.0
+    """likewise"""
+    hue: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    """turns either way, 1 once around"""
+
+
+class Blur(Section):
+    p: Share = 0.5
+    """probability of a Gaussian blur"""
+    sigma: Annotated[list[Above0], Pair] = [0.1, 2.0]
+    """least and largest deviation, in pixels"""
+
+
+class Erase(Section):
+    p: Share = 0.5
+    """probability that a box becomes the mean colour"""
+    area: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Pair] = [0.02, 0.4]
+    """least and largest share of the frame"""
+    ratio: Annotated[list[Above0], Pair] = [0.3, 3.3333333333333335]
+    """least and largest width to height"""
+
+
+class Augment(Section):
+    multi_scale: MultiScale | None = None
+    """TSN's: boxes of a few sizes and shapes, scaled to data.crop"""
+    resized_crop: ResizedCrop | None = None
+    """boxes of any size and shape of the frames before data.resize, scaled to data.crop"""
+    rand_augment: RandAugment | None = None
+    """operations out of a list of 14"""
+    jitter: Jitter | None = None
+    """of colours"""
+    grey: Share = 0.0
+    """probability of taking colours away"""
+    blur: Blur | None = None
+    """Gaussian"""
+    erase: Erase | None = None
+    """a box of the mean colour"""
+
+
 class Data(Section):
     name: str
     """a data set of `vidops list datasets`"""
     root: str
     """the folder it is in"""
     splits: dict[Literal["train", "val", "test"], str] = {}
-    """list or folder of a split, where it is not the usual one"""
+    """list or folder of a split, where it is not the usual one; or how the data set is divided, as in train: split2"""
     num_frames: Count = 8
-    """frames of a clip, one of each of as many equal segments"""
-    resize: Count | None = None
-    """shorter side that frames are scaled to"""
+    """frames of a clip"""
+    sampling: Literal["segments", "dense"] = "segments"
+    """a frame of each of as many equal segments, or frames `stride` apart: anywhere in training, else the middle"""
+    stride: Count | None = None
+    """of dense frames: from each to the next; 1: consecutive ones. A video that is too short starts over"""
+    resize: Count | Annotated[list[Count], Pair] | None = None
+    """shorter side that frames are scaled to, or height and width"""
     crop: Count | None = None
     """square that is cut out: anywhere in training, else in the middle"""
     flip: Share = 0.0
     """probability of mirroring left and right in training"""
+    flip_keep: list[Label] = []
+    """labels, by number or name, whose clips are never mirrored"""
+    flip_swap: list[Annotated[list[Label], Pair]] = []
+    """pairs of labels that mirroring turns into each other, as in [[86, 87]]"""
+    augment: Augment | None = None
+    """what else changes training clips, all frames of a clip alike"""
     mean: Annotated[list[float], Rgb] = [0.485, 0.456, 0.406]
     """of R, G, B from 0 to 1; taken away"""
     std: Annotated[list[Above0], Rgb] = [0.229, 0.224, 0.225]
@@ -90,6 +173,8 @@ class Data(Section):
     """processes that load; they change nothing but the time"""
     max_bad: CountFrom0 = 0
     """videos of a split that may be missing or undecodable"""
+    timeout: NotBelow0 = 60.0
+    """seconds after which a video counts as undecodable, 0 is none; needs data.workers, as surviving a crash does"""
 
 
 class Placed(Section):
@@ -163,6 +248,10 @@ class Train(Section):
     """largest norm of the gradient"""
     label_smoothing: Share = 0.0
     """of the training loss"""
+    mixup: NotBelow0 = 0.0
+    """alpha: training clips are sums of two, their losses too; 0 is off"""
+    cutmix: NotBelow0 = 0.0
+    """alpha: training clips have a box of another; with mixup too a batch is of either kind"""
     frozen: list[Name] = []
     """parts of the network whose weights are not trained, as in [rgb]; their batch norms count on"""
     gate_weight: NotBelow0 = 0.0
@@ -312,6 +401,7 @@ class Recipe(Section):
     mini: dict[Literal["data", "model", "train", "eval", "episodes"], dict[str, Any]] | None = None
     """what --mini changes: data, width and depth of the network, schedule; never operators or rows"""
     ablation: Ablation | None = None
+    """a table: the recipe changed row by row"""
 
     @property
     def rates(self) -> list[float]:
@@ -319,9 +409,9 @@ class Recipe(Section):
         return [] if self.ablation is None or self.scale == "smoke" else self.ablation.rates
 
     def identity(self) -> dict[str, Any]:
-        """What decides a run's result: no title, no folder, no number of workers."""
+        """What decides a run's result: no title, no folder, no number of workers, no time-out."""
         told = self.model_dump(mode="json", exclude={"title", "claim", "paper", "convention", "mini", "ablation"})
-        for key in ("root", "workers", "classes"):
+        for key in ("root", "workers", "classes", "timeout"):
             told["data"].pop(key)
         told["model"].pop("places")  # `at` says them
         if told["data"]["cache"] == "disk":
@@ -329,9 +419,19 @@ class Recipe(Section):
         told["train"].pop("save_every")
         later = {
             "model": {"inflate": False, "width": 1.0, "weights": {}},
-            "data": {"generated": None, "corruption": None},
-            "train": {"gate_weight": 0.0, "frozen": []},
+            "data": {
+                "generated": None,
+                "corruption": None,
+                "sampling": "segments",
+                "stride": None,
+                "flip_keep": [],
+                "flip_swap": [],
+                "augment": None,
+            },
+            "train": {"gate_weight": 0.0, "frozen": [], "mixup": 0.0, "cutmix": 0.0},
         }
+        if self.data.augment == Augment():
+            told["data"]["augment"] = None
         for section, absent in later.items():  # as if they were not there: recipes older than a key keep their hash
             told[section] = {key: value for key, value in told[section].items() if absent.get(key, ...) != value}
         if self.episodes is None:
@@ -358,6 +458,8 @@ def _walk(section: dict[str, Any], defs: dict[str, Any], prefix: str) -> Iterato
     for key, told in section["properties"].items():
         inner, list_of = _inner(told)
         if inner:
+            if told.get("default", ...) is None:  # off unless it is told: its keys' defaults hold from then on
+                yield prefix + key, "keys below, or null", "null", told.get("description", "")
             yield from _walk(defs[inner], defs, f"{prefix}{key}." + ("N." if list_of else ""))
             continue
         default = "required" if key in section.get("required", ()) else json.dumps(told.get("default"))

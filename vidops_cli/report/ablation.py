@@ -328,14 +328,16 @@ def _of_rows(told: dict[str, Any], rows: list[Row]) -> list[str]:
         sizes = sorted({(row["n"], row["present"]) for row in scored if row["split"] == split})
         clips = "; ".join(f"{n} clips scored ({present} of the listed videos present)" for n, present in sizes)
         notes.append(f"{split} split, {clips}")
-    torch, device, cpu, commit, code, data, recipe = (
-        _listed(row.get(key) for row in rows) for key in ("torch", "device", "cpu", "commit", "code", "data", "recipe")
+    torch, device, cpu, commit, code, data, decoded_by, recipe = (
+        _listed(row.get(key) for row in rows)
+        for key in ("torch", "device", "cpu", "commit", "code", "data", "decoded_by", "recipe")
     )
     dirty = " (with uncommitted changes)" if any(row["dirty"] for row in rows) else ""
     first, last = (end(row["date"] for row in rows)[:10] for end in (min, max))
     notes.append(
         f"torch {torch} on {device} ({cpu}); commit {commit}{dirty}; code {code}; "
         + (f"data {data}; " if data else "")
+        + (f"decoded by {decoded_by}; " if decoded_by else "")
         + (f"recipe {recipe}; " if recipe else "")
         + (first if first == last else f"{first} to {last}")
     )
