@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 Key = tuple[int, int]
 OUTSIDE = {-signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP, -signal.SIGKILL}  # as by a scheduler, or for want of memory
+WAIT = 5.0  # seconds for a worker to be gone
 MOST = 3  # deaths in a pass that no file is to blame for
 
 
@@ -48,7 +49,11 @@ class _Watched(Dataset):
             self.at[worker, 1] = -1
 
     def ended(self, processes: list[multiprocessing.Process]) -> list[tuple[int, int]]:
-        """(index or -1, exit code) of the workers that died."""
+        """(index or -1, exit code) of the workers that died, or are about to: what a worker held breaks first."""
+        dying = multiprocessing.connection.wait([one.sentinel for one in processes], WAIT)
+        for one in processes:
+            if one.sentinel in dying:
+                one.join(WAIT)  # its files are closed before the system tells its exit code
         at = dict(self.at.tolist())
         return [(at.get(one.pid, -1), one.exitcode) for one in processes if one.exitcode is not None]
 
@@ -87,7 +92,6 @@ def watched(
                 yield one
                 done += 1
         except (RuntimeError, OSError, EOFError):
-            multiprocessing.connection.wait([one.sentinel for one in processes], 1)  # what it held may break first
             ended = watch.ended(processes)
             if not ended:
                 raise
