@@ -1,8 +1,10 @@
 """vidops data verify, prepare and preview, as a user runs them."""
 
 import json
+import re
 import shutil
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -160,3 +162,72 @@ def test_a_prepared_data_set_is_of_one_division(tmp_path):
     assert DATASETS["ucf101"].read(tmp_path, "train", {"train": "split2"}).paths == ("v",)
     with pytest.raises(ValueError, match="was prepared of split2, not of split1"):
         DATASETS["ucf101"].read(tmp_path, "train", {})
+
+
+def truncated(path, codec, **told):
+    """Three seconds, of which the file's last 40 % are gone. Frames of noise, so that bytes are many."""
+    rng = np.random.default_rng(0)
+    with av.open(str(path), "w", **told) as container:
+        stream = container.add_stream(codec, rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.gop_size = 5
+        for _ in range(30):
+            noise = rng.integers(0, 255, (48, 64, 3), np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(noise, format="rgb24")))
+        container.mux(stream.encode())
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) * 6 // 10])
+    return whole
+
+
+@pytest.mark.parametrize(
+    "name, codec, cut",
+    [
+        ("a.mkv", "libx264", r"\d\.\d of 3\.0 s"),
+        ("a.webm", "libvpx-vp9", r"\d\.\d of 3\.0 s"),
+        ("a.avi", "mpeg4", r"[\d,]+ of [\d,]+ bytes"),
+    ],
+)
+def test_a_file_that_was_cut_off(vidops, tmp_path, name, codec, cut):
+    """It can be read, and nothing is said when it is; here it is."""
+    file = tmp_path / "train/class" / name
+    file.parent.mkdir(parents=True)
+    whole = truncated(file, codec)
+    code, out, _ = vidops("data", "verify", "video_folder", "--root", tmp_path)
+    assert code == 1 and "1/1" in out and re.search(rf"^ends early: train/class/{name}: {cut}$", out, re.MULTILINE)
+    (row,) = rows(tmp_path / "manifest-train.jsonl")
+    assert re.fullmatch(cut, row["cut"]) and 0 < row["frames"] < 30
+    file.write_bytes(whole)
+    code, out, _ = vidops("data", "verify", "video_folder", "--root", tmp_path)
+    assert code == 0 and "ends early" not in out
+    assert rows(tmp_path / "manifest-train.jsonl")[0]["frames"] == 30
+
+
+@pytest.mark.parametrize("options", [{}, {"movflags": "faststart"}])
+def test_an_mp4_that_was_cut_off_cannot_be_read(vidops, tmp_path, options):
+    """With its index in front, only the last packet shows it."""
+    file = tmp_path / "train/class/a.mp4"
+    file.parent.mkdir(parents=True)
+    truncated(file, "libx264", options=options)
+    code, out, _ = vidops("data", "verify", "video_folder", "--root", tmp_path)
+    assert code == 1 and "0/1" in out and "bad: train/class/a.mp4: cannot decode" in out
+
+
+def test_bytes_are_held_against_the_hashes_of_a_generated_benchmark(vidops, tmp_path):
+    words = ("--root", tmp_path, "--train", "8", "--val", "4", "--test", "4")
+    assert vidops("data", "generate", "mini_motion", *words)[0] == 0
+    assert vidops("data", "verify", "mini_motion", "--root", tmp_path)[0] == 0
+    one, other = (tmp_path / "train" / f"0000{i}.mp4" for i in (1, 2))
+    one.write_bytes(other.read_bytes())
+    code, out, _ = vidops("data", "verify", "mini_motion", "--root", tmp_path)
+    assert code == 1 and "bad: train/00001.mp4: its bytes are others than the data set tells" in out and "7/8" in out
+
+
+def test_classes_are_held_against_the_official_number(vidops, tmp_path):
+    for split in ("train", "val"):
+        for name in ("abseiling", "archery"):
+            file = tmp_path / split / name / f"{name}-{split}.mp4"
+            file.parent.mkdir(parents=True)
+            write_video(file, np.zeros((4, 32, 32, 3), np.uint8))
+    code, out, _ = vidops("data", "verify", "kinetics400", "--root", tmp_path)
+    assert code == 0 and "classes of train: 2, officially 400" in out

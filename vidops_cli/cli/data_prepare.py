@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 import typer
 
 from .common import console
-from .data_verify import SHOWN, Division, Name, Root, card_of, splits_of
 from .live import Counter
+from .splits import SHOWN, Division, Name, Root, card_of, splits_of
 
 
 def command(

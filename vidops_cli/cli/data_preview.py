@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .common import console
-from .data_verify import Division, Name, Root, opened
+from .splits import Division, Name, Root, opened
 
 
 def command(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,19 +9,10 @@ import typer
 
 from .common import console, print_table
 from .live import Counter
+from .splits import SHOWN, Division, Name, Root, card_of, splits_of
 
 if TYPE_CHECKING:
     from vidops_cli.data import Annotations, DataSet
-
-SPLITS = ("train", "val", "test")
-SHOWN = 10  # bad files told by name
-
-
-Name = Annotated[str, typer.Argument(help="A data set of `vidops list datasets`.", show_default=False)]
-Division = Annotated[
-    str | None, typer.Option(help="One of the official ways to divide it, as split2.", show_default=False)
-]
-Root = Annotated[Path | None, typer.Option(help="The folder it is in. Default: datasets/NAME.", show_default=False)]
 
 
 def command(
@@ -40,10 +30,10 @@ def command(
     sample: Annotated[int, typer.Option(min=0, help="Files of each split in which decoders are compared.")] = 16,
     digest: Annotated[bool, typer.Option("--hash/--no-hash", help="Read files whole, for their SHA-256.")] = True,
 ) -> None:
-    """Look whether a data set is whole: counts, and the first, middle and last frame of each file.
+    """Look whether a data set is whole: counts, classes, and the first, middle and last frame of each file.
 
-    Writes a manifest of each split and names the files that cannot be used; exit code 1 if there are any. What was
-    stopped goes on where it was.
+    Writes a manifest of each split and names the files that cannot be used, or end early; exit code 1 if there are any.
+    What was stopped goes on where it was.
 
     Example: vidops data verify mini_motion --root datasets/mini_motion
     """
@@ -53,8 +43,7 @@ def command(
     card, where = card_of(name), root or Path("datasets") / name
     found, absent = splits_of(name, root, split, division)
     body: list[list[str]] = []
-    bad: list[str] = []
-    differ: list[str] = []
+    told: dict[str, list[str]] = {"decoders": [], "cut": [], "bad": []}
     for one, listed in found.items():
         path = (out or where) / f"manifest-{one}.jsonl"
         rows = manifest(
@@ -67,72 +56,42 @@ def command(
             progress=Counter(f"looking at {one}"),
         )
         good = [row for row in rows if "bad" not in row]
-        differ += [f"{row['path']}: {row['decoders']}" for row in good if row.get("decoders")]
-        bad += [f"{row['path']}: {row['bad']}" for row in rows if "bad" in row]
+        for what, lines in told.items():
+            lines += [f"{row['path']}: {row[what]}" for row in rows if row.get(what)]
         body.append(
             [
                 one,
                 f"{len(rows)}",
                 _official(card, one, division),
+                f"{len(listed.classes)}",
                 f"{len(good)}/{len(rows)}",
                 _range(good, "frames"),
                 _sizes(good),
                 _decoders(good),
             ]
         )
-    notes = [f"manifests: {out or where}/manifest-SPLIT.jsonl", *(f"not there: {told}" for told in absent)]
-    head = ["split", "listed", "official", "good", "frames", "pixels", "decoders agree"]
-    print_table(Table(f"{name} at {where}", head, body, notes))
-    for told in differ[:SHOWN]:
-        console().print(f"decoders differ: {told}", soft_wrap=True)
-    for told in bad[:SHOWN]:
-        console().print(f"bad: {told}", soft_wrap=True)
-    if len(bad) > SHOWN:
-        console().print(f"... and {len(bad) - SHOWN} more, in the manifests", soft_wrap=True)
-    if bad:
+    notes = [f"manifests: {out or where}/manifest-SPLIT.jsonl", *(f"not there: {why}" for why in absent)]
+    head = ["split", "listed", "official", "classes", "good", "frames", "pixels", "decoders agree"]
+    print_table(Table(f"{name} at {where}", head, body, [*notes, *_classes(card, found)]))
+    for what, meaning in (("decoders", "decoders differ"), ("cut", "ends early"), ("bad", "bad")):
+        for line in told[what][:SHOWN]:
+            console().print(f"{meaning}: {line}", soft_wrap=True)
+        if len(told[what]) > SHOWN:
+            console().print(f"... and {len(told[what]) - SHOWN} more, in the manifests", soft_wrap=True)
+    if told["bad"] or told["cut"]:
         raise typer.Exit(1)
-
-
-def card_of(name: str) -> DataSet:
-    from vidops_cli.data import DATASETS
-
-    if name not in DATASETS:
-        raise ValueError(f"unknown data set {name!r}", "see `vidops list datasets`")
-    return DATASETS[name]
-
-
-def opened(name: str, root: Path | None, split: str, division: str | None) -> Annotations:
-    """What a data set lists of a split. ValueError if there is none."""
-    card = card_of(name)
-    if split not in SPLITS:
-        raise ValueError(f"no split {split!r}", f"splits: {', '.join(SPLITS)}")
-    if division and not card.divisions:
-        raise ValueError(f"{name} is divided in one way only", "leave --division out")
-    return card.read(root or Path("datasets") / name, split, {"train": division} if division else {})
-
-
-def splits_of(
-    name: str, root: Path | None, splits: list[str] | None, division: str | None
-) -> tuple[dict[str, Annotations], list[str]]:
-    """Those asked for, or all that are there, and why others are not. ValueError if there is none."""
-    found, absent = {}, []
-    for split in splits or SPLITS:
-        try:
-            found[split] = opened(name, root, split, division)
-        except ValueError as error:
-            if splits:
-                raise
-            if not re.search(r"\bno .*split|not there", str(error.args[0])):
-                raise  # it is there, and not sound
-            absent.append(error)
-    if not found:
-        raise absent[0]
-    return found, [f"{error.args[0]}" for error in absent]
 
 
 def _official(card: DataSet, split: str, division: str | None) -> str:
     size = card.size(split, {"train": division} if division else {})
     return "-" if size is None else f"{size}"
+
+
+def _classes(card: DataSet, found: dict[str, Annotations]) -> list[str]:
+    """A note where there are not as many as in the official release, whose number is that of its train split."""
+    split = "train" if "train" in card.sizes or "train" in found else "test"
+    count = len(found[split].classes) if split in found else card.classes
+    return [] if card.classes in (None, count) else [f"classes of {split}: {count}, officially {card.classes}"]
 
 
 def _decoders(rows: list[dict[str, Any]]) -> str:

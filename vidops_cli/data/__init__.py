@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from .card import Annotations, DataSet
+from .card import Absent, Annotations, DataSet
 from .datasets import REAL
 from .mini import BENCHMARKS
 
@@ -22,4 +22,4 @@ DATASETS: dict[str, DataSet] = {
 
 Progress = Callable[[int, int], None]
 
-__all__ = ["DATASETS", "Annotations", "DataSet", "Progress"]
+__all__ = ["DATASETS", "Absent", "Annotations", "DataSet", "Progress"]

@@ -13,6 +13,10 @@ from vidops_cli.record import read_json
 MARK = "prepared.json"  # in the root of a data set that `vidops data prepare` wrote
 
 
+class Absent(ValueError):
+    """A split that a data set does not have, or of which nothing is there."""
+
+
 class Joints(Protocol):
     """Joints of each clip, (T, P, J, 3) as below, read when asked for; a ValueError makes the clip a bad one."""
 
@@ -34,6 +38,8 @@ class Annotations:
     floors: dict[str, float] = field(default_factory=dict)
     joints: Path | Joints | None = None
     """.npy (N, T, P, J, 3) float32: x and y in pixels of the file, score; or clip by clip"""
+    hashes: tuple[str, ...] = ()
+    """SHA-256 of each file, where the data set tells"""
 
 
 @dataclass(frozen=True)

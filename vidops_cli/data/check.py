@@ -19,6 +19,7 @@ from .pool import Failed, each
 from .video import VideoFile, has_decord
 
 BLOCK = 1 << 20  # bytes that are hashed at once
+CUT = 0.02  # of its duration that a whole file may lack, beside 0.2 s: times are rounded
 COMPARED, ROUNDING = 8, 4  # frames in which decoders are compared, and grey levels that they may differ by on average
 
 
@@ -34,11 +35,13 @@ class Asked:
 def look(asked: Asked) -> dict[str, Any]:
     """Frames, their size and hash; the first, the middle and the last frame are decoded. `decoders`: how they differ.
 
-    ValueError if one cannot be.
+    `cut`: how much is there of a video that ends early. ValueError if one cannot be.
     """
     video = open_file(asked.path)
     frames = video.read(np.array([0, len(video) // 2, len(video) - 1]))
     told: dict[str, Any] = {"frames": len(video), "height": frames.shape[1], "width": frames.shape[2]}
+    if asked.path.is_file() and asked.path.suffix.lower() not in IMAGE_SUFFIXES and (cut := ends_early(asked.path)):
+        told["cut"] = cut
     if asked.path.is_file() and asked.digest:
         told["sha256"] = sha256(asked.path)
     if asked.compare:
@@ -66,10 +69,11 @@ def manifest(
 ) -> list[dict[str, Any]]:
     """One row for each listed file, in the order of the list, written to `path` as JSON lines.
 
-    {"path", "label", "bytes", "frames", "height", "width", "sha256"}, or {"path", "label", "bad": why}; about `sample`
-    of them, and twice as many at most, tell in "decoders" whether decord and PyAV differ on them. What an earlier
-    run that was stopped has looked at, and has not changed since, is not looked at again. ValueError where nothing can
-    be written.
+    {"path", "label", "bytes", "frames", "height", "width", "sha256"}, or {"path", "label", "bad": why}; "cut" tells how
+    much is there of a video that ends early. About `sample` of them, and twice as many at most, tell in "decoders"
+    whether decord and PyAV differ on them. What an earlier run that was stopped has looked at, and has not changed
+    since, is not looked at again. A file whose hash is not the one that the data set tells is bad. ValueError where
+    nothing can be written.
     """
     begun = path.with_name(f"{path.name}.partial")
     known = {row["path"]: row for row in [*read_lines(path), *read_lines(begun)] if "bad" not in row}
@@ -98,6 +102,8 @@ def manifest(
         for done, (number, found) in enumerate(each(look, asked, processes=processes, timeout=timeout), 1):
             row = rows[left[number]]
             row |= {"bad": found.reason} if isinstance(found, Failed) else found
+            if digest and annotations.hashes and row.get("sha256", "") != annotations.hashes[left[number]]:
+                row.setdefault("bad", "its bytes are others than the data set tells")
             append_line(begun, row)
             progress(done, len(left))
         write_text(path, "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows))
@@ -112,6 +118,26 @@ def _stamp(file: Path) -> dict[str, Any]:
     """What changes when the file does."""
     told = file.stat()
     return {"bytes": told.st_size, "changed": told.st_mtime_ns} if file.is_file() else {"changed": told.st_mtime_ns}
+
+
+def ends_early(path: Path) -> str:
+    """How much is there of a video file that was cut off, as "4.2 of 10.0 s"; empty if all is, or it does not tell."""
+    import av
+
+    with av.open(str(path)) as container:
+        kinds = set(container.format.name.split(","))
+        if "avi" in kinds:  # its duration is guessed from the size of what is there
+            with path.open("rb") as file:
+                there, whole = path.stat().st_size, int.from_bytes(file.read(8)[4:], "little") + 8
+            return f"{there:,} of {whole:,} bytes" if there < whole < 1 << 32 else ""
+        if not container.duration or not kinds & {"mp4", "matroska"}:
+            return ""
+        whole, there, start = container.duration / av.time_base, 0.0, (container.start_time or 0) / av.time_base
+        for packet in container.demux():  # sound too: it may be longer than what is seen
+            times = [time for time in (packet.pts, packet.dts) if time is not None]
+            if times and packet.size:
+                there = max(there, float((max(times) + (packet.duration or 0)) * packet.time_base) - start)
+    return f"{there:.1f} of {whole:.1f} s" if there < whole * (1 - CUT) - 0.2 else ""
 
 
 def decoders_differ(path: Path) -> str:

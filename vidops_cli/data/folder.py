@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from . import Annotations
+from . import Absent, Annotations
 from .lists import annotations, check_inside, check_root, class_folders, read_lines
 from .video import VIDEO_SUFFIXES
 
@@ -25,7 +25,7 @@ def read(root: Path, split: str, splits: dict[str, str]) -> Annotations:
         paths, labels, classes = class_folders(root, source)
     else:
         wanted = f"{root / name}" if name else f"{root / split}.txt nor {root / split}/"
-        raise ValueError(
+        raise Absent(
             f"no {split} split: neither {wanted} is there" if not name else f"no {split} split: {wanted} is not there",
             "write a list of `path label` lines, or one folder for each class",
         )

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .card import Annotations
+from .card import Absent, Annotations
 from .video import VIDEO_SUFFIXES
 
 
@@ -23,13 +23,13 @@ def check_root(root: Path) -> None:
 def find(root: Path, names: Sequence[str], what: str, page: str, *, below: Sequence[str] = ("",)) -> Path:
     """The first of `names` that is a file below `root`, or in one of the folders `below` it.
 
-    ValueError, with `page` as the hint, if none is: `what` is missing.
+    Absent, with `page` as the hint, if none is: `what` is missing.
     """
     check_root(root)
     for path in (root / folder / name for name in names for folder in below):
         if path.is_file():
             return path
-    raise ValueError(f"no {what}: {root / below[0] / names[0]} is not there", f"how to lay it out: {page}")
+    raise Absent(f"no {what}: {root / below[0] / names[0]} is not there", f"how to lay it out: {page}")
 
 
 def read_lines(path: Path) -> list[tuple[int, str]]:

@@ -1,11 +1,13 @@
-"""Every data set that is shipped a card for: its miniature is read, described, and trained on for one epoch."""
+"""Every data set that is shipped a card for: its miniature is read, described, looked through, and trained on for one
+epoch by the recipe that is shipped for it, of which only sizes are made small."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
-from miniatures import MINIATURES
+from miniatures import MINIATURES, Told
 
 from vidops_cli.cli.common import known
 from vidops_cli.data import DATASETS
@@ -13,10 +15,30 @@ from vidops_cli.data.clips import open_file
 from vidops_cli.data.datasets import REAL
 from vidops_cli.engine.evaluate import evaluate_checkpoint
 from vidops_cli.engine.train import train
-from vidops_cli.recipe import load
+from vidops_cli.recipe import Recipe, load
 
 REPOSITORY = Path(__file__).parents[3]
 FEW_SHOT = {"miniimagenet", "tieredimagenet", "cub", "cifar_fs"}
+RECIPES = {
+    "something_v1": "motionsqueeze/ssv1_8f.yaml",
+    "something_v2": "rsa/ssv2_8f.yaml",
+    "kinetics400": "sifa/table2_kinetics.yaml",
+    "kinetics600": "motionsqueeze/kinetics400_8f.yaml",  # none of its own
+    "kinetics50": "integral_action/streams.yaml",
+    "mimetics": "integral_action/readme_mimetics50.yaml",
+    "ucf101": "motionsqueeze/hmdb51_8f.yaml",  # none of its own
+    "hmdb51": "motionsqueeze/hmdb51_8f.yaml",
+    "diving48_v1": "selfy/diving48.yaml",
+    "diving48_v2": "rsa/diving48.yaml",
+    "gym99": "rsa/finegym99.yaml",
+    "gym288": "rsa/finegym288.yaml",
+    "imagenet": "lisa/imagenet.yaml",
+    "cub": "renet/cub_1shot.yaml",
+    "miniimagenet": "renet/mini_imagenet_1shot.yaml",
+    "cifar_fs": "renet/cifar_fs_1shot.yaml",
+    "tieredimagenet": "renet/tiered_imagenet_1shot.yaml",
+    "ntu60": "integral_action/table3_ntu.yaml",
+}
 TESTED_ALONE = {"mimetics": "kinetics50"}  # and what it is trained on
 
 
@@ -71,28 +93,50 @@ def test_what_is_not_there(tmp_path, name):
         assert str(root) in message and ("data.root" in hint or DATASETS[name].page in hint), (message, hint)
 
 
+@pytest.mark.parametrize("name", MINIATURES)
+def test_looked_through(laid, vidops, tmp_path, name):
+    root, told = laid(name)
+    division = ["--division", told.splits["train"]] if told.splits else []
+    code, out, err = vidops("data", "verify", name, "--root", root, "--out", tmp_path, *division)
+    assert code == 0, err
+    for split, clips in told.clips.items():
+        row = next(line for line in out.splitlines() if line.startswith(f"│ {split} "))
+        cells = [cell.strip() for cell in row.strip("│").split("│")]
+        official = DATASETS[name].size(split, told.splits)
+        assert cells[1:5] == [
+            f"{len(clips)}",
+            f"{official or '-'}",
+            f"{len(told.names(split))}",
+            f"{len(clips)}/{len(clips)}",
+        ]
+        rows = [json.loads(line) for line in (tmp_path / f"manifest-{split}.jsonl").read_text("utf-8").splitlines()]
+        assert [(row["path"], row["label"]) for row in rows] == clips
+        assert all(row["frames"] > 0 and row["height"] == 32 for row in rows)
+    counts = [len(told.names(split)) for split in told.clips]
+    assert ("officially" in out) == (DATASETS[name].classes not in counts)  # a miniature has fewer classes
+
+
+def small(name: str, root: Path, told: Told, recipe: str, *more: str) -> Recipe:
+    chosen = [f"data.name={name}", f"data.root={root}", f"data.splits={json.dumps(told.splits)}"]
+    chosen += [f"data.classes={len(told.names('train'))}", "data.resize=28", "data.crop=24", "data.workers=0"]
+    chosen += ["train.epochs=1", "train.batch=2", "train.threads=1", *more]
+    if DATASETS[name].mirrors is False:
+        chosen.append("data.flip_keep=[0]")  # the recipe's are of all classes
+    return load(REPOSITORY / "recipes" / recipe, known(), chosen, rows=False)
+
+
 @pytest.mark.parametrize("name", [name for name in MINIATURES if name not in FEW_SHOT])
 def test_trained_on_for_an_epoch(laid, tmp_path, name):
     trained = TESTED_ALONE.get(name, name)
     root, told = laid(trained)
-    recipe = tmp_path / "recipe.yaml"
-    recipe.write_text(
-        f"""
-scale: mini
-data: {{name: {trained}, root: "{root}", num_frames: 2, resize: 28, crop: 24}}
-model: {{name: resnet_tiny, ops: [{{op: tsm}}]}}
-train: {{epochs: 1, batch: 2, optimizer: {{name: adamw, lr: 1e-3}}, threads: 1}}
-eval: {{split: val, batch: 4}}
-""",
-        encoding="utf-8",
-    )
-    chosen = [f"data.splits={{{key}: {value}}}" for key, value in told.splits.items()]
-    summary = train(load(recipe, known(), chosen), tmp_path / "run", device="cpu")
+    network = ["model.name=resnet_tiny", "model.ops=[{op: tsm}]", "data.num_frames=2"]
+    recipe = small(trained, root, told, RECIPES[trained], *network)
+    summary = train(recipe, tmp_path / "run", device="cpu")
     clips = len(told.clips["val"])
     assert summary["metrics"]["present"] == f"{clips}/{clips}"
     if trained != name:
         other, tested = laid(name)
-        again = load(recipe, known(), [f"data.name={name}", f"data.root={other}", "eval.split=test"])
+        again = small(name, other, told, RECIPES[name], *network, "eval.split=test")
         found = evaluate_checkpoint(again, tmp_path / "run" / "last.pt", "cpu", lambda done, total: None)
         assert found["metrics"]["n"] == len(tested.clips["test"])
 
@@ -100,20 +144,8 @@ eval: {{split: val, batch: 4}}
 @pytest.mark.parametrize("name", sorted(FEW_SHOT))
 def test_trained_on_in_episodes_for_an_epoch(laid, tmp_path, name):
     root, told = laid(name)
-    recipe = tmp_path / "recipe.yaml"
-    recipe.write_text(
-        f"""
-scale: mini
-data: {{name: {name}, root: "{root}", num_frames: 1, resize: 28, crop: 24}}
-model:
-  name: renet_tiny
-  ops:
-    - {{op: scr, at: res4, options: {{planes: [8, 8, 8]}}}}
-    - {{op: cca, options: {{reduced: 8, planes: [2, 1]}}}}
-train: {{epochs: 1, batch: 6, optimizer: {{name: adamw, lr: 1e-3}}, threads: 1}}
-episodes: {{ways: 2, shots: 1, queries: 2, eval: 4}}
-""",
-        encoding="utf-8",
-    )
-    summary = train(load(recipe, known()), tmp_path / "run", device="cpu")
+    ops = "[{op: scr, at: res4, options: {planes: [8, 8, 8]}}, {op: cca, options: {reduced: 8, planes: [2, 1]}}]"
+    episodes = "episodes={ways: 2, shots: 1, queries: 2, eval: 4}"
+    recipe = small(name, root, told, RECIPES[name], "model.name=renet_tiny", f"model.ops={ops}", episodes)
+    summary = train(recipe, tmp_path / "run", device="cpu")
     assert summary["metrics"]["present"] == f"{len(told.clips['test'])}/{len(told.clips['test'])}"

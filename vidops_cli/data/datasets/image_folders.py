@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
-from vidops_cli.data import Annotations
+from vidops_cli.data import Absent, Annotations
 from vidops_cli.data.image import IMAGE_SUFFIXES
 from vidops_cli.data.lists import (
     annotations,
@@ -33,7 +33,7 @@ def read_imagenet(root: Path, split: str, splits: Mapping[str, str]) -> Annotati
     """
     folder = root / splits.get(split, split)
     if split == "test" and "test" not in splits:
-        raise ValueError("the test images of ImageNet-1K have no labels", "papers test on val: eval.split=val")
+        raise Absent("the test images of ImageNet-1K have no labels", "papers test on val: eval.split=val")
     if folder.is_dir() and not any(inner.is_dir() for inner in folder.iterdir()) and any(folder.glob("*.JPEG")):
         told = f"the images in {folder} are not in folders of their classes, so that nothing tells their labels"
         raise ValueError(told, f"move each into {folder}/WNID/: {PAGE} tells how")
@@ -53,7 +53,7 @@ def read_cifar_fs(root: Path, split: str, splits: Mapping[str, str]) -> Annotati
 def _folders(root: Path, split: str, folder: Path) -> Annotations:
     check_root(root)
     if not folder.is_dir():
-        raise ValueError(f"no {split} split: {folder}/ is not there", f"how to lay it out: {PAGE}")
+        raise Absent(f"no {split} split: {folder}/ is not there", f"how to lay it out: {PAGE}")
     paths, labels, classes = class_folders(root, folder, IMAGE_SUFFIXES)
     if lacking := [name for i, name in enumerate(classes) if i not in set(labels)]:
         told = (

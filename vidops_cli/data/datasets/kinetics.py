@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from vidops_cli.data import Annotations
+from vidops_cli.data import Absent, Annotations
 from vidops_cli.data.lists import (
     annotations,
     check_filled,
@@ -62,7 +62,7 @@ def read_mimetics(root: Path, split: str, splits: Mapping[str, str]) -> Annotati
     `val` and `test` are the same clips. ValueError, with a hint, on what is not there or not sound, and on `train`.
     """
     if split == "train":
-        raise ValueError("Mimetics is for testing, it has no train split", "train with data.name=kinetics50")
+        raise Absent("Mimetics is for testing, it has no train split", "train with data.name=kinetics50")
     source = find(root, [splits.get(split, MIMETICS)], "list of clips", PAGE)
     rows = _rows(source)
     classes = sorted({row["label"] for _, row in rows})

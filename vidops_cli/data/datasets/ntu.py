@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vidops_cli.data import Annotations
+from vidops_cli.data import Absent, Annotations
 from vidops_cli.data.lists import annotations, check_root, files_below
 
 PAGE = "docs/datasets/ntu-rgbd.md"
@@ -41,7 +41,7 @@ def read(root: Path, split: str, division: str) -> Annotations:
             clips.append((videos.get(name, f"{VIDEOS}/{name}_rgb.avi"), int(told[4]) - 1))
     if not clips:
         told = f"no {split} clip: {root / VIDEOS}/S001C001P001R001A001_rgb.avi and the like are not there"
-        raise ValueError(told, f"how to lay it out: {PAGE}")
+        raise Absent(told, f"how to lay it out: {PAGE}")
     found = annotations(root, split, clips, [f"A{action:03d}" for action in range(1, ACTIONS + 1)])
     return replace(found, joints=Skeletons(root, tuple(names)))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from vidops_cli.data import Annotations
+from vidops_cli.data import Absent, Annotations
 from vidops_cli.data.lists import annotations, check_inside, find, label_of, numbered, read_list, read_parsed
 
 PAGE = "docs/datasets/something-something.md"
@@ -21,9 +21,7 @@ def read_v1(root: Path, split: str, splits: Mapping[str, str]) -> Annotations:
     ValueError, with a hint, on what is not there or not sound.
     """
     if split == "test" and not splits.get(split):
-        raise ValueError(
-            "the test clips of Something-Something V1 have no labels", "papers test on val: eval.split=val"
-        )
+        raise Absent("the test clips of Something-Something V1 have no labels", "papers test on val: eval.split=val")
     listed = find(root, ["something-something-v1-labels.csv"], "list of classes", PAGE, below=BELOW)
     classes = numbered(sorted({line for _, line in read_list(listed)}))
     source = _source(root, split, splits, [f"something-something-v1-{NAMES[split]}.csv"])

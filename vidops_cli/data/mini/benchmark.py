@@ -19,7 +19,7 @@ import numpy as np
 
 from vidops_cli.record import read_json, write_bytes, write_json
 
-from .. import DATASETS, Annotations, Progress
+from .. import DATASETS, Absent, Annotations, Progress
 from ..image import write_image
 from ..video import write_video
 
@@ -200,7 +200,7 @@ def read(name: str, root: Path, split: str, splits: Mapping[str, str]) -> Annota
         raise ValueError(f"{name} has no split {part!r}", f"its splits: {', '.join(parts)}, {OWN}0, ...")
     made = f"make it: {_command(name, root)}"
     if not (root / part / "manifest.json").is_file():
-        raise ValueError(f"no {name} benchmark: {root / part / 'manifest.json'} is not there", made)
+        raise Absent(f"no {name} benchmark: {root / part / 'manifest.json'} is not there", made)
     manifest = read_manifest(name, root, part)
     absent = missing(root, manifest)
     if absent:
@@ -216,6 +216,7 @@ def read(name: str, root: Path, split: str, splits: Mapping[str, str]) -> Annota
         fingerprint=fingerprint(manifest),
         floors=generator(name).floors(dials),
         joints=root / part / "joints.npy" if "joints" in manifest else None,
+        hashes=tuple(clip["sha256"] for clip in manifest["clips"]),
     )
 
 

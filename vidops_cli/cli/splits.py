@@ -1,0 +1,60 @@
+"""A data set and its splits, as the commands of `vidops data` name them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from vidops_cli.data import Annotations, DataSet
+
+SPLITS = ("train", "val", "test")
+SHOWN = 10  # bad files told by name
+
+Name = Annotated[str, typer.Argument(help="A data set of `vidops list datasets`.", show_default=False)]
+Division = Annotated[
+    str | None, typer.Option(help="One of the official ways to divide it, as split2.", show_default=False)
+]
+Root = Annotated[Path | None, typer.Option(help="The folder it is in. Default: datasets/NAME.", show_default=False)]
+
+
+def card_of(name: str) -> DataSet:
+    from vidops_cli.data import DATASETS
+
+    if name not in DATASETS:
+        raise ValueError(f"unknown data set {name!r}", "see `vidops list datasets`")
+    return DATASETS[name]
+
+
+def opened(name: str, root: Path | None, split: str, division: str | None) -> Annotations:
+    """What a data set lists of a split. ValueError if there is none."""
+    card = card_of(name)
+    if split not in SPLITS:
+        raise ValueError(f"no split {split!r}", f"splits: {', '.join(SPLITS)}")
+    if division and not card.divisions:
+        raise ValueError(f"{name} is divided in one way only", "leave --division out")
+    return card.read(root or Path("datasets") / name, split, {"train": division} if division else {})
+
+
+def splits_of(
+    name: str, root: Path | None, splits: list[str] | None, division: str | None
+) -> tuple[dict[str, Annotations], list[str]]:
+    """Those asked for, or all that are there, and why others are not.
+
+    ValueError if there is none, or one of them is not sound.
+    """
+    from vidops_cli.data import Absent
+
+    found, absent = {}, []
+    for split in splits or SPLITS:
+        try:
+            found[split] = opened(name, root, split, division)
+        except Absent as error:
+            if splits:
+                raise
+            absent.append(error)
+    if not found:
+        raise absent[0]
+    return found, [f"{error.args[0]}" for error in absent]
