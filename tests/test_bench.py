@@ -162,6 +162,15 @@ def test_reading_is_held_against_a_bare_loop(bench, monkeypatch, tmp_path):
     assert row["n"] == 6 and row["median"] > 0 and row["ours_ms"] > 0 and row["bare_ms"] > 0
 
 
+def test_workers_are_held_against_a_bare_loader(bench, monkeypatch, tmp_path):
+    decoding = bench("decoding")
+    for name, value in {"ROUNDS": 2, "LOADED": 4, "BATCH": 2, "FRAMES": 12, "SIZE": (48, 64)}.items():
+        monkeypatch.setattr(decoding, name, value)
+    monkeypatch.setitem(decoding.PLAIN, "crop", 32)
+    row = decoding.loaded(tmp_path)
+    assert row["n"] == 2 and row["median"] > 0 and row["clock"] > 0
+
+
 def test_an_unknown_group_is_refused():
     main = Path(__file__).parent / "bench"
     done = subprocess.run([sys.executable, main, "--only", "commands,nothing"], capture_output=True, text=True)
