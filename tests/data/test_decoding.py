@@ -124,9 +124,11 @@ def whole(tmp_path_factory) -> bytes:
 
 @pytest.mark.parametrize("name", ["plain.mp4", "ünï cödé 動画 (1).mp4", "a 'quoted' name %05d.mp4", "file:name.mp4"])
 @pytest.mark.parametrize("backend", ["decord", "pyav"])
-def test_names(tmp_path, whole, name, backend):
+def test_names(tmp_path, monkeypatch, whole, name, backend):
     (tmp_path / name).write_bytes(whole)
-    assert number_of(VideoFile(tmp_path / name, backend=backend).read([60])[0]) == 60
+    monkeypatch.chdir(tmp_path)
+    for path in (tmp_path / name, Path(name)):
+        assert number_of(VideoFile(path, backend=backend).read([60])[0]) == 60
 
 
 @pytest.mark.parametrize("backend", [None, "decord", "pyav"])

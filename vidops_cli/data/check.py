@@ -124,7 +124,7 @@ def ends_early(path: Path) -> str:
     """How much is there of a video file that was cut off, as "4.2 of 10.0 s"; empty if all is, or it does not tell."""
     import av
 
-    with av.open(str(path)) as container:
+    with av.open(str(path.absolute())) as container:
         kinds = set(container.format.name.split(","))
         if "avi" in kinds:  # its duration is guessed from the size of what is there
             with path.open("rb") as file:

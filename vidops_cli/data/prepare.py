@@ -51,7 +51,7 @@ def write(asked: Asked) -> int:
     partial = asked.target.with_name(f"{asked.target.name}.partial")
     partial.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with av.open(str(asked.source)) as container:
+        with av.open(str(asked.source.absolute())) as container:
             put = _frames if asked.told.to == "frames" else _video
             count = put(container, partial, asked.told)
     except av.FFmpegError as error:
@@ -90,7 +90,7 @@ def _video(container: Any, path: Path, told: Told) -> int:
 
     rate = container.streams.video[0].average_rate or 25
     stream, count = None, 0
-    with av.open(str(path), "w", format="mp4") as out:
+    with av.open(str(path.absolute()), "w", format="mp4") as out:
         for frame in _scaled(container, told.side, step=2):  # H.264 asks for even sizes
             if stream is None:
                 stream = out.add_stream("libx264", rate=rate)

@@ -26,7 +26,7 @@ def write_video(path: Path, frames: np.ndarray, *, fps: int = 8, crf: int = 12) 
     if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
         raise ValueError(f"expected uint8 frames of shape (T, H, W, 3), got {frames.dtype} {frames.shape}")
     partial = path.with_name(path.name + ".partial")
-    with av.open(str(partial), "w", format="mp4") as container:
+    with av.open(str(partial.absolute()), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=Fraction(fps))
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = "yuv420p"
@@ -52,14 +52,15 @@ class VideoFile:
         try:
             if path.stat().st_size == 0:
                 raise ValueError("it is empty")
+            path = path.absolute()  # else FFmpeg takes `a:b.mp4` for a protocol
             index = scan(path)
             self.backend = backend or ("decord" if index.plain and has_decord() else "pyav")
             self._reader = (DecordReader if self.backend == "decord" else PyavReader)(path, index)
             self._length = len(self._reader)
         except Exception as error:  # decord and PyAV raise their own and plain RuntimeErrors
-            raise ValueError(f"cannot decode {path}: {_first_line(error)}") from error
+            raise ValueError(f"cannot decode {self.path}: {_first_line(error)}") from error
         if self._length == 0:
-            raise ValueError(f"cannot decode {path}: it holds no frame")
+            raise ValueError(f"cannot decode {self.path}: it holds no frame")
 
     def __len__(self) -> int:
         return self._length
