@@ -58,7 +58,7 @@ def test_joints_come_from_the_benchmark(root, recipe):
         wanted = torch.from_numpy(out_of_context.joints(scene, dials))
         item = clips[0, index]
         assert torch.equal(item["coords"], wanted[..., :2]) and torch.equal(item["scores"], wanted[..., 2])
-    assert len(clips.joints) == 32 and 0 < (clips.joints[..., 2].max((1, 2, 3)) == 0).sum() < 32
+    assert len(clips.joints) == 32 and 0 < (clips.joints.array[..., 2].max((1, 2, 3)) == 0).sum() < 32
 
 
 @pytest.mark.parametrize("name", ["two_stream_tiny", "pose_tiny"])

@@ -90,17 +90,21 @@ def test_directions_may_be_mirrored_with_their_labels(read, problems):
     assert read(GOOD, *directions, "data.flip_swap=[[0, 2]]").data.flip_swap == [[0, 2]]
 
 
-@pytest.mark.parametrize("key", ["multi_scale", "resized_crop", "rand_augment"])
-def test_joints_do_not_move_with_pixels(problems, read, key):
-    joints = ("data.name=mini_out_of_context", "data.crop=16")
-    problem = the_one(problems(GOOD, *joints, f"data.augment.{key}={{}}"))
+SEEN = ("data.name=mini_out_of_context", "model.name=two_stream_tiny", "data.crop=16")
+
+
+def test_joints_move_with_pixels_but_not_with_any_operation(problems, read):
+    problem = the_one(problems(GOOD, *SEEN, "data.augment.rand_augment={}"))
     assert "joints" in problem.message
-    read(GOOD, *joints, "data.augment={jitter: {}, grey: 0.1, blur: {}, erase: {}}")
+    read(GOOD, *SEEN[::2], "data.augment.rand_augment={}")  # nobody sees them
+    for key in ("multi_scale", "resized_crop"):
+        read(GOOD, *SEEN, f"data.augment={{{key}: {{}}, jitter: {{}}, grey: 0.1, blur: {{}}, erase: {{}}}}")
 
 
 @pytest.mark.parametrize("key", ["mixup", "cutmix"])
-def test_neither_joints_nor_episodes_are_mixed(problems, key):
-    assert "joints" in the_one(problems(GOOD, "data.name=mini_out_of_context", f"train.{key}=1")).message
+def test_neither_joints_nor_episodes_are_mixed(problems, read, key):
+    assert "joints" in the_one(problems(GOOD, *SEEN, f"train.{key}=1")).message
+    read(GOOD, *SEEN[::2], f"train.{key}=1")
     few = GOOD.replace("resnet_tiny", "renet_tiny").replace("  ops:\n    - op: tsm\n      options: {fold_div: 4}\n", "")
     few = few.replace("root: videos", "root: videos\n  num_frames: 1")
     assert "episode" in the_one(problems(few + "episodes: {}\n", f"train.{key}=1")).message

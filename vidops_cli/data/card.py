@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from vidops_cli.record import read_json
 
 MARK = "prepared.json"  # in the root of a data set that `vidops data prepare` wrote
+Pairs = tuple[tuple[int, int], ...]
 
 
 class Absent(ValueError):
@@ -18,7 +19,22 @@ class Absent(ValueError):
 
 
 class Joints(Protocol):
-    """Joints of each clip, (T, P, J, 3) as below, read when asked for; a ValueError makes the clip a bad one."""
+    """Joints of each clip, read when asked for: `joints[i]` is (T, P, J, 3) float32, x, y and score.
+
+    A score of 0 is a joint, or a person, that is not there. A ValueError makes the clip a bad one.
+    """
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Height and width of the frames in whose pixels x and y are told; None: those of the file."""
+
+    @property
+    def pairs(self) -> Pairs:
+        """Joints of the left and of the right, which a mirror swaps."""
+
+    @property
+    def slack(self) -> float:
+        """Share of a clip's frames by which its T may differ; then a frame takes the joints of its relative place."""
 
     def __len__(self) -> int: ...
 
@@ -36,8 +52,7 @@ class Annotations:
     classes: tuple[str, ...]
     fingerprint: str
     floors: dict[str, float] = field(default_factory=dict)
-    joints: Path | Joints | None = None
-    """.npy (N, T, P, J, 3) float32: x and y in pixels of the file, score; or clip by clip"""
+    joints: Joints | None = None
     hashes: tuple[str, ...] = ()
     """SHA-256 of each file, where the data set tells"""
 
@@ -51,7 +66,7 @@ class DataSet:
     how: str
     module: str
     mirrors: bool = True  # a mirrored clip keeps its label
-    joints: bool = False  # of the persons in its clips
+    joints: str = ""  # skeleton of the persons in its clips
     generated: bool = False  # `module` makes it
     needs: str = ""  # what a solver of a generated one needs
     cannot_help: Mapping[str, str] = field(default_factory=dict)  # and what tells nothing; each has a test of its name
@@ -69,6 +84,12 @@ class DataSet:
 
     def read(self, root: Path, split: str, splits: dict[str, str] | None = None) -> Annotations:
         """Annotations of one split. ValueError, with a hint, if they are not there or not sound."""
+        found = self._listed(root, split, splits)
+        if self.joints and not self.generated:
+            return replace(found, joints=self.load().poses(root, split, found.paths))
+        return found
+
+    def _listed(self, root: Path, split: str, splits: dict[str, str] | None) -> Annotations:
         if (root / MARK).is_file():
             return self._read_prepared(root, split, splits or {})
         if self.generated:

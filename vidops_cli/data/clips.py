@@ -18,10 +18,10 @@ from vidops_cli.record import write_bytes
 
 from . import Annotations, Progress
 from .augment import Augment, mirrored_labels
-from .card import Joints
 from .corruption import Corruption, corrupt
 from .episodes import Beside
 from .files import open_file
+from .poses import Moved, beside
 from .sampling import sample
 from .transforms import prepare
 from .watched import watched
@@ -70,7 +70,10 @@ class Clips(Dataset):
             self.labels = np.random.default_rng([seed, 7]).permutation(self.labels)
         keep, swap = (options.flip_keep, options.flip_swap) if train else ([], [])
         self.upright, self.swapped = mirrored_labels(annotations.classes, keep, swap)
-        self.joints = None if annotations.joints is None else self._read_joints(annotations.joints)
+        self.joints = annotations.joints
+        if self.joints is not None and len(self.joints) != len(self.listed):
+            told = f"split {annotations.split}: expected joints of {len(self.listed)} clips, got {len(self.joints)}"
+            raise ValueError(told, "make the data set again")
         self._decoded: dict[int, tuple[np.ndarray, int]] | None = None  # frames, and of how many they are
         self._report_missing()
 
@@ -103,21 +106,6 @@ class Clips(Dataset):
     def present(self) -> str:
         """n/N: clips used of clips listed."""
         return f"{len(self)}/{len(self.listed)}"
-
-    def _read_joints(self, source: Path | Joints) -> np.ndarray | Joints:
-        """Of each clip (T, P, J, 3). ValueError if they are of other clips, or would not move with the pixels."""
-        if self.options.resize is not None or self.options.crop is not None or self.options.flip:
-            told = (
-                f"split {self.annotations.split} has joints, which are not resized, cropped or mirrored with the frames"
-            )
-            raise ValueError(told, "leave data.resize and data.crop at null and data.flip at 0")
-        if not isinstance(source, Path):
-            return source
-        joints = np.load(source)
-        if joints.ndim != 5 or joints.shape[-1] != 3 or len(joints) != len(self.listed):
-            told = f"{source}: expected joints ({len(self.listed)} clips, T, P, J, 3), got {joints.shape}"
-            raise ValueError(told, "make the data set again")
-        return joints
 
     def _report_missing(self) -> None:
         absent = [i for i in self.listed if not (self.annotations.root / self.annotations.paths[i]).exists()]
@@ -223,7 +211,7 @@ class Clips(Dataset):
             frames = corrupt(frames, options.corruption, index)
         label = int(self.labels[index])
         try:
-            clip, mirrored = prepare(
+            clip, moved = prepare(
                 frames,
                 resize=options.resize,
                 crop=options.crop,
@@ -235,19 +223,25 @@ class Clips(Dataset):
             )
         except ValueError as error:  # an error of the recipe: torch would lose its hint on the way from a worker
             return {"error": error.args, "index": index}
-        label = self.swapped.get(label, label) if mirrored else label
+        label = self.swapped.get(label, label) if moved.mirrored else label
         item = {"clip": clip, "label": label, "index": index, "backend": backend}
         if self.joints is None:
             return item
         try:
-            joints = self.joints[index]
+            joints = self._joints_of(index, chosen, length)
         except ValueError as error:
             return {"bad": str(error.args[0]), "index": index}
-        if length != len(joints):
-            told = f"{self.annotations.paths[index]}: {length} frames, but joints of {len(joints)}"
-            return {"bad": told, "index": index}
-        found = torch.from_numpy(joints[chosen])
+        if self.joints.size is not None:
+            joints = Moved().resized(self.joints.size, frames.shape[1:3])(joints, ())
+        found = torch.from_numpy(moved(joints, self.joints.pairs))
         return {**item, "coords": found[..., :2], "scores": found[..., 2]}
+
+    def _joints_of(self, index: int, chosen: np.ndarray, length: int) -> np.ndarray:
+        """Those of the chosen frames of a clip of `length`; ValueError if they are of another clip, or none."""
+        joints = self.joints[index]
+        if abs(len(joints) - length) > self.joints.slack * length:
+            raise ValueError(f"{self.annotations.paths[index]}: {length} frames, but joints of {len(joints)}")
+        return joints[beside(chosen, length, len(joints))]
 
 
 def _read_kept(path: Path, count: int) -> tuple[dict[int, tuple[np.ndarray, int]], np.ndarray] | None:

@@ -121,8 +121,8 @@ def prepare(
     Lists name those too, so that runs count them as missing. ValueError where `out` holds anything else, or nothing can
     be written there.
     """
-    if any(of.joints is not None for of in listed.values()):
-        raise ValueError(f"{name} has joints, which would not be scaled with the frames", "read it as it is")
+    if any(of.joints is not None and of.joints.size is None for of in listed.values()):
+        raise ValueError(f"{name} has joints in pixels of its files, which would be others", "read it as it is")
     head = {"name": name, "to": told.to, "side": told.side, "classes": list(next(iter(listed.values())).classes)}
     head |= {"division": division} if division else {}
     if (out / MARK).is_file() and read_json(out / MARK) != head:

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .augment import Augment
+from .poses import Moved
 
 
 def prepare(
@@ -20,21 +21,23 @@ def prepare(
     std: list[float],
     rng: np.random.Generator | None,
     augment: Augment | None = None,
-) -> tuple[Tensor, bool]:
-    """Clip (3, T, H, W), float32, in memory as (T, H, W, 3), and whether it was mirrored.
+) -> tuple[Tensor, Moved]:
+    """Clip (3, T, H, W), float32, in memory as (T, H, W, 3), and where its pixels have gone.
 
     `resize` is the shorter side, or height and width (bilinear, antialiased), `crop` a square: at random with `rng`,
     else in the middle and never mirrored. `augment` is for clips with `rng`; its crop is scaled to `crop`, and a
     resized crop is of the frames as they come, since its share of them is all that counts. ValueError if a frame is
     smaller than the crop.
     """
-    clip = torch.from_numpy(frames)
+    clip, moved = torch.from_numpy(frames), Moved()
     chosen = augment if rng is not None else None
     if resize is not None and not (chosen and chosen.resized_crop):
-        clip = _scaled(clip, _size(*clip.shape[1:3], resize))
+        size = _size(*clip.shape[1:3], resize)
+        clip, moved = _scaled(clip, size), moved.resized(clip.shape[1:3], size)
     if crop is not None and chosen and chosen.crop:
         top, left, height, width = chosen.crop.box(*clip.shape[1:3], crop, rng)
         clip = _scaled(clip[:, top : top + height, left : left + width], [crop, crop])
+        moved = moved.cut(top, left).resized((height, width), (crop, crop))
     elif crop is not None:
         height, width = clip.shape[1:3]
         if min(height, width) < crop:
@@ -44,10 +47,9 @@ def prepare(
         top, left = (height - crop) // 2, (width - crop) // 2
         if rng is not None:
             top, left = int(rng.integers(height - crop + 1)), int(rng.integers(width - crop + 1))
-        clip = clip[:, top : top + crop, left : left + crop]
-    mirrored = bool(rng is not None and flip and rng.random() < flip)
-    if mirrored:
-        clip = clip.flip(2)
+        clip, moved = clip[:, top : top + crop, left : left + crop], moved.cut(top, left)
+    if rng is not None and flip and rng.random() < flip:
+        clip, moved = clip.flip(2), moved.turned(clip.shape[2])
     if chosen:
         clip = chosen.recolour(clip, rng)
     scale = 1 / (255 * torch.tensor(std))
@@ -55,7 +57,7 @@ def prepare(
     clip = clip.float() * scale + shift
     if chosen and chosen.erase:
         clip = chosen.erase(clip, rng)
-    return clip.permute(3, 0, 1, 2), mirrored
+    return clip.permute(3, 0, 1, 2), moved
 
 
 def _size(height: int, width: int, resize: int | list[int]) -> list[int]:

@@ -14,7 +14,7 @@ from vidops_cli.data.augment import Augment
 from vidops_cli.data.clips import ClipOptions, Clips
 from vidops_cli.data.corruption import Corruption
 from vidops_cli.data.episodes import Episode
-from vidops_cli.models import MODELS
+from vidops_cli.models import MODELS, Network
 from vidops_cli.recipe import Recipe
 
 from .few_shot import FewShot
@@ -62,13 +62,13 @@ class Setup:
                 "check the label lists, or data.classes",
             )
         ops = [placed.model_dump() for placed in model.ops]
-        network = MODELS[model.name]
-        return network.build(classes=classes, ops=ops, dropout=model.dropout, inflate=model.inflate, width=model.width)
+        given = {"dropout": model.dropout, "inflate": model.inflate, "width": model.width}
+        return network_of(self.recipe).build(classes=classes, ops=ops, **given)
 
     @torch.no_grad()
     def example(self, model: nn.Module, clip: tuple[int, ...]) -> list[Tensor]:
         """What the recipe's network takes of one clip; in episodes a query image, and maps of support images."""
-        told, inputs = self.recipe.episodes, MODELS[self.recipe.model.name].example(clip)
+        told, inputs = self.recipe.episodes, network_of(self.recipe).example(clip)
         if told is None:
             return inputs
         (support,) = model.eval().maps(*inputs)
@@ -76,19 +76,30 @@ class Setup:
 
     def task(self, classes: int) -> Classification | FewShot:
         """What its batches mean, to the recipe's network."""
-        train, inputs = self.recipe.train, MODELS[self.recipe.model.name].inputs
+        train, inputs = self.recipe.train, network_of(self.recipe).inputs
         if told := self.recipe.episodes:
             smoothing, shape = train.label_smoothing, Episode(told.ways, told.shots, told.queries)
             return FewShot(classes, shape, weight=told.weight, episodes=told.eval, label_smoothing=smoothing)
         return Classification(classes, train.label_smoothing, inputs=inputs, gate_weight=train.gate_weight)
 
 
+def network_of(recipe: Recipe) -> Network:
+    """Its card, with the recipe's skeleton."""
+    return MODELS[recipe.model.name].drawing(recipe.model.skeleton)
+
+
 def open_clips(recipe: Recipe, split: str, *, train: bool) -> Clips:
-    """One split of the recipe's data set. ValueError, with what to run, if it is not there."""
-    data = recipe.data
-    annotations = DATASETS[data.name].read(Path(data.root), split, recipe.parts())
-    if "coords" not in MODELS[recipe.model.name].inputs:
-        annotations = replace(annotations, joints=None)  # so that frames may be resized, cropped and mirrored
+    """One split of the recipe's data set. ValueError, with what to do, if it, or the joints to see, are not there."""
+    data, dataset, network = recipe.data, DATASETS[recipe.data.name], network_of(recipe)
+    annotations = dataset.read(Path(data.root), split, recipe.parts())
+    if not network.skeleton:
+        annotations = replace(annotations, joints=None)  # nobody looks at them
+    elif annotations.joints is None:
+        told = f"{network.name} sees joints, of which {data.name} at {data.root} has none for {split}"
+        raise ValueError(told, f"how to lay them out: {dataset.page}")
+    elif dataset.joints != network.skeleton:
+        told = f"{network.name} sees persons of {network.skeleton}, those of {data.name} are {dataset.joints}"
+        raise ValueError(told, f"set model.skeleton={dataset.joints}")
     options = ClipOptions(
         num_frames=data.num_frames,
         stride=data.stride,

@@ -36,7 +36,7 @@ class Classification:
         """(B, classes). ValueError if the data have not what the network takes."""
         if absent := [name for name in self.inputs if name not in batch]:
             told = f"the network takes {', '.join(self.inputs)}, of which the data set has no {' and no '.join(absent)}"
-            raise ValueError(told, "a data set with joints: mini_out_of_context")
+            raise ValueError(told, "data sets with joints are mini_out_of_context, ntu60 and Kinetics")
         return model(*(batch[name] for name in self.inputs)).float()
 
     def loss(self, model: nn.Module, batch: dict[str, Any]) -> tuple[Tensor, dict[str, float]]:

@@ -23,6 +23,7 @@ SLOTS = {
     "two_stream": "from the features of an RGB and a pose stream to one",
     "pose_input": "from joints to the first map of a pose stream",
 }
+JOINTS = {"openpose18": 18, "ntu25": 25, "stick9": 9}  # of a person, by the skeletons of ops/pose_maps.py
 OTHER_INPUTS = ("few_shot_head", "two_stream", "pose_input")  # slots that do not take one map to a map of its size
 
 
@@ -43,7 +44,24 @@ class Network:
     inflates: bool = False  # has a form with kernels in time
     episodes: bool = False  # scores classes that are told by a few images
     inputs: tuple[str, ...] = ("clip",)
-    joints: int = 0  # of a person, where the network takes poses
+    skeleton: str = ""  # of the persons, where the network takes poses
+
+    @property
+    def joints(self) -> int:
+        """Of a person."""
+        return JOINTS[self.skeleton] if self.skeleton else 0
+
+    def drawing(self, skeleton: str | None) -> Network:
+        """The network for persons of another skeleton; None: its own. ValueError, with a hint, where it can not be."""
+        if skeleton is None:
+            return self
+        if not self.skeleton:
+            raise ValueError(f"{self.name} sees no joints", "leave model.skeleton out")
+        if skeleton not in JOINTS:
+            raise ValueError(f"unknown skeleton {skeleton!r}", f"skeletons: {', '.join(JOINTS)}")
+        given, told = dict(self.arguments), {"skeleton": skeleton}
+        given |= {"pose": {**given["pose"], **told}} if "pose" in given else told
+        return replace(self, arguments=given, skeleton=skeleton)
 
     def places(self, slot: str) -> list[str]:
         """Names of all places of a slot; ValueError if the network has no such slot."""
@@ -258,7 +276,7 @@ SIFA = "Long et al., Stand-Alone Inter-Frame Attention in Video Models, arXiv 22
 _POSES = {"paper": "Moon et al., IntegralAction, arXiv 2007.06317", "inputs": ("clip", "coords", "scores")}
 
 
-def _pose(name: str, title: str, *, skeleton: str, joints: int, stride: int, note: str, like: Network) -> Network:
+def _pose(name: str, title: str, *, skeleton: str, stride: int, note: str, like: Network) -> Network:
     """The pose stream of a ResNet, alone."""
     given = {key: value for key, value in like.arguments.items() if key != "stem"}
     return Network(
@@ -268,7 +286,7 @@ def _pose(name: str, title: str, *, skeleton: str, joints: int, stride: int, not
         arguments={**given, "skeleton": skeleton, "stride": stride},
         slots={**like.slots, "pose_input": ("stem",)},
         strided=like.strided,
-        joints=joints,
+        skeleton=skeleton,
         **{**_POSES, "paper": _POSES["paper"] + note},
     )
 
@@ -291,7 +309,7 @@ def _two_streams(name: str, title: str, *, rgb: Network, pose: Network, note: st
         arguments={"widths": rgb.arguments["widths"], **given},
         slots=slots,
         strided=tuple(f"{stream}.{place}" for stream, network in streams.items() for place in network.strided),
-        joints=pose.joints,
+        skeleton=pose.skeleton,
         **{**_POSES, "paper": _POSES["paper"] + note},
     )
 
@@ -309,7 +327,6 @@ _POSE_TINY = _pose(
     "pose_tiny",
     "Pose stream of resnet_tiny: joints drawn as maps, frames not seen",
     skeleton="stick9",
-    joints=9,
     stride=2,
     note=" (made small)",
     like=_RESNET_TINY,
@@ -335,7 +352,7 @@ _RESNET18 = _resnet("resnet18", "ResNet-18", block="basic", blocks=(2, 2, 2, 2))
 _RESNET34 = _resnet("resnet34", "ResNet-34", block="basic", blocks=(3, 4, 6, 3))
 _RESNET50 = _resnet("resnet50", "ResNet-50", block="bottleneck", blocks=(3, 4, 6, 3))
 _RESNET101 = _resnet("resnet101", "ResNet-101", block="bottleneck", blocks=(3, 4, 23, 3))
-_POSE_OF = {"skeleton": "openpose18", "joints": 18, "stride": 4, "note": ""}
+_POSE_OF = {"skeleton": "openpose18", "stride": 4, "note": ""}
 _POSE18 = _pose("pose18", "Pose stream of ResNet-18: joints drawn as maps, frames not seen", **_POSE_OF, like=_RESNET18)
 _POSE50 = _pose("pose50", "Pose stream of ResNet-50: joints drawn as maps, frames not seen", **_POSE_OF, like=_RESNET50)
 

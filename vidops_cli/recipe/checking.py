@@ -133,10 +133,12 @@ def _names(value: dict[str, Any], lines: Lines, known: Known) -> Iterator[Proble
         hint = nearest(data.name, known.datasets, "data sets")
         yield Problem(where(("data", "name"), lines), f"unknown data {data.name!r}", hint)
     train = section(Train, value.get("train"))
+    network = known.models.get(model.name) if model else None
+    dataset = known.datasets.get(data.name) if data else None
+    joints = network is not None and "coords" in network.inputs
     if data:
-        for place, message, hint in clip_problems(
-            data, train, known.datasets.get(data.name), value.get("episodes") is not None
-        ):
+        episodes = value.get("episodes") is not None
+        for place, message, hint in clip_problems(data, train, dataset, episodes=episodes, joints=joints):
             yield Problem(where(place, lines), message, hint)
     if data and data.splits and data.name in known.datasets:
         try:
@@ -150,12 +152,15 @@ def _names(value: dict[str, Any], lines: Lines, known: Known) -> Iterator[Proble
     if model and model.name not in known.models:
         hint = nearest(model.name, known.models, "networks")
         yield Problem(where(("model", "name"), lines), f"unknown model {model.name!r}", hint)
-    network = known.models.get(model.name) if model else None
-    dataset = known.datasets.get(data.name) if data else None
-    if network is not None and "coords" in network.inputs and dataset is not None and not dataset.joints:
+    if joints and dataset is not None and not dataset.joints:
         able = ", ".join(name for name, other in known.datasets.items() if other.joints)
         told = f"{network.name} sees joints, of which {dataset.name} has none"
         yield Problem(where(("model", "name"), lines), told, f"data sets with joints: {able}")
+    if network is not None and model.skeleton is not None:
+        try:
+            network.drawing(model.skeleton)
+        except ValueError as error:
+            yield Problem(where(("model", "skeleton"), lines), *error.args)
     if network is not None and model.inflate and not network.inflates:
         able = ", ".join(name for name, other in known.models.items() if other.inflates)
         yield Problem(where(("model", "inflate"), lines), f"{model.name} has no inflated form", f"networks: {able}")

@@ -8,24 +8,23 @@ from typing import Any
 from .reading import Place
 from .schema import Data, Train
 
-MOVES = ("multi_scale", "resized_crop", "rand_augment")  # pixels, with which joints would have to move
 RISING = ("resized_crop.scale", "resized_crop.ratio", "blur.sigma", "erase.area", "erase.ratio")
 Found = tuple[Place, str, str]
 
 
-def clip_problems(data: Data, train: Train | None, dataset: Any, episodes: bool) -> Iterator[Found]:
-    """(key, message, hint) of each; `dataset` is the card, None if there is none of the name."""
+def clip_problems(data: Data, train: Train | None, dataset: Any, *, episodes: bool, joints: bool) -> Iterator[Found]:
+    """(key, message, hint) of each; `dataset` is the card, None if there is none of the name. `joints` are seen."""
     if data.sampling == "dense" and data.stride is None:
         yield ("data", "sampling"), "data.sampling: dense frames need a stride", "add data.stride; 1: consecutive ones"
     if data.sampling == "segments" and data.stride is not None:
         yield ("data", "stride"), "data.stride is of dense sampling", "set data.sampling to dense, or leave it out"
     yield from _mirroring(data, dataset)
-    yield from _augment(data, dataset)
+    yield from _augment(data, joints)
     for name, on in (("mixup", train and train.mixup), ("cutmix", train and train.cutmix)):
         if on and episodes:
             told = f"train.{name}: an episode tells classes by whole images"
             yield ("train", name), told, "set it to 0, or leave `episodes` out"
-        if on and dataset is not None and dataset.joints:
+        if on and joints:
             told = f"train.{name}: joints of {data.name} cannot be mixed as its frames are"
             yield ("train", name), told, "set it to 0"
 
@@ -51,22 +50,20 @@ def _mirroring(data: Data, dataset: Any) -> Iterator[Found]:
             yield ("data", key), told, "labels are numbered from 0"
 
 
-def _augment(data: Data, dataset: Any) -> Iterator[Found]:
+def _augment(data: Data, joints: bool) -> Iterator[Found]:
     told = data.augment
     if told is None:
         return
     if told.multi_scale and told.resized_crop:
         message = "data.augment: multi_scale and resized_crop both say what is cut out"
         yield ("data", "augment", "resized_crop"), message, "leave one of them out"
-    for key in MOVES:
-        place = ("data", "augment", key)
-        if getattr(told, key) is None:
-            continue
-        if key != "rand_augment" and data.crop is None:
-            yield place, f"data.augment.{key}: its boxes are scaled to data.crop, which is not set", "set data.crop"
-        if dataset is not None and dataset.joints:
-            message = f"data.augment.{key}: joints of {data.name} would not move with the pixels"
-            yield place, message, "leave it out; jitter, grey, blur and erase do not move pixels"
+    for key in ("multi_scale", "resized_crop"):
+        if getattr(told, key) is not None and data.crop is None:
+            message = f"data.augment.{key}: its boxes are scaled to data.crop, which is not set"
+            yield ("data", "augment", key), message, "set data.crop"
+    if told.rand_augment is not None and joints:
+        message = f"data.augment.rand_augment: joints of {data.name} would not move with the pixels"
+        yield ("data", "augment", "rand_augment"), message, "leave it out; the other steps go with joints"
     for dotted in RISING:
         part, key = dotted.split(".")
         given = getattr(getattr(told, part), key, None)

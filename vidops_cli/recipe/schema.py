@@ -203,6 +203,8 @@ class Model(Section):
     """before the classifier"""
     width: Above0 = 1.0
     """times the channels of the network, rounded to what it can have"""
+    skeleton: Name | None = None
+    """of the persons in the data, where the network sees joints: openpose18, ntu25, stick9; null: the network's own"""
     inflate: bool = False
     """give k x k convolutions a width in time: 3, the stem's 5"""
     places: dict[Name, str | Annotated[list[str], Field(min_length=1)]] = {}
@@ -418,7 +420,7 @@ class Recipe(Section):
             told["data"]["cache"] = "memory"  # the same frames
         told["train"].pop("save_every")
         later = {
-            "model": {"inflate": False, "width": 1.0, "weights": {}},
+            "model": {"inflate": False, "width": 1.0, "weights": {}, "skeleton": None},
             "data": {
                 "generated": None,
                 "corruption": None,

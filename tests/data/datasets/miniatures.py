@@ -86,6 +86,24 @@ def something_v2(root: Path) -> Told:
     )
 
 
+def poses(path: Path, *frames: list[float], joints: int = 18) -> None:
+    """A file of `kinetics-skeleton`: of each frame the x of the first joint of each person; y is half of it.
+
+    Joints stand 0.01 apart, and the score of a person's i-th is i / 20, less for a person that is told later.
+    """
+    told = []
+    for frame, people in enumerate(frames, 1):
+        persons = [
+            {
+                "pose": [value for i in range(joints) for value in (x + 0.01 * i, x / 2)],
+                "score": [max(0, i / 20 - 0.1 * order) for i in range(joints)],
+            }
+            for order, x in enumerate(people)
+        ]
+        told.append({"frame_index": frame, "skeleton": persons})
+    text(path, json.dumps({"data": told, "label": "of no use", "label_index": 7}))
+
+
 HEAD = "label,youtube_id,time_start,time_end,split,is_cc"
 
 
@@ -144,6 +162,8 @@ def kinetics50(root: Path) -> Told:
         text(root / f"annotations/{split}.csv", HEAD, *rows, f"zumba,{'z' * 11},5,15,{split},0")
         video(root / split / f"{first * 11}_000000_000010.mp4")
         video(root / split / f"{second * 11}_000005_000015.mp4")
+        for letter in (first, second):
+            poses(root / f"kinetics-skeleton/kinetics_{split}/{letter * 11}.json", *5 * [[0.25, 0.5]])
     return Told(
         {
             "train": [(f"train/{'a' * 11}_000000_000010.mp4", 0), (f"train/{'b' * 11}_000005_000015.mp4", 1)],
@@ -157,6 +177,8 @@ def mimetics(root: Path) -> Told:
     text(root / "mimetics_v1.0.csv", *MIMED)
     video(root / "videos/juggling balls/mmmmmmmmmmm_000001_000009.mp4")
     video(root / "videos/nnnnnnnnnnn_20_30.mp4")
+    for name in ("mmmmmmmmmmm_000001_000009", "nnnnnnnnnnn_20_30"):
+        poses(root / f"poses/{name}.json", *3 * [[0.25]])
     clips = [("videos/juggling balls/mmmmmmmmmmm_000001_000009.mp4", 1), ("videos/nnnnnnnnnnn_20_30.mp4", 0)]
     return Told({"val": clips, "test": clips}, ["archery", "juggling balls"])
 

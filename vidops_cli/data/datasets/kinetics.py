@@ -6,7 +6,8 @@ data.max_bad may be missing.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from vidops_cli.data import Absent, Annotations
@@ -23,10 +24,14 @@ from vidops_cli.data.lists import (
     read_rows,
 )
 
+from .openpose import Poses
+
 PAGE = "docs/datasets/kinetics.md"
 BELOW = ("annotations", "")
 MIMETICS = "mimetics_v1.0.csv"
 COLUMNS = ("label", "youtube_id", "time_start", "time_end")
+RELEASED, OWN = "kinetics-skeleton", "poses"
+TIMES = re.compile(r"_\d+_\d+$")
 
 
 def read(root: Path, split: str, splits: Mapping[str, str]) -> Annotations:
@@ -67,6 +72,14 @@ def read_mimetics(root: Path, split: str, splits: Mapping[str, str]) -> Annotati
     rows = _rows(source)
     classes = sorted({row["label"] for _, row in rows})
     return annotations(root, split, _clips(root, "videos", source, rows, classes), classes)
+
+
+def poses(root: Path, split: str, paths: Sequence[str]) -> Poses | None:
+    """ROOT/kinetics-skeleton/kinetics_SPLIT/ID.json, or else ROOT/poses/CLIP.json, named as its video; None without."""
+    released, names = root / RELEASED / f"kinetics_{split}", tuple(Path(path).stem for path in paths)
+    if released.is_dir():
+        return Poses(released, tuple(TIMES.sub("", name) for name in names))
+    return Poses(root / OWN, names) if (root / OWN).is_dir() else None
 
 
 def _mimed(root: Path) -> list[str]:

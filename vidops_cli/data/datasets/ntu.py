@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
 from vidops_cli.data import Absent, Annotations
+from vidops_cli.data.card import Pairs
 from vidops_cli.data.lists import annotations, check_root, files_below
 
 PAGE = "docs/datasets/ntu-rgbd.md"
@@ -18,6 +21,9 @@ SETUPS, ACTIONS = 17, 60  # later ones are of NTU RGB+D 120
 SUBJECTS = (1, 2, 4, 5, 8, 9, 13, 14, 15, 16, 17, 18, 19, 25, 27, 28, 31, 34, 35, 38)  # that are trained on
 CAMERAS = (2, 3)  # that are trained on
 BODIES, JOINTS = 6, 25  # that a Kinect follows at once
+LEFT = (4, 5, 6, 7, 12, 13, 14, 15, 21, 22)  # shoulder to hand, hip to foot, tip of the hand, thumb
+RIGHT = (8, 9, 10, 11, 16, 17, 18, 19, 23, 24)
+PAIRS = tuple(zip(LEFT, RIGHT, strict=True))
 FIELDS = 12  # of a joint: x, y, z; x, y in the depth map; x, y in the video; orientation (4); how it was found
 
 
@@ -25,33 +31,43 @@ def read(root: Path, split: str, division: str) -> Annotations:
     """ROOT/nturgb+d_rgb/NAME_rgb.avi and ROOT/nturgb+d_skeletons/NAME.skeleton; the labels are in the names.
 
     `division` is cross_subject or cross_view. There is no validation split: `val` and `test` are the same clips. A clip
-    is listed if its video or its skeletons are there; with its joints (`Skeletons`) it is bad if either is not.
-    ValueError, with a hint, if there is none.
+    is listed if its video or its skeletons are there; with its joints (`poses`) it is bad if either is not. ValueError,
+    with a hint, if there is none.
     """
     check_root(root)
     videos = {stem.removesuffix("_rgb"): path for stem, path in files_below(root, VIDEOS).items()}
-    clips, names = [], []
+    clips = []
     for name in sorted(videos.keys() | files_below(root, SKELETONS, (".skeleton",)).keys()):
         told = NAME.fullmatch(name)
         if told is None or int(told[1]) > SETUPS or not 1 <= int(told[4]) <= ACTIONS:
             continue
         trained = int(told[3]) in SUBJECTS if division == "cross_subject" else int(told[2]) in CAMERAS
         if trained == (split == "train"):
-            names.append(name)
             clips.append((videos.get(name, f"{VIDEOS}/{name}_rgb.avi"), int(told[4]) - 1))
     if not clips:
         told = f"no {split} clip: {root / VIDEOS}/S001C001P001R001A001_rgb.avi and the like are not there"
         raise Absent(told, f"how to lay it out: {PAGE}")
-    found = annotations(root, split, clips, [f"A{action:03d}" for action in range(1, ACTIONS + 1)])
-    return replace(found, joints=Skeletons(root, tuple(names)))
+    return annotations(root, split, clips, [f"A{action:03d}" for action in range(1, ACTIONS + 1)])
+
+
+def poses(root: Path, split: str, paths: Sequence[str]) -> Skeletons | None:
+    """Joints of the clips of these videos, wherever those were prepared; None if there is no folder of skeletons."""
+    names = tuple(Path(path).name.partition("_rgb")[0] for path in paths)
+    return Skeletons(root, names) if (root / SKELETONS).is_dir() else None
 
 
 @dataclass(frozen=True)
 class Skeletons:
-    """Joints of clips, read when they are asked for: `skeletons[i]` is (T, 6, 25, 3), x and y in pixels, score."""
+    """Joints of clips, read when they are asked for: `skeletons[i]` is (T, 6, 25, 3), x and y in pixels, score.
+
+    A Kinect films and follows bodies at one rate, so that a video has as many frames, but for a few.
+    """
 
     root: Path
     names: tuple[str, ...]
+    size: ClassVar[tuple[int, int]] = (1080, 1920)
+    pairs: ClassVar[Pairs] = PAIRS
+    slack: ClassVar[float] = 0.1
 
     def __len__(self) -> int:
         return len(self.names)

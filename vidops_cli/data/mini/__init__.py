@@ -59,7 +59,7 @@ BENCHMARKS = (
         how="vidops data generate mini_out_of_context --root datasets/mini/out_of_context",
         module="vidops_cli.data.mini.out_of_context",
         mirrors=False,
-        joints=True,
+        joints="stick9",
         generated=True,
         needs=(
             "which limbs go up and which down, from the joints where they are found and right, else from the "

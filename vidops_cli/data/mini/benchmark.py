@@ -1,8 +1,8 @@
 """A generated benchmark on disk: real video or image files, manifests with hashes, seeds that no two splits share.
 
 A benchmark is a module of this folder: `Dials`, `classes`, `floors`, `draw_scene`, `render`, a `VERSION`, and, where it
-has them, `joints` and further test splits, `SPLITS`. Its parts are train (or train-SEED, for runs with a train set of
-their own), val, test and the further splits; each is a folder with a manifest.
+has them, `joints` with `PAIRS` of the left and the right, and further test splits, `SPLITS`. Its parts are train (or
+train-SEED, for runs with a train set of their own), val, test and the further splits; each is a folder with a manifest.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from vidops_cli.record import read_json, write_bytes, write_json
 
 from .. import DATASETS, Absent, Annotations, Progress
 from ..image import write_image
+from ..poses import Stored
 from ..video import write_video
 
 SPLITS = ("train", "val", "test")
@@ -215,7 +216,7 @@ def read(name: str, root: Path, split: str, splits: Mapping[str, str]) -> Annota
         classes=generator(name).classes(dials, part.split("-")[0]),
         fingerprint=fingerprint(manifest),
         floors=generator(name).floors(dials),
-        joints=root / part / "joints.npy" if "joints" in manifest else None,
+        joints=Stored(root / part / "joints.npy", generator(name).PAIRS) if "joints" in manifest else None,
         hashes=tuple(clip["sha256"] for clip in manifest["clips"]),
     )
 

@@ -24,6 +24,7 @@ LIMBS = {  # number of actions: the limbs that go together
 SPLITS = ("test_agree", "test_absent")
 # joints: head; left and right shoulder, hand, hip, foot. The skeleton `stick9` of ops/pose_maps.py
 BONES = ((0, 1), (0, 2), (1, 3), (2, 4), (1, 5), (2, 6), (5, 7), (6, 8))
+PAIRS = ((1, 2), (3, 4), (5, 6), (7, 8))  # left and right
 VERSION = 1  # of what it makes of a seed
 ENDS = (3, 4, 7, 8)  # hands and feet
 NO_SCENE = -1  # a ground of no action: grey
