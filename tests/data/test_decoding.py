@@ -6,14 +6,18 @@ import re
 import sys
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
+from PIL import Image
 
 import vidops_cli.data.video as video
+from vidops_cli.data.image import FrameFolder
+from vidops_cli.data.prepare import Asked, Told, write
 from vidops_cli.data.video import VideoFile, write_video
 
 sys.path.append(str(Path(__file__).parents[1] / "bench"))
-from barcodes import COUNT, FILES, barcode, number_of, numbers, requests
+from barcodes import COUNT, FILES, barcode, encode, number_of, numbers, requests
 from decoding import growth
 
 WRONG = {  # decord alone returns other frames, or none
@@ -26,6 +30,9 @@ WRONG = {  # decord alone returns other frames, or none
 }
 COUNTED = {"VP8 with hidden frames", "MPEG-4 part 2 in AVI"}  # decord is right, of others of the kind it is not
 FRAMES = {"H.264, 20 frames hidden by an edit list": range(20, COUNT)}
+
+
+QUARTER = "H.264, turned by 90 degrees"  # its numbers are on their side
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +127,50 @@ def whole(tmp_path_factory) -> bytes:
     path = tmp_path_factory.mktemp("whole") / "whole.mp4"
     write_video(path, np.stack([barcode(number) for number in range(COUNT)]))
     return path.read_bytes()
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_what_is_prepared_is_what_was_shown(made, tmp_path, kind):
+    """As video decord reads it right at once, which takes exact times in it."""
+    path, truth = made[kind]
+    before = VideoFile(path)
+    assert write(Asked(path, tmp_path / "a.mp4", Told("video", 0, 90, 12))) == len(truth)
+    after = VideoFile(tmp_path / "a.mp4")
+    assert (after.backend, len(after)) == ("decord", len(truth))
+    every = np.arange(len(truth))
+    frames, wanted = after.read(every), before.read(every)
+    if kind != QUARTER:
+        assert [number_of(frame) for frame in frames] == truth
+    if frames.shape == wanted.shape:  # an odd side is made even
+        assert np.abs(frames.astype(int) - wanted).mean() < 8
+    assert write(Asked(path, tmp_path / "frames", Told("frames", 0, 95, 12))) == len(truth)
+    if kind != QUARTER:
+        assert [number_of(frame) for frame in FrameFolder(tmp_path / "frames").read(every[:9])] == truth[:9]
+    with av.open(str(path)) as old, av.open(str(tmp_path / "a.mp4")) as new:
+        told, kept = old.streams.video[0].average_rate, new.streams.video[0].average_rate
+        assert float(kept) == pytest.approx(float(told), rel=0.01)
+
+
+def test_a_long_video_is_prepared(tmp_path):
+    """Times of Matroska and MP4 are told in other units than that of the rate."""
+    for name in ("a.mp4", "a.webm"):
+        codec = "libx264" if name.endswith("mp4") else "libvpx-vp9"
+        encode(tmp_path / name, codec, times=range(300), **({} if codec == "libx264" else {"deadline": "realtime"}))
+        assert write(Asked(tmp_path / name, tmp_path / f"new {name}", Told("video", 0, 90, 12))) == 300
+        new = VideoFile(tmp_path / f"new {name}")
+        assert (new.backend, len(new)) == ("decord", 300)
+        assert [number_of(frame) for frame in new.read(np.array([0, 150, 299]))] == [0, 150, 299 % 256]
+
+
+def test_folders_of_frames_are_prepared(tmp_path):
+    (tmp_path / "old").mkdir()
+    for number in range(5):
+        Image.fromarray(barcode(number)).save(tmp_path / f"old/{number + 1:05d}.jpg")
+    assert write(Asked(tmp_path / "old", tmp_path / "new", Told("frames", 24, 95, 12))) == 5
+    frames = FrameFolder(tmp_path / "new").read(np.arange(5))
+    assert frames.shape == (5, 24, 32, 3) and [number_of(frame) for frame in frames] == [*range(5)]
+    assert write(Asked(tmp_path / "old", tmp_path / "new.mp4", Told("video", 0, 95, 12))) == 5
+    assert len(VideoFile(tmp_path / "new.mp4")) == 5
 
 
 @pytest.mark.parametrize("name", ["plain.mp4", "ünï cödé 動画 (1).mp4", "a 'quoted' name %05d.mp4", "file:name.mp4"])

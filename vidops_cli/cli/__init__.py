@@ -48,6 +48,9 @@ def main() -> None:
             stream.reconfigure(errors="replace")  # a terminal that knows no ± shows a ?
     try:
         sys.exit(app(standalone_mode=False))
+    except (KeyboardInterrupt, typer.Abort):
+        print("stopped", file=sys.stderr)
+        sys.exit(130)
     except Exception as error:
         if type(error).__name__ == "NoArgsIsHelpError":
             print(error.format_message())

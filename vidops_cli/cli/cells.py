@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
 from .common import console, known, print_table
-from .live import CellWatch, clock
+from .live import CellWatch, clock, stoppable
 
 if TYPE_CHECKING:
     from vidops_cli.ablation.grid import Cell
@@ -66,8 +64,6 @@ def left_of(cells: list[Cell], store: Store, how: Chosen) -> list[Cell]:
 
 def run_left(left: list[Cell], store: Store, recipe: Recipe, how: Launch) -> dict[str, int]:
     """Exit codes by key; results that are made again are set aside first. `typer.Exit` if it is stopped."""
-    import signal
-
     from vidops_cli.ablation.launch import run_cells
 
     jobs, device, launcher = _launcher(left, store, recipe, how)
@@ -79,14 +75,8 @@ def run_left(left: list[Cell], store: Store, recipe: Recipe, how: Launch) -> dic
         raise ValueError(f"{running[0].label}, seed {running[0].seed} is being run", "wait until it has finished")
     for cell in again:
         store.set_aside(cell)
-    for number in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C: cells save and stop
-        signal.signal(number, signal.default_int_handler)
-    try:
-        with CellWatch(left, store) as watch:
-            return run_cells(left, store, jobs=jobs, device=device, launcher=launcher, watch=watch)
-    except KeyboardInterrupt:
-        console(stderr=True).print("stopped; the same command goes on")
-        raise typer.Exit(130) from None
+    with stoppable(), CellWatch(left, store) as watch:  # cells save and stop
+        return run_cells(left, store, jobs=jobs, device=device, launcher=launcher, watch=watch)
 
 
 def _launcher(left: list[Cell], store: Store, recipe: Recipe, how: Launch) -> tuple[int, str, Launcher | None]:

@@ -10,7 +10,7 @@ import typer
 
 from . import data_prepare, data_preview, data_verify
 from .common import Overrides, console, load_recipe, recipe_files
-from .live import Counter
+from .live import Counter, stoppable
 
 if TYPE_CHECKING:
     from vidops_cli.recipe import Recipe
@@ -62,14 +62,15 @@ def generate(
     if overrides:
         raise ValueError(f"{overrides[0]} changes a recipe, {name} is none", "dials: --dial NAME=VALUE")
     where = root or Path("datasets") / name
-    parts = benchmark.generate(
-        name,
-        where,
-        dials=benchmark.make_dials(name, _values(benchmark.generator(name).Dials, dial or [])),
-        sizes={"train": train, "val": val, "test": test},
-        seed=seed,
-        progress=Counter(f"writing clips to {where}"),
-    )
+    with stoppable():
+        parts = benchmark.generate(
+            name,
+            where,
+            dials=benchmark.make_dials(name, _values(benchmark.generator(name).Dials, dial or [])),
+            sizes={"train": train, "val": val, "test": test},
+            seed=seed,
+            progress=Counter(f"writing clips to {where}"),
+        )
     told = ", ".join(f"{found['count']} {part} ({benchmark.fingerprint(found)})" for part, found in parts.items())
     console().print(f"{name} at {where}: {told}", soft_wrap=True)
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from .common import console
-from .live import Counter
+from .live import Counter, stoppable
 from .splits import SHOWN, Division, Name, Root, card_of, splits_of
 
 
@@ -42,16 +42,17 @@ def command(
     found, _ = splits_of(name, root, split, division)
     where = out or Path("datasets") / f"{name}-{to}"
     told = Told(to=to, side=side, quality=quality, crf=crf)
-    bad = prepare(
-        name,
-        found,
-        where,
-        told,
-        processes=jobs,
-        timeout=timeout,
-        progress=Counter(f"writing {where}"),
-        division=card.division({"train": division} if division else {}),
-    )
+    with stoppable():
+        bad = prepare(
+            name,
+            found,
+            where,
+            told,
+            processes=jobs,
+            timeout=timeout,
+            progress=Counter(f"writing {where}"),
+            division=card.division({"train": division} if division else {}),
+        )
     count = sum(len(listed.paths) for listed in found.values())
     console().print(
         f"{where}: {count - len(bad)}/{count} clips of {', '.join(found)}; data.root: {where}", soft_wrap=True

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .common import console, print_table
-from .live import Counter
-from .splits import SHOWN, Division, Name, Root, card_of, splits_of
+from .live import Counter, stoppable
+from .splits import SHOWN, Division, Name, Root, card_of, root_of, splits_of
 
 if TYPE_CHECKING:
     from vidops_cli.data import Annotations, DataSet
@@ -32,37 +32,41 @@ def command(
 ) -> None:
     """Look whether a data set is whole: counts, classes, and the first, middle and last frame of each file.
 
-    Writes a manifest of each split and names the files that cannot be used, or end early; exit code 1 if there are any.
-    What was stopped goes on where it was.
+    Writes a manifest of each split; exit code 1 if anything lacks, a file cannot be used, or decord, which would read
+    it, differs from PyAV. What was stopped goes on where it was.
 
     Example: vidops data verify mini_motion --root datasets/mini_motion
     """
     from vidops_cli.data.check import manifest
     from vidops_cli.report.table import Table
 
-    card, where = card_of(name), root or Path("datasets") / name
+    card, where = card_of(name), root_of(name, root)
     found, absent = splits_of(name, root, split, division)
+    named = "-".join(["manifest", name, *([division] if division else [])])
     body: list[list[str]] = []
-    told: dict[str, list[str]] = {"decoders": [], "cut": [], "bad": []}
+    every: list[dict[str, Any]] = []
+    wrong = _classes(card, found)
     for one, listed in found.items():
-        path = (out or where) / f"manifest-{one}.jsonl"
-        rows = manifest(
-            listed,
-            path,
-            processes=jobs,
-            timeout=timeout,
-            digest=digest,
-            sample=sample,
-            progress=Counter(f"looking at {one}"),
-        )
+        with stoppable():
+            rows = manifest(
+                listed,
+                (out or where) / f"{named}-{one}.jsonl",
+                processes=jobs,
+                timeout=timeout,
+                digest=digest,
+                sample=sample,
+                progress=Counter(f"looking at {one}"),
+            )
         good = [row for row in rows if "bad" not in row]
-        for what, lines in told.items():
-            lines += [f"{row['path']}: {row[what]}" for row in rows if row.get(what)]
+        every += rows
+        official = card.size(one, {"train": division} if division else {})
+        if official not in (None, len(rows)):
+            wrong.append(f"{one} lists {len(rows):,} clips, officially {official:,}")
         body.append(
             [
                 one,
                 f"{len(rows)}",
-                _official(card, one, division),
+                "-" if official is None else f"{official}",
                 f"{len(listed.classes)}",
                 f"{len(good)}/{len(rows)}",
                 _range(good, "frames"),
@@ -70,33 +74,44 @@ def command(
                 _decoders(good),
             ]
         )
-    notes = [f"manifests: {out or where}/manifest-SPLIT.jsonl", *(f"not there: {why}" for why in absent)]
     head = ["split", "listed", "official", "classes", "good", "frames", "pixels", "decoders agree"]
-    print_table(Table(f"{name} at {where}", head, body, [*notes, *_classes(card, found)]))
-    for what, meaning in (("decoders", "decoders differ"), ("cut", "ends early"), ("bad", "bad")):
-        for line in told[what][:SHOWN]:
-            console().print(f"{meaning}: {line}", soft_wrap=True)
-        if len(told[what]) > SHOWN:
-            console().print(f"... and {len(told[what]) - SHOWN} more, in the manifests", soft_wrap=True)
-    if told["bad"] or told["cut"]:
+    notes = [f"manifests: {out or where}/{named}-SPLIT.jsonl", *(f"not there: {why}" for why in absent)]
+    print_table(Table(f"{name} at {where}", head, body, [*notes, *_foreseen(every)]))
+    wrong += [f"{row['path']}: decord, which reads it, differs from PyAV: {row['decoders']}" for row in _alarms(every)]
+    wrong += [f"{row['path']}: {row[what]}" for what in ("cut", "bad") for row in every if row.get(what)]
+    for line in wrong[:SHOWN]:
+        console().print(f"not whole: {line}", soft_wrap=True)
+    if len(wrong) > SHOWN:
+        console().print(f"... and {len(wrong) - SHOWN} more, in the manifests", soft_wrap=True)
+    if wrong:
         raise typer.Exit(1)
 
 
-def _official(card: DataSet, split: str, division: str | None) -> str:
-    size = card.size(split, {"train": division} if division else {})
-    return "-" if size is None else f"{size}"
+def _alarms(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [row for row in rows if row.get("decoders") and row["read_by"] == "decord"]
+
+
+def _foreseen(rows: list[dict[str, Any]]) -> list[str]:
+    """What is as it has to be, and should be known."""
+    other = [row for row in rows if row.get("decoders") and row["read_by"] == "pyav"]
+    notes = (
+        [f"PyAV reads what decord is not trusted with; decord differs in {len(other)} of the sample"] if other else []
+    )
+    lacking = [row for row in rows if "no_joints" in row]
+    notes += [f"{len(lacking)} clips have no joints, the first is {lacking[0]['path']}"] if lacking else []
+    return notes
 
 
 def _classes(card: DataSet, found: dict[str, Annotations]) -> list[str]:
-    """A note where there are not as many as in the official release, whose number is that of its train split."""
+    """Where there are not as many as in the official release, whose number is that of its train split."""
     split = "train" if "train" in card.sizes or "train" in found else "test"
     count = len(found[split].classes) if split in found else card.classes
-    return [] if card.classes in (None, count) else [f"classes of {split}: {count}, officially {card.classes}"]
+    return [] if card.classes in (None, count) else [f"{split} has {count} classes, officially {card.classes}"]
 
 
 def _decoders(rows: list[dict[str, Any]]) -> str:
-    """Of those compared."""
-    told = [row["decoders"] for row in rows if "decoders" in row]
+    """Of those compared that decord reads."""
+    told = [row["decoders"] for row in rows if "decoders" in row and row["read_by"] == "decord"]
     return f"{told.count('')}/{len(told)}" if told else "-"
 
 

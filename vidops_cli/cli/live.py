@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import typer
 
 from .common import console
 
@@ -44,6 +49,20 @@ class Describe:
 def clock(seconds: float) -> str:
     minutes, seconds = divmod(round(seconds), 60)
     return f"{minutes}:{seconds:02d}"
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Work that is kept piece by piece: Ctrl-C, SIGTERM and SIGHUP stop it with one line and exit code 130."""
+    before = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    except KeyboardInterrupt:
+        console(stderr=True).print("stopped; the same command goes on")
+        raise typer.Exit(130) from None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class Counter:

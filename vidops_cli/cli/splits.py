@@ -17,7 +17,10 @@ Name = Annotated[str, typer.Argument(help="A data set of `vidops list datasets`.
 Division = Annotated[
     str | None, typer.Option(help="One of the official ways to divide it, as split2.", show_default=False)
 ]
-Root = Annotated[Path | None, typer.Option(help="The folder it is in. Default: datasets/NAME.", show_default=False)]
+Root = Annotated[
+    Path | None, typer.Option(help="The folder it is in. Default: the one of its page.", show_default=False)
+]
+OPTIONS = {"data.splits.train": "--division", "data.root": "--root"}  # what hints call by the keys of recipes
 
 
 def card_of(name: str) -> DataSet:
@@ -28,14 +31,24 @@ def card_of(name: str) -> DataSet:
     return DATASETS[name]
 
 
+def root_of(name: str, root: Path | None) -> Path:
+    return root or Path("datasets") / (card_of(name).folder or name)
+
+
 def opened(name: str, root: Path | None, split: str, division: str | None) -> Annotations:
-    """What a data set lists of a split. ValueError if there is none."""
+    """What a data set lists of a split. ValueError, as of `DataSet.read`, with hints that name options."""
     card = card_of(name)
     if split not in SPLITS:
         raise ValueError(f"no split {split!r}", f"splits: {', '.join(SPLITS)}")
     if division and not card.divisions:
         raise ValueError(f"{name} is divided in one way only", "leave --division out")
-    return card.read(root or Path("datasets") / name, split, {"train": division} if division else {})
+    try:
+        return card.read(root_of(name, root), split, {"train": division} if division else {})
+    except ValueError as error:
+        hint = error.args[1] if len(error.args) > 1 else "see the page of the data set"
+        for key, option in OPTIONS.items():
+            hint = hint.replace(key, option)
+        raise type(error)(error.args[0], hint) from None
 
 
 def splits_of(

@@ -53,6 +53,8 @@ class Annotations:
     fingerprint: str
     floors: dict[str, float] = field(default_factory=dict)
     joints: Joints | None = None
+    official: int = 0
+    """clips of the official release, where they are known, for what folders alone list may be a part"""
     hashes: tuple[str, ...] = ()
     """SHA-256 of each file, where the data set tells"""
 
@@ -76,6 +78,7 @@ class DataSet:
     classes: int | None = None  # of the official release
     sizes: Mapping[str, int] = field(default_factory=dict)  # official clips of "train", or of "split2 train"
     divisions: tuple[str, ...] = ()  # official ways to divide it: `reader` takes one in place of splits
+    folder: str = ""  # below datasets/, in its page and in recipes, where it is not its name
     page: str = ""  # where to get it and how to lay it out
 
     def load(self) -> Any:
@@ -86,8 +89,9 @@ class DataSet:
         """Annotations of one split. ValueError, with a hint, if they are not there or not sound."""
         found = self._listed(root, split, splits)
         if self.joints and not self.generated:
-            return replace(found, joints=self.load().poses(root, split, found.paths))
-        return found
+            found = replace(found, joints=self.load().poses(root, split, found.paths))
+        own = bool(splits and split in splits and not self.divisions)
+        return found if own else replace(found, official=self.size(split, splits) or 0)
 
     def _listed(self, root: Path, split: str, splits: dict[str, str] | None) -> Annotations:
         if (root / MARK).is_file():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,9 @@ import numpy as np
 from vidops_cli.record import append_line, read_lines, write_text
 
 from . import Annotations, Progress
+from .card import Joints
 from .files import open_file
-from .image import IMAGE_SUFFIXES
+from .image import FrameFolder
 from .pool import Failed, each
 from .video import VideoFile, has_decord
 
@@ -25,36 +28,64 @@ COMPARED, ROUNDING = 8, 4  # frames in which decoders are compared, and grey lev
 
 @dataclass(frozen=True)
 class Asked:
-    """A file, or folder of frames, to look at."""
+    """A file, or folder of frames, to look at: which of its split it is."""
 
     path: Path
+    index: int
     digest: bool
     compare: bool = False
 
 
-def look(asked: Asked) -> dict[str, Any]:
-    """Frames, their size and hash; the first, the middle and the last frame are decoded. `decoders`: how they differ.
+@dataclass(frozen=True)
+class Look:
+    """What a clip is like: frames, their size, what reads them and, if asked, its hash.
 
-    `cut`: how much is there of a video that ends early. ValueError if one cannot be.
+    The first, the middle and the last frame are decoded; ValueError if they cannot be. `cut`: what is lacking of it.
+    `decoders`: how decord and PyAV differ, empty if they do not. `no_joints`: why it has none, where it should.
     """
-    video = open_file(asked.path)
-    frames = video.read(np.array([0, len(video) // 2, len(video) - 1]))
-    told: dict[str, Any] = {"frames": len(video), "height": frames.shape[1], "width": frames.shape[2]}
-    if asked.path.is_file() and asked.path.suffix.lower() not in IMAGE_SUFFIXES and (cut := ends_early(asked.path)):
-        told["cut"] = cut
-    if asked.path.is_file() and asked.digest:
-        told["sha256"] = sha256(asked.path)
-    if asked.compare:
-        told["decoders"] = decoders_differ(asked.path)
-    return told
+
+    joints: Joints | None
+
+    def __call__(self, asked: Asked) -> dict[str, Any]:
+        clip = open_file(asked.path)
+        frames = clip.read(np.array([0, len(clip) // 2, len(clip) - 1]))
+        told: dict[str, Any] = {"frames": len(clip), "height": frames.shape[1], "width": frames.shape[2]}
+        told["read_by"] = clip.backend
+        if asked.digest:
+            told["sha256"] = sha256(asked.path)
+        if isinstance(clip, VideoFile) and (cut := ends_early(asked.path)):
+            told["cut"] = cut
+        if isinstance(clip, FrameFolder) and (cut := lacking(clip)):
+            told["cut"] = cut
+        if isinstance(clip, VideoFile) and asked.compare and has_decord():
+            told["decoders"] = decoders_differ(asked.path)
+        if self.joints is not None:
+            try:
+                self.joints[asked.index]
+            except ValueError as error:
+                told["no_joints"] = str(error.args[0])
+        return told
 
 
 def sha256(path: Path) -> str:
+    """Of a file; of a folder, of its frames' names and bytes in their order."""
     found = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(BLOCK):
-            found.update(block)
+    for file in FrameFolder(path).files if path.is_dir() else [path]:
+        if file != path:
+            found.update(f"{file.name}\0".encode())
+        with file.open("rb") as opened:
+            while block := opened.read(BLOCK):
+                found.update(block)
     return found.hexdigest()
+
+
+def lacking(folder: FrameFolder) -> str:
+    """Which numbers the frames of a folder leave out; empty if none, or they have none."""
+    numbers = [int(told[-1]) for file in folder.files if (told := re.findall(r"\d+", file.stem))]
+    left_out = set(range(min(numbers, default=0), max(numbers, default=-1) + 1)) - {*numbers}
+    if not left_out or len(numbers) != len(folder):
+        return ""
+    return f"{len(left_out)} frames lack before the last, the first is {min(left_out)}"
 
 
 def manifest(
@@ -69,11 +100,10 @@ def manifest(
 ) -> list[dict[str, Any]]:
     """One row for each listed file, in the order of the list, written to `path` as JSON lines.
 
-    {"path", "label", "bytes", "frames", "height", "width", "sha256"}, or {"path", "label", "bad": why}; "cut" tells how
-    much is there of a video that ends early. About `sample` of them, and twice as many at most, tell in "decoders"
-    whether decord and PyAV differ on them. What an earlier run that was stopped has looked at, and has not changed
-    since, is not looked at again. A file whose hash is not the one that the data set tells is bad. ValueError where
-    nothing can be written.
+    {"path", "label", "bytes", "changed"} and what `Look` tells, or {"path", "label", "bad": why}. About `sample` of
+    them, and twice as many at most, are read by both decoders. What an earlier run that was stopped has looked at, and
+    has not changed since, is not looked at again. A file whose hash is not the one that the data set tells is bad.
+    ValueError where nothing can be written.
     """
     begun = path.with_name(f"{path.name}.partial")
     known = {row["path"]: row for row in [*read_lines(path), *read_lines(begun)] if "bad" not in row}
@@ -82,21 +112,22 @@ def manifest(
     for index, (name, label) in enumerate(zip(annotations.paths, annotations.labels, strict=True)):
         file = annotations.root / name
         row = {"path": name, "label": label}
-        if not file.exists():
+        if not os.path.exists(file):
             row["bad"] = "missing"
         else:
             row |= _stamp(file)
             before = known.get(name, {})
-            if {key: before.get(key) for key in row} == row and ("sha256" in before or not digest or file.is_dir()):
+            if {key: before.get(key) for key in row} == row and ("sha256" in before or not digest):
                 row = before
             else:
                 left.append(index)
         rows.append(row)
     step = max(1, len(left) // sample) if sample else 0
     asked = [
-        Asked(annotations.root / annotations.paths[index], digest, compare=bool(step) and number % step == 0)
+        Asked(annotations.root / annotations.paths[index], index, digest, compare=bool(step) and number % step == 0)
         for number, index in enumerate(left)
     ]
+    look = Look(annotations.joints)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         for done, (number, found) in enumerate(each(look, asked, processes=processes, timeout=timeout), 1):
@@ -115,9 +146,9 @@ def manifest(
 
 
 def _stamp(file: Path) -> dict[str, Any]:
-    """What changes when the file does."""
-    told = file.stat()
-    return {"bytes": told.st_size, "changed": told.st_mtime_ns} if file.is_file() else {"changed": told.st_mtime_ns}
+    """What changes when the file does, or one in the folder."""
+    told = [entry.stat() for entry in os.scandir(file)] if file.is_dir() else [file.stat()]
+    return {"bytes": sum(one.st_size for one in told), "changed": max((one.st_mtime_ns for one in told), default=0)}
 
 
 def ends_early(path: Path) -> str:
@@ -142,8 +173,6 @@ def ends_early(path: Path) -> str:
 
 def decoders_differ(path: Path) -> str:
     """How decord's frames of a video differ from PyAV's; empty if they do not, but for rounding of colours."""
-    if not path.is_file() or path.suffix.lower() in IMAGE_SUFFIXES or not has_decord():
-        return ""
     one = VideoFile(path, backend="pyav")
     wanted = np.linspace(0, len(one) - 1, COMPARED).round().astype(int)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import stat
 import zipfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -104,20 +105,22 @@ class Clips(Dataset):
 
     @property
     def present(self) -> str:
-        """n/N: clips used of clips listed."""
-        return f"{len(self)}/{len(self.listed)}"
+        """n/N: clips used of clips listed, or of those of the official release where that has more."""
+        return f"{len(self)}/{max(len(self.listed), self.annotations.official)}"
 
     def _report_missing(self) -> None:
-        absent = [i for i in self.listed if not (self.annotations.root / self.annotations.paths[i]).exists()]
+        told = self.annotations
+        files = [told.root / path for path in told.paths]
+        absent = {i: why for i, file in enumerate(files) if (why := _why_absent(file))}
         if len(absent) > self.options.max_bad:
-            told = f"{len(absent)} of {len(self.listed)} videos of split {self.annotations.split} are missing"
-            first = self.annotations.root / self.annotations.paths[absent[0]]
+            what = " or ".join(sorted(set(absent.values()), reverse=True))
             hint = f"complete the data set, or go on without them: data.max_bad={len(absent)}"
             if len(absent) > len(self.listed) // 2:
-                hint = f"check data.root, and unpack all parts of the archives below {self.annotations.root}"
+                hint = f"check data.root, and unpack all parts of the archives below {told.root}"
                 hint += "; `vidops show` and the data set's name tell where its layout is described"
-            raise ValueError(f"{told}, the first is {first}", hint)
-        self.exclude({i: f"missing: {self.annotations.root / self.annotations.paths[i]}" for i in absent})
+            first = f"the first is {files[min(absent)]}"
+            raise ValueError(f"{len(absent)} of {len(files)} videos of split {told.split} are {what}, {first}", hint)
+        self.exclude({i: f"{why}: {files[i]}" for i, why in absent.items()})
 
     def exclude(self, found: dict[int, str]) -> None:
         """Leave videos out from now on (index -> reason); ValueError once more than `max_bad` are out."""
@@ -242,6 +245,15 @@ class Clips(Dataset):
         if abs(len(joints) - length) > self.joints.slack * length:
             raise ValueError(f"{self.annotations.paths[index]}: {length} frames, but joints of {len(joints)}")
         return joints[beside(chosen, length, len(joints))]
+
+
+def _why_absent(file: Path) -> str:
+    """What can be told of a file, or folder, before it is opened; empty if it is there."""
+    try:
+        told = file.stat()
+    except OSError:  # of a name that is too long, too
+        return "missing"
+    return "empty" if stat.S_ISREG(told.st_mode) and not told.st_size else ""
 
 
 def _read_kept(path: Path, count: int) -> tuple[dict[int, tuple[np.ndarray, int]], np.ndarray] | None:

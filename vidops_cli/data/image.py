@@ -73,6 +73,11 @@ class FrameFolder:
     def __len__(self) -> int:
         return len(self._names)
 
+    @property
+    def files(self) -> list[Path]:
+        """Its frames in their order."""
+        return [self.path / name for name in self._names]
+
     def read(self, indices: np.ndarray) -> np.ndarray:
         """Frames (len(indices), H, W, 3), uint8."""
         found: dict[int, np.ndarray] = {}

@@ -53,7 +53,10 @@ def read_list(path: Path) -> list[tuple[int, str]]:
 def read_rows(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
     """Rows of a table with a head, with their line numbers. ValueError unless it has the columns, and a row."""
     lines = read_lines(path)
-    rows = csv.reader(line for _, line in lines)
+    try:
+        rows = iter([*csv.reader((line for _, line in lines), strict=True)])
+    except csv.Error as error:
+        raise ValueError(f"{path} is no table of comma-separated values: {error}", "get the file again") from None
     head = [name.strip() for name in next(rows, [])]
     if lacking := [name for name in columns if name not in head]:
         told = f"{path} has no column {', '.join(lacking)}: its first line is {','.join(head)[:80]!r}"
@@ -71,7 +74,7 @@ def read_parsed(path: Path, kind: type) -> Any:
     """A JSON file of a list or mapping. ValueError on anything else, or an empty one."""
     try:
         value = json.loads(path.read_text(encoding="utf-8-sig"))
-    except ValueError as error:  # of JSON and of UTF-8 alike
+    except (ValueError, RecursionError) as error:  # of JSON and of UTF-8 alike
         raise ValueError(f"{path} is not JSON: {str(error)[:80]}", "get the file again") from None
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}", "check its permissions") from None
@@ -140,7 +143,7 @@ def class_folders(
 def annotations(root: Path, split: str, clips: Sequence[tuple[str, int]], classes: Sequence[str]) -> Annotations:
     """Annotations of (path, label) pairs. The fingerprint is of paths, labels and sizes; folders have no size."""
     paths, labels = tuple(path for path, _ in clips), tuple(label for _, label in clips)
-    sizes = [file.stat().st_size if (file := root / path).is_file() else None for path in paths]
+    sizes = [os.path.getsize(root / path) if os.path.isfile(root / path) else None for path in paths]
     return Annotations(
         root=root,
         split=split,

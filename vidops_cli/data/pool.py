@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import multiprocessing
+import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -72,7 +73,9 @@ def _start(work: Callable[[Any], Any]) -> _Worker:
     context = multiprocessing.get_context("spawn")  # decoders do not survive a fork
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(work, theirs), daemon=True)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; this one ends the others
     process.start()
+    signal.signal(signal.SIGINT, before)
     theirs.close()
     return _Worker(process, ours)
 
@@ -94,15 +97,13 @@ def _answer(worker: _Worker) -> Any:
 
 
 def _serve(work: Callable[[Any], Any], line: Connection) -> None:
-    line.send(None)  # it has started
-    while True:
-        try:
+    with contextlib.suppress(EOFError, OSError):  # the process at the other end has gone
+        line.send(None)  # it has started
+        while True:
             item = line.recv()
-        except EOFError:
-            return
-        try:
-            found = work(item)
-        except Exception as error:
-            told = error.args[0] if isinstance(error, ValueError) and error.args else error  # without its hint
-            found = Failed(str(told) or type(error).__name__)
-        line.send(found)
+            try:
+                found = work(item)
+            except Exception as error:
+                told = error.args[0] if isinstance(error, ValueError) and error.args else error  # without its hint
+                found = Failed(str(told) or type(error).__name__)
+            line.send(found)

@@ -9,15 +9,21 @@ import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
+
+import numpy as np
 
 from vidops_cli.record import read_json, write_json, write_text
 
 from . import Annotations, Progress
 from .card import MARK
+from .image import FrameFolder
 from .pool import Failed, each
+from .readers import upright
 
+RATE = Fraction(25)  # frames a second, where it is not known
 LEAST = 10_000_000  # bytes free below which a failure is taken for a full disk
 Kind = Literal["frames", "video"]
 
@@ -30,6 +36,10 @@ class Told:
     side: int
     quality: int
     crf: int
+
+    def head(self) -> dict[str, Any]:
+        finer = {"quality": self.quality} if self.to == "frames" else {"crf": self.crf}
+        return {"to": self.to, "side": self.side, **finer}
 
 
 @dataclass(frozen=True)
@@ -45,21 +55,15 @@ def target_of(path: str, to: Kind) -> str:
 
 
 def write(asked: Asked) -> int:
-    """Number of frames written. ValueError if the video cannot be decoded, OSError if nothing can be written."""
-    import av
-
+    """Number of frames written. ValueError if the clip cannot be decoded or encoded, OSError if nothing is written."""
     partial = asked.target.with_name(f"{asked.target.name}.partial")
     partial.parent.mkdir(parents=True, exist_ok=True)
+    put = _frames if asked.told.to == "frames" else _video
     try:
-        with av.open(str(asked.source.absolute())) as container:
-            put = _frames if asked.told.to == "frames" else _video
-            count = put(container, partial, asked.told)
-    except av.FFmpegError as error:
+        count = put(asked.source, partial, asked.told)
+    except ValueError:
         _remove(partial)
-        raise ValueError(f"cannot decode {asked.source}: {error.strerror or error}") from None
-    if not count:
-        _remove(partial)
-        raise ValueError(f"cannot decode {asked.source}: it holds no frame")
+        raise
     os.replace(partial, asked.target)
     return count
 
@@ -68,41 +72,87 @@ def _remove(path: Path) -> None:
     shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
-def _scaled(container: Any, side: int, *, step: int = 1) -> Iterator[Any]:
-    """Frames in the order in which they are shown; width and height are multiples of `step`."""
-    for frame in container.decode(video=0):
+def _shown(source: Path, side: int, *, step: int = 1) -> Iterator[Any]:
+    """PyAV's frames in the order in which they are shown; width and height are multiples of `step`."""
+    for frame in _folder(source) if source.is_dir() else _decoded(source):
         scale = side / min(frame.width, frame.height) if side else 1
         size = [step * max(1, round(scale * length / step)) for length in (frame.width, frame.height)]
         yield frame if size == [frame.width, frame.height] else frame.reformat(*size, interpolation="AREA")
 
 
-def _frames(container: Any, folder: Path, told: Told) -> int:
+def _folder(source: Path) -> Iterator[Any]:
+    import av
+
+    frames = FrameFolder(source)
+    for index in range(len(frames)):
+        yield av.VideoFrame.from_ndarray(frames.read(np.array([index]))[0], format="rgb24")
+
+
+def _decoded(source: Path) -> Iterator[Any]:
+    import av
+
+    count = 0
+    try:
+        with av.open(str(source.absolute())) as container:
+            for frame in container.decode(video=0) if container.streams.video else ():
+                count += 1
+                turned = frame.rotation and av.VideoFrame.from_ndarray(np.ascontiguousarray(upright(frame)), "rgb24")
+                yield turned or frame
+    except av.FFmpegError as error:
+        raise ValueError(f"cannot decode {source}: {error.strerror or error}") from None
+    if not count:
+        raise ValueError(f"cannot decode {source}: it holds no frame")
+
+
+def _frames(source: Path, folder: Path, told: Told) -> int:
     _remove(folder)
     folder.mkdir()
     count = 0
-    for count, frame in enumerate(_scaled(container, told.side), 1):
+    for count, frame in enumerate(_shown(source, told.side), 1):
         frame.to_image().save(folder / f"{count:05d}.jpg", quality=told.quality)
     return count
 
 
-def _video(container: Any, path: Path, told: Told) -> int:
+def _video(source: Path, path: Path, told: Told) -> int:
+    """Frames one after the other, at their mean rate."""
     import av
 
-    rate = container.streams.video[0].average_rate or 25
-    stream, count = None, 0
+    count, stream, rate = 0, None, _rate(source)
     with av.open(str(path.absolute()), "w", format="mp4") as out:
-        for frame in _scaled(container, told.side, step=2):  # H.264 asks for even sizes
+        for frame in _shown(source, told.side, step=2):  # H.264 asks for even sizes
             if stream is None:
                 stream = out.add_stream("libx264", rate=rate)
                 stream.width, stream.height, stream.pix_fmt = frame.width, frame.height, "yuv420p"
                 stream.codec_context.thread_count = 1
                 stream.options = {"crf": str(told.crf), "preset": "veryfast", "g": "30"}  # clips are read from anywhere
-            frame.pts = None  # one after the other at the mean rate
-            out.mux(stream.encode(frame))
+            frame.pts, frame.time_base = count, 1 / rate
+            _encode(out, stream, frame, source)
             count += 1
-        if stream is not None:
-            out.mux(stream.encode())
+        _encode(out, stream, None, source)
     return count
+
+
+def _rate(source: Path) -> Fraction:
+    """Frames a second, where a file tells of a number that can be."""
+    import av
+
+    if source.is_dir():
+        return RATE
+    try:
+        with av.open(str(source.absolute())) as container:
+            told = container.streams.video[0].average_rate if container.streams.video else None
+    except av.FFmpegError as error:
+        raise ValueError(f"cannot decode {source}: {error.strerror or error}") from None
+    return told if told and 1 <= told <= 240 else RATE
+
+
+def _encode(out: Any, stream: Any, frame: Any, source: Path) -> None:
+    import av
+
+    try:
+        out.mux(stream.encode(frame))
+    except av.FFmpegError as error:
+        raise ValueError(f"cannot encode what was decoded of {source}: {error.strerror or error}") from None
 
 
 def prepare(
@@ -123,19 +173,20 @@ def prepare(
     """
     if any(of.joints is not None and of.joints.size is None for of in listed.values()):
         raise ValueError(f"{name} has joints in pixels of its files, which would be others", "read it as it is")
-    head = {"name": name, "to": told.to, "side": told.side, "classes": list(next(iter(listed.values())).classes)}
+    head = {"name": name, **told.head(), "classes": list(next(iter(listed.values())).classes)}
     head |= {"division": division} if division else {}
     if (out / MARK).is_file() and read_json(out / MARK) != head:
         raise ValueError(f"{out} holds another data set, or the same in another form", "name another --out")
     roots = {of.root.resolve() for of in listed.values()}
     if out.resolve() in roots:
         raise ValueError(f"{out} is the data set itself", "name another --out")
+    _check_targets({path for of in listed.values() for path in of.paths}, told.to)
     todo: dict[str, Asked] = {}
     bad: dict[str, str] = {}
     for of in listed.values():
         for path in of.paths:
             source, target = of.root / path, out / target_of(path, told.to)
-            if not source.exists():
+            if not os.path.exists(source):
                 bad[path] = "missing"
             elif not target.exists():
                 todo[path] = Asked(source, target, told)
@@ -155,6 +206,14 @@ def prepare(
             _check_space(out)
         progress(done, len(paths))
     return bad
+
+
+def _check_targets(paths: set[str], to: Kind) -> None:
+    """ValueError where two clips would be written to one place."""
+    taken: dict[str, str] = {}
+    for path in sorted(paths):
+        if (other := taken.setdefault(target_of(path, to), path)) != path:
+            raise ValueError(f"{other} and {path} would both become {target_of(path, to)}", "rename one of them")
 
 
 def _remove_left(target: Path) -> None:

@@ -108,7 +108,7 @@ class PyavReader:
         found = {}
         for index, frame in enumerate(self._decoded()):
             if index == wanted[len(found)]:
-                found[index] = _upright(frame)
+                found[index] = upright(frame)
                 if len(found) == len(wanted):
                     return found
         raise ValueError(f"frame {wanted[len(found)]} of {len(self)} cannot be decoded")
@@ -123,7 +123,7 @@ class PyavReader:
         for key, at in starts.items():
             for frame in self._decoded(seek=self._index.keys[key][1]):
                 if frame.pts in at:
-                    found[at.pop(frame.pts)] = _upright(frame)
+                    found[at.pop(frame.pts)] = upright(frame)
                 if not at:
                     break
         return found
@@ -139,6 +139,6 @@ class PyavReader:
             yield from container.decode(stream)
 
 
-def _upright(frame: Any) -> np.ndarray:
+def upright(frame: Any) -> np.ndarray:
     """As decord does: turned as players show it, which telephones ask for."""
     return np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90)

@@ -19,6 +19,7 @@ REAL = (
         mirrors=False,
         classes=174,
         sizes={"train": 86_017, "val": 11_522},
+        folder="something-something-v1",
         page=f"{PAGES}/something-something.md",
     ),
     DataSet(
@@ -30,6 +31,7 @@ REAL = (
         mirrors=False,
         classes=174,
         sizes={"train": 168_913, "val": 24_777, "test": 27_157},
+        folder="something-something-v2",
         page=f"{PAGES}/something-something.md",
     ),
     DataSet(
@@ -40,6 +42,7 @@ REAL = (
         joints="openpose18",
         classes=400,
         sizes={"train": 246_534, "val": 19_906, "test": 39_805},
+        folder="kinetics-400",
         page=f"{PAGES}/kinetics.md",
     ),
     DataSet(
@@ -49,6 +52,7 @@ REAL = (
         module=f"{HERE}.kinetics",
         joints="openpose18",
         classes=600,
+        folder="kinetics-600",
         page=f"{PAGES}/kinetics.md",
     ),
     DataSet(
@@ -110,6 +114,7 @@ REAL = (
         reader="read_v1",
         classes=48,
         sizes={"train": 15_943, "val": 2_096, "test": 2_096},
+        folder="diving48",
         page=f"{PAGES}/diving48.md",
     ),
     DataSet(
@@ -120,6 +125,7 @@ REAL = (
         reader="read_v2",
         classes=48,
         sizes={"train": 15_027, "val": 1_970, "test": 1_970},
+        folder="diving48",
         page=f"{PAGES}/diving48.md",
     ),
     DataSet(
@@ -130,6 +136,7 @@ REAL = (
         reader="read_gym99",
         classes=99,
         sizes={"val": 8_521, "test": 8_521},
+        folder="finegym",
         page=f"{PAGES}/finegym.md",
     ),
     DataSet(
@@ -140,6 +147,7 @@ REAL = (
         reader="read_gym288",
         classes=288,
         sizes={"val": 9_646, "test": 9_646},
+        folder="finegym",
         page=f"{PAGES}/finegym.md",
     ),
     DataSet(
@@ -150,6 +158,7 @@ REAL = (
         reader="read_imagenet",
         classes=1000,
         sizes={"train": 1_281_167, "val": 50_000},
+        folder="imagenet-1k",
         page=f"{PAGES}/images.md",
     ),
     DataSet(
@@ -204,6 +213,7 @@ REAL = (
             for division, train, test in (("cross_subject", 40_320, 16_560), ("cross_view", 37_920, 18_960))
             for split, size in (("train", train), ("val", test), ("test", test))
         },
+        folder="ntu-rgbd",
         page=f"{PAGES}/ntu-rgbd.md",
     ),
 )

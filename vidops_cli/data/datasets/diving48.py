@@ -30,7 +30,12 @@ def _read(root: Path, split: str, splits: Mapping[str, str], version: str) -> An
     a number of clips that only the other has.
     """
     vocabulary = find(root, ["Diving48_vocab.json"], "list of classes", PAGE)
-    classes = ["_".join(map(str, words)) for words in read_parsed(vocabulary, list)]
+    classes = []
+    for words in read_parsed(vocabulary, list):
+        if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+            told = f"{vocabulary}: expected lists of words, got {str(words)[:60]}"
+            raise ValueError(told, "get the file again")
+        classes.append("_".join(words))
     for name in splits.values():
         _refuse(root / name, version, (MARK in Path(name).name) != (version == "v2"))
     part = "train" if split == "train" else "test"
@@ -40,7 +45,7 @@ def _read(root: Path, split: str, splits: Mapping[str, str], version: str) -> An
     _refuse(source, version, len(items) in SIZES["v1" if version == "v2" else "v2"])
     for number, item in enumerate(items, 1):
         where = f"{source}, entry {number}"
-        if not isinstance(item, dict) or not {"vid_name", "label"} <= item.keys():
+        if not isinstance(item, dict) or "label" not in item or not isinstance(item.get("vid_name"), str):
             raise ValueError(f"{where}: expected a vid_name and a label, got {str(item)[:60]}", "get the file again")
         label = item["label"]
         if type(label) is not int or not 0 <= label < len(classes):

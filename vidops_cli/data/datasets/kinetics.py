@@ -117,7 +117,7 @@ def _clips(
         where = f"{source}:{number}"
         try:
             start, end = (int(float(row[key])) for key in ("time_start", "time_end"))
-        except ValueError:
+        except (ValueError, OverflowError):  # inf
             told = f"{where}: expected seconds, got {row['time_start']!r} and {row['time_end']!r}"
             raise ValueError(told, "get the file again") from None
         name = f"{row['youtube_id']}_{start:06d}_{end:06d}"

@@ -45,7 +45,7 @@ def read_v2(root: Path, split: str, splits: Mapping[str, str]) -> Annotations:
     clips = []
     for number, item in enumerate(read_parsed(source, list), 1):
         where = f"{source}, entry {number}"
-        if not isinstance(item, dict) or not {"id", "template"} <= item.keys():
+        if not isinstance(item, dict) or not all(isinstance(item.get(key), str) for key in ("id", "template")):
             told = f"{where}: expected an id and a template, got {str(item)[:60]}"
             raise ValueError(told, "test.json has no labels: test-answers.csv has them")
         path = check_inside(video.format(item["id"]), where)
