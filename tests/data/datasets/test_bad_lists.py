@@ -16,6 +16,7 @@ EMPTY = {
     "kinetics400": ["annotations/train.csv"],
     "kinetics50": ["mimetics_v1.0.csv", "annotations/train.csv"],
     "mimetics": ["mimetics_v1.0.csv"],
+    "mimetics400": ["mimetics_v1.0.csv", "annotations/train.csv"],
     "ucf101": ["ucfTrainTestlist/classInd.txt", "ucfTrainTestlist/trainlist01.txt"],
     "hmdb51": ["testTrainMulti_7030_splits/wave_test_split1.txt"],
     "diving48_v1": ["Diving48_vocab.json", "Diving48_train.json"],
@@ -43,6 +44,12 @@ WRONG = [
         ":2: expected 4 columns, got 2",
     ),
     ("kinetics400", "annotations/train.csv", "label,youtube_id,time_start,time_end\nx,y,a,b", ":2: expected seconds"),
+    (
+        "mimetics400",
+        "annotations/train.csv",
+        "label,youtube_id,time_start,time_end\narchery,y,1,2",
+        "train.csv: 'juggling balls' is none of the 1 classes",
+    ),
     ("kinetics50", "annotations/train.csv", "label,youtube_id,time_start,time_end\narchery,y,1,2", "'juggling balls'"),
     ("ucf101", "ucfTrainTestlist/classInd.txt", "0 YoYo", ":1: expected `1 CLASS`, got '0 YoYo'"),
     ("ucf101", "ucfTrainTestlist/trainlist01.txt", "Dance/v.avi 1", "'Dance' is none of the 2 classes"),
@@ -65,7 +72,7 @@ WRONG = [
 
 
 def refused(name, root, split=None, splits=None):
-    split = split or ("test" if name == "mimetics" else "train")
+    split = split or ("train" if "train" in DATASETS[name].splits else "test")
     with pytest.raises(ValueError, match=r"\w") as error:
         DATASETS[name].read(root, split, splits)
     message, hint = error.value.args
