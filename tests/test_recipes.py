@@ -21,7 +21,7 @@ RECIPES = sorted(path for path in ROOT.rglob("*.yaml") if path.parent.name not i
 TABLES = {
     "claims": 12,
     "cross": 7,
-    "integral_action": 7,
+    "integral_action": 8,
     "lisa": 10,
     "motionsqueeze": 14,
     "renet": 11,

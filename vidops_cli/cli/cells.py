@@ -42,8 +42,9 @@ def cells_of(recipe: Recipe) -> list[Cell]:
     from vidops_cli.data import DATASETS
 
     def fingerprint(told: Recipe) -> str:
-        dataset, splits = DATASETS[told.data.name], dict.fromkeys(("train", "val", told.eval.split))
-        return " ".join(dataset.read(Path(told.data.root), split, told.parts()).fingerprint for split in splits)
+        dataset, root = DATASETS[told.data.name], Path(told.data.root)
+        splits = [split for split in dict.fromkeys(("train", "val", told.eval.split)) if split in dataset.splits]
+        return " ".join(dataset.read(root, split, told.parts()).fingerprint for split in splits)
 
     return cells(recipe, known(), fingerprint)
 

@@ -94,9 +94,8 @@ def _alarms(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _foreseen(rows: list[dict[str, Any]]) -> list[str]:
     """What is as it has to be, and should be known."""
     other = [row for row in rows if row.get("decoders") and row["read_by"] == "pyav"]
-    notes = (
-        [f"PyAV reads what decord is not trusted with; decord differs in {len(other)} of the sample"] if other else []
-    )
+    told = f"decord would differ in {len(other)} of the sample, which PyAV reads for that reason"
+    notes = [told] if other else []
     lacking = [row for row in rows if "no_joints" in row]
     notes += [f"{len(lacking)} clips have no joints, the first is {lacking[0]['path']}"] if lacking else []
     return notes

@@ -146,6 +146,7 @@ def _model(name: str) -> None:
     sources = [source for source, networks in CHECKPOINTS.items() if name in networks]
     tried = "tried on values made by rule under the released names and shapes"
     tried += "; no checkpoint was released" if name.startswith("sifa") else ", not on a trained checkpoint"
+    takes = f"{', '.join(model.inputs)}; {model.joints} joints a person ({model.skeleton}), others by model.skeleton"
     _lines(
         {
             "network": model.title,
@@ -154,7 +155,7 @@ def _model(name: str) -> None:
             **({"stride": f"in conv2 of {', '.join(model.strided)}"} if model.strided else {}),
             **({"inflate": "yes: model.inflate"} if model.inflates else {}),
             **({"checkpoints": f"`vidops import` {', '.join(sources)}; {tried}"} if sources else {}),
-            **({"takes": f"{', '.join(model.inputs)}; {model.joints} joints a person"} if model.joints else {}),
+            **({"takes": takes} if model.skeleton else {}),
         }
     )
 

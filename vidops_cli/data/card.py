@@ -75,6 +75,7 @@ class DataSet:
     floors: str = ""  # scores without understanding
     tables: tuple[str, ...] = ()  # recipes below recipes/claims/ that ask it
     reader: str = "read"  # function of `module` that reads it
+    splits: tuple[str, ...] = ("train", "val", "test")
     classes: int | None = None  # of the official release
     sizes: Mapping[str, int] = field(default_factory=dict)  # official clips of "train", or of "split2 train"
     divisions: tuple[str, ...] = ()  # official ways to divide it: `reader` takes one in place of splits

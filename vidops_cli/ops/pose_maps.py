@@ -32,9 +32,9 @@ class Skeleton(NamedTuple):
 
 
 _OPENPOSE = "0-1 1-2 2-3 3-4 1-5 5-6 6-7 1-8 8-9 9-10 1-11 11-12 12-13 0-14 0-15 14-16 15-17"
-# spine and head, left arm, right arm, left leg, right leg, each away from the base of the spine
-_KINECT = "0-1 1-20 20-2 2-3 20-4 4-5 5-6 6-7 7-21 6-22 20-8 8-9 9-10 10-11 11-23 10-24 0-12 12-13 13-14 14-15 0-16 "
-_KINECT += "16-17 17-18 18-19"
+# as released: spine and head, left arm, right arm, left leg, right leg; a thumb hangs on the tip of its hand
+_KINECT = "0-1 1-2 2-3 4-20 4-5 5-6 6-7 7-21 21-22 8-20 8-9 9-10 10-11 11-23 23-24 0-12 12-13 13-14 14-15 0-16 "
+_KINECT += "16-17 17-18 18-19 1-20"
 _STICK = "0-1 0-2 1-3 2-4 1-5 2-6 5-7 6-8"  # of the stick figures of data/mini: head; shoulders, hands, hips, feet
 
 

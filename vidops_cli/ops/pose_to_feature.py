@@ -5,8 +5,8 @@ the first stage of a 2-D network expects, in place of its own first convolution 
 
     y = relu(bn(conv3x3([heat maps | part affinity fields])))        J + 2 S channels in, see pose_maps.py
 
-Deviations: none from the released code (common/nets/module.py, Pose2Feat). 18 joints and 17 limbs are those of its
-OpenPose data sets; of NTU the facts at hand give 25 joints and 24 limbs, here Kinect v2's bones in an order of ours.
+Deviations: none from the released code (common/nets/module.py, Pose2Feat). Joints and limbs, in their order, are those
+of its data sets: 18 and 17 of OpenPose (Kinetics, Mimetics), 25 and 24 of a Kinect (NTU RGB+D).
 """
 
 from __future__ import annotations

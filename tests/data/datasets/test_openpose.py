@@ -10,6 +10,7 @@ import pytest
 import torch
 from miniatures import MINIATURES, poses, text
 
+from vidops_cli.cli.cells import cells_of
 from vidops_cli.cli.common import known
 from vidops_cli.data import DATASETS
 from vidops_cli.data.clips import Order, batches
@@ -171,13 +172,23 @@ def test_trained_on_for_an_epoch(lay, recipe, tmp_path, name, skeleton, network)
     root = lay(name)
     summary = train(recipe(*told, name=name), tmp_path / "run", device="cpu")
     clips = {"kinetics50": 2, "ntu60": 1}[name]
-    assert summary["metrics"]["present"] == f"{clips}/{clips}"
+    assert summary["metrics"]["n"] == clips
     if name == "kinetics50":
         lay("mimetics")
         other = recipe(*told, "eval.split=test", name="mimetics")
         found = evaluate_checkpoint(other, tmp_path / "run" / "last.pt", "cpu", lambda done, total: None)
-        assert found["metrics"]["present"] == "2/2"
+        assert found["metrics"]["n"] == 2
     assert not [path for path in root.rglob("*") if path.suffix in (".npy", ".npz")]  # nothing is written there
+
+
+def test_a_row_that_is_tested_on_mimetics_alone(lay, recipe, tmp_path):
+    """It has no train split to tell the data by."""
+    lay()
+    lay("mimetics")
+    other = f"{{data.name: mimetics, data.root: {tmp_path}/mimetics, eval.split: test}}"
+    told = recipe(f"ablation={{rows: [{{name: trained}}, {{name: tested, kind: eval, of: trained, set: {other}}}]}}")
+    trained, tested = cells_of(told)
+    assert not trained.lacking and not tested.lacking and tested.of == trained.key
 
 
 def test_a_skeleton_that_cannot_be(recipe):

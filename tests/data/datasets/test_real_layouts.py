@@ -40,6 +40,7 @@ RECIPES = {
     "ntu60": "integral_action/table3_ntu.yaml",
 }
 TESTED_ALONE = {"mimetics": "kinetics50"}  # and what it is trained on
+RENUMBERED = {"mimetics400"}  # among classes that no miniature has
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +60,7 @@ def laid(tmp_path_factory):
 
 def test_each_has_a_miniature_and_a_page():
     assert [card.name for card in REAL] == [*MINIATURES]
-    assert len(REAL) == 18
+    assert len(REAL) == 19
     index = (REPOSITORY / "docs/datasets/README.md").read_text(encoding="utf-8")
     for card in REAL:
         page = (REPOSITORY / card.page).read_text(encoding="utf-8")
@@ -133,7 +134,7 @@ def small(name: str, root: Path, told: Told, recipe: str, *more: str) -> Recipe:
     return load(REPOSITORY / "recipes" / recipe, known(), chosen, rows=False)
 
 
-@pytest.mark.parametrize("name", [name for name in MINIATURES if name not in FEW_SHOT])
+@pytest.mark.parametrize("name", sorted({*MINIATURES} - FEW_SHOT - RENUMBERED))
 def test_trained_on_for_an_epoch(laid, tmp_path, name):
     trained = TESTED_ALONE.get(name, name)
     root, told = laid(trained)

@@ -74,6 +74,14 @@ def read_mimetics(root: Path, split: str, splits: Mapping[str, str]) -> Annotati
     return annotations(root, split, _clips(root, "videos", source, rows, classes), classes)
 
 
+def read_mimetics400(root: Path, split: str, splits: Mapping[str, str]) -> Annotations:
+    """As `read_mimetics`, with the labels of Kinetics-400, whose table ROOT/annotations/train.csv tells its classes."""
+    found, table = read_mimetics(root, split, splits), _table(root, "train", splits)
+    classes = sorted({row["label"] for _, row in _rows(table)})
+    labels = [label_of(found.classes[label], numbered(classes), str(table)) for label in found.labels]
+    return annotations(root, split, list(zip(found.paths, labels, strict=True)), classes)
+
+
 def poses(root: Path, split: str, paths: Sequence[str]) -> Poses | None:
     """ROOT/kinetics-skeleton/kinetics_SPLIT/ID.json, or else ROOT/poses/CLIP.json, named as its video; None without."""
     released, names = root / RELEASED / f"kinetics_{split}", tuple(Path(path).stem for path in paths)

@@ -78,7 +78,6 @@ CARDS = (
             "field_sigma": Option("float", 1.0, "half the width of a limb's band, in pixels of the map", above=0),
             "threshold": Option("float", 0.1, "joints that score less are not drawn"),
         },
-        deviations="the order of ntu25's limbs is ours",
         status="equal to the released code",
         inputs=(Input("coords", "B T 1 J 2", "position"), Input("scores", "B T 1 J", "score")),
         letters={"J": lambda size, options: _JOINTS[options["skeleton"]]},
