@@ -335,6 +335,33 @@ def test_corrupt_clips_are_counted_and_stop_training_above_max_bad(recipe, clips
         assert summary["backends"] == {split: {"decord": count} for split, count in counts.items()}
 
 
+def test_a_bad_file_of_val_costs_no_epoch(recipe, clips_root, tmp_path):
+    """The steps of the epoch are kept; with the file mended the run ends as if nothing had been."""
+    import shutil
+
+    root = tmp_path / "damaged"
+    shutil.copytree(clips_root, root)
+    file, whole = root / "val/00002.mp4", train(recipe(f"data.root={root}"), tmp_path / "whole", device="cpu")
+    content = file.read_bytes()
+    file.write_bytes(b"not a video")
+    with pytest.raises(ValueError, match="of split val cannot be used"):
+        train(recipe(f"data.root={root}"), tmp_path / "run", device="cpu")
+    assert checkpoint.load(tmp_path / "run" / "last.pt")["step"] == 5
+    file.write_bytes(content)
+    steps = []
+    again = train(
+        recipe(f"data.root={root}"),
+        tmp_path / "run",
+        device="cpu",
+        report=lambda status: steps.append(status["done"]) if status["phase"] == "training" else None,
+    )
+    assert steps == [6, 7, 8, 9, 10] and again["metrics"] == whole["metrics"]
+    assert read_lines(tmp_path / "run" / "metrics.jsonl") == read_lines(tmp_path / "whole" / "metrics.jsonl")
+    file.write_bytes(b"")
+    with pytest.raises(ValueError, match=r"1 of \d+ videos of split val are empty"):
+        train(recipe(f"data.root={root}"), tmp_path / "other", device="cpu")
+
+
 def test_which_clips_were_right_is_told_by_their_place_in_the_list(recipe, clips_root, tmp_path):
     """A clip that cannot be used has a place, too, and is not right."""
     import shutil

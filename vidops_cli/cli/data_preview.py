@@ -19,6 +19,7 @@ def command(
     clips: Annotated[int, typer.Option(min=1, max=64, help="Clips, drawn at random.")] = 8,
     frames: Annotated[int, typer.Option(min=1, max=32, help="Frames of each, one of as many equal segments.")] = 8,
     seed: Annotated[int, typer.Option(min=0, help="Of the draw.")] = 0,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds that a file may take.")] = 60.0,
     out: Annotated[Path | None, typer.Option(help="The image. Default: NAME-SPLIT.png.", show_default=False)] = None,
 ) -> None:
     """Draw some clips of a data set, with their classes, onto a contact sheet.
@@ -27,27 +28,23 @@ def command(
     """
     import numpy as np
 
-    from vidops_cli.data.files import open_file
-    from vidops_cli.data.sampling import segments
-    from vidops_cli.data.sheet import contact_sheet
+    from vidops_cli.data.pool import Failed, each
+    from vidops_cli.data.sheet import Asked, contact_sheet, strip
 
     listed, path = opened(name, root, split, division), out or Path(f"{name}-{split}.png")
     if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise ValueError(f"{path} is no image", "end --out in .png or .jpg")
     rows, bad = [], []
-    for index in np.random.default_rng(seed).permutation(len(listed.paths)):
-        if len(rows) == clips:
+    drawn = np.random.default_rng(seed).permutation(len(listed.paths))
+    asked = [Asked(listed.root / listed.paths[index], frames) for index in drawn]
+    for number, found in each(strip, asked, timeout=timeout):  # in a process that may hang; in order, as it is one
+        clip, kind = listed.paths[drawn[number]], listed.classes[listed.labels[drawn[number]]]
+        if isinstance(found, Failed):
+            bad.append(f"{clip}: {found.reason}")
+        else:
+            rows.append((f"{kind}   {clip}   {found[0]} frames", found[1]))
+        if len(rows) == clips or len(bad) > clips:
             break
-        name_of = listed.classes[listed.labels[index]]
-        try:
-            video = open_file(listed.root / listed.paths[index])
-            rows.append(
-                (f"{name_of}   {listed.paths[index]}   {len(video)} frames", video.read(segments(len(video), frames)))
-            )
-        except ValueError as error:
-            bad.append(str(error.args[0]))
-            if len(bad) > clips:
-                break
     if not rows:
         raise ValueError(f"no clip of {listed.root} can be decoded: {bad[0]}", f"vidops data verify {name}")
     path.parent.mkdir(parents=True, exist_ok=True)

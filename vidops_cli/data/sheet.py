@@ -3,12 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from .files import open_file
+from .sampling import segments
+
 SIDE = 112  # pixels of a frame's shorter side on the sheet
 GAP, LINE = 4, 16
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A clip to show, by a frame of each of `frames` equal segments."""
+
+    path: Path
+    frames: int
+
+
+def strip(asked: Asked) -> tuple[int, np.ndarray]:
+    """How many frames a clip has, and those to show, small. ValueError if it cannot be decoded."""
+    clip = open_file(asked.path)
+    frames = clip.read(segments(len(clip), asked.frames))
+    return len(clip), np.stack([np.asarray(_scaled(frame)) for frame in frames])
 
 
 def contact_sheet(rows: Sequence[tuple[str, np.ndarray]]) -> Any:

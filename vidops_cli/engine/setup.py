@@ -55,12 +55,8 @@ class Setup:
 
     def build(self, classes: int) -> nn.Module:
         """The recipe's network. ValueError if the recipe says another number of classes."""
-        model, data = self.recipe.model, self.recipe.data
-        if data.classes not in (None, classes):
-            raise ValueError(
-                f"{data.name} at {data.root} has {classes} classes, the recipe says {data.classes}",
-                "check the label lists, or data.classes",
-            )
+        model = self.recipe.model
+        check_classes(self.recipe, classes)
         ops = [placed.model_dump() for placed in model.ops]
         given = {"dropout": model.dropout, "inflate": model.inflate, "width": model.width}
         return network_of(self.recipe).build(classes=classes, ops=ops, **given)
@@ -88,10 +84,20 @@ def network_of(recipe: Recipe) -> Network:
     return MODELS[recipe.model.name].drawing(recipe.model.skeleton)
 
 
+def check_classes(recipe: Recipe, classes: int) -> None:
+    """ValueError, with a hint, if the recipe says another number than the train split has."""
+    data = recipe.data
+    if data.classes not in (None, classes):
+        told = f"{data.name} at {data.root} has {classes} classes, the recipe says {data.classes}"
+        raise ValueError(told, "check the label lists, or data.classes")
+
+
 def open_clips(recipe: Recipe, split: str, *, train: bool) -> Clips:
     """One split of the recipe's data set. ValueError, with what to do, if it, or the joints to see, are not there."""
     data, dataset, network = recipe.data, DATASETS[recipe.data.name], network_of(recipe)
     annotations = dataset.read(Path(data.root), split, recipe.parts())
+    if train:
+        check_classes(recipe, len(annotations.classes))
     if not network.skeleton:
         annotations = replace(annotations, joints=None)  # nobody looks at them
     elif annotations.joints is None:

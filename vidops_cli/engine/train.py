@@ -205,6 +205,8 @@ class _Loop:
     def run_epochs(self, stop: Callable[[], bool]) -> bool:
         """True when all epochs are done, False when asked to stop."""
         told = self.recipe.train
+        if self.step % self.per_epoch == 0 and self.step != self.last_epoch.get("step", 0):
+            self._finish_epoch(self.step // self.per_epoch - 1)  # it was trained, and not validated
         while self.step < self.total:
             epoch, done = divmod(self.step, self.per_epoch)
             self.model.train()
@@ -221,6 +223,7 @@ class _Loop:
                     return False
                 if told.save_every and self.step % told.save_every == 0:
                     self.save()
+            self.save()  # a video of val that cannot be used costs no epoch
             self._finish_epoch(epoch)
             if stop() and self.step < self.total:
                 return False

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 from miniatures import MINIATURES, Told
 
 from vidops_cli.cli.common import known
@@ -66,10 +67,21 @@ def test_each_has_a_miniature_and_a_page():
         page = (REPOSITORY / card.page).read_text(encoding="utf-8")
         assert f"`{card.name}`" in page and f"`{card.name}`" in index and Path(card.page).name in index, card.name
         assert card.classes and not card.generated
+        assert f"datasets/{card.folder or card.name}" in page
         for size in card.sizes.values():
             assert f"{size:,}" in page, (card.name, size)
         for split in card.sizes:
             assert card.size(split.split()[-1], {"train": split.split()[0]} if card.divisions else {})
+
+
+def test_recipes_look_where_the_pages_say():
+    found = set()
+    for path in (REPOSITORY / "recipes").rglob("*.yaml"):
+        told = yaml.safe_load(path.read_text(encoding="utf-8")).get("data", {})
+        if (card := DATASETS.get(told.get("name"))) in REAL and "root" in told:
+            assert told["root"] == f"datasets/{card.folder or card.name}", path
+            found.add(card.name)
+    assert len(found) > 10
 
 
 @pytest.mark.parametrize("name", MINIATURES)

@@ -87,6 +87,7 @@ REAL = (
         splits=("val", "test"),
         classes=400,
         sizes={"val": 713, "test": 713},
+        folder="mimetics",
         page=f"{PAGES}/kinetics.md",
     ),
     DataSet(
