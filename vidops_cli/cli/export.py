@@ -35,10 +35,10 @@ def command(
     import torch
     from safetensors.torch import save_file
 
-    from vidops_cli.engine.checkpoint import load
+    from vidops_cli.engine.checkpoint import load, tested
     from vidops_cli.models.weights import export_to
 
-    found = export_to(source, load(file)["model"], like, **given)
+    found = export_to(source, tested(load(file)), like, **given)
     out.parent.mkdir(parents=True, exist_ok=True)
     if out.suffix == ".safetensors":
         save_file({key: value.contiguous() for key, value in found.items()}, out, {"format": "pt"})

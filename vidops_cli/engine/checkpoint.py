@@ -44,6 +44,11 @@ def load(path: Path) -> dict[str, Any]:
     return {"model": state}
 
 
+def tested(state: dict[str, Any]) -> dict[str, torch.Tensor]:
+    """The weights of a checkpoint that are tested: their running mean, where it was kept."""
+    return state.get("mean") or state["model"]
+
+
 def _is_state_dict(found: Any) -> bool:
     return isinstance(found, dict) and all(
         isinstance(key, str) and torch.is_tensor(item) for key, item in found.items()
@@ -52,7 +57,7 @@ def _is_state_dict(found: Any) -> bool:
 
 def start_from(model: nn.Module, path: Path) -> transfer.Start:
     """Fill the network from a checkpoint of it or of one that it can start from (`models/transfer.py`)."""
-    return _started(model, load(path)["model"], path)
+    return _started(model, tested(load(path)), path)
 
 
 def load_part(model: nn.Module, name: str, path: Path) -> transfer.Start:
@@ -61,7 +66,7 @@ def load_part(model: nn.Module, name: str, path: Path) -> transfer.Start:
     What else the checkpoint holds, as its stem or classifier, is left out. ValueError if anything of the part is
     missing.
     """
-    part, state = part_of(model, name), load(path)["model"]
+    part, state = part_of(model, name), tested(load(path))
     part.operators = tuple(op.removeprefix(f"{name}.") for op in model.operators if op.startswith(f"{name}."))
     inside = {key.removeprefix(f"{name}."): value for key, value in state.items() if key.startswith(f"{name}.")}
     told = inside or state

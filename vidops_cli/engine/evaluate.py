@@ -54,7 +54,7 @@ def evaluate_checkpoint(recipe: Recipe, path: Path, device: str, progress: Progr
         told = f"the data has {len(clips.annotations.classes)} classes, {path} was trained on {classes}"
         raise ValueError(told, "use the data set it was trained on")
     model = setup.build(classes)
-    checkpoint.load_model(model, state, path)
+    checkpoint.load_model(model, {"model": checkpoint.tested(state)}, path)
     began = time.perf_counter()
     if recipe.data.cache != "none":
         clips.decode_all(progress, keep=recipe.data.cache == "disk")

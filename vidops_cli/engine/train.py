@@ -15,12 +15,13 @@ from torch import nn
 from vidops_cli.data.clips import Clips, Order, batches
 from vidops_cli.data.episodes import Beside
 from vidops_cli.data.mixing import mixed
-from vidops_cli.recipe import Optimizer, Recipe, dump
+from vidops_cli.recipe import Recipe, dump
 from vidops_cli.record import append_line, read_lines, truncate_lines, write_text
 
 from . import checkpoint
 from .evaluate import evaluate
 from .few_shot import FewShot
+from .moving import averaged, learning_rate, make_optimizer, settle_norms
 from .setup import Setup, open_clips, to_device
 from .tasks import Classification
 
@@ -88,11 +89,11 @@ def train(
     if not loop.run_epochs(stop):
         return None
     if recipe.train.checkpoint == "best":
-        checkpoint.load_model(model, checkpoint.load(run / "best.pt"), run / "best.pt")
+        loop.tested.load_state_dict(checkpoint.tested(checkpoint.load(run / "best.pt")))
     report({"phase": "testing"})
     return {
         "split": recipe.eval.split,
-        "metrics": evaluate(model, tested, task, recipe, setup.device),
+        "metrics": evaluate(loop.tested, tested, task, recipe, setup.device),
         "val": loop.best,
         "train": loop.last_epoch,
         "floors": tested.annotations.floors,
@@ -120,27 +121,16 @@ def _start(model: nn.Module, told: str | dict[str, str], report: Report) -> None
             report({"phase": "started", "told": f"{part + ' from ' if part else ''}{path}: {found.told()}"})
 
 
-def learning_rate(recipe: Recipe, step: int, total: int) -> float:
-    """Learning rate of a step: linear warm-up over the first share of the steps, then a cosine down to `final`."""
-    schedule, peak = recipe.train.schedule, recipe.train.optimizer.lr
-    warmup = schedule.warmup * total
-    if step < warmup:
-        return peak * (step + 1) / math.ceil(warmup)
-    if schedule.name == "constant":
-        return peak
-    done = (step - warmup) / max(1, total - warmup)
-    return peak * (schedule.final + (1 - schedule.final) * 0.5 * (1 + math.cos(math.pi * done)))
-
-
-def make_optimizer(model: nn.Module, told: Optimizer) -> torch.optim.Optimizer:
-    """SGD or AdamW; norms and biases are not decayed unless asked."""
-    trained = [p for p in model.parameters() if p.requires_grad]
-    decayed = [p for p in trained if p.ndim > 1 or told.decay_norm_bias]
-    others = [p for p in trained if not (p.ndim > 1 or told.decay_norm_bias)]
-    groups = [{"params": decayed, "weight_decay": told.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    if told.name == "adamw":
-        return torch.optim.AdamW(groups, lr=told.lr)
-    return torch.optim.SGD(groups, lr=told.lr, momentum=told.momentum, nesterov=told.nesterov and told.momentum > 0)
+def _parts(batch: dict[str, Any], count: int) -> Iterator[tuple[dict[str, Any], float]]:
+    """A batch in at most `count` parts of like size, each with its share of the clips."""
+    clips = len(batch["label"])
+    size = math.ceil(clips / count)
+    for start in range(0, clips, size):
+        part = {
+            key: value[start : start + size] if torch.is_tensor(value) and value.ndim else value
+            for key, value in batch.items()
+        }
+        yield part, len(part["label"]) / clips
 
 
 class _Loop:
@@ -159,7 +149,10 @@ class _Loop:
     ):
         self.recipe, self.run, self.setup, self.splits = recipe, run, setup, splits
         self.model, self.task, self.report, self.code = model, task, report, code
+        settle_norms(model, recipe.train.batch_norm)
         self.optimizer = make_optimizer(model, recipe.train.optimizer)
+        self.scaler = torch.amp.GradScaler(setup.device.type, enabled=recipe.train.precision == "float16")
+        self.mean = averaged(model, recipe.train.ema) if recipe.train.ema else None
         self.step = 0
         self.seconds = 0.0
         self.best: dict[str, Any] = {}
@@ -168,6 +161,11 @@ class _Loop:
         self.per_epoch = math.ceil(len(splits["train"].listed) / recipe.train.batch)
         self.total = self.per_epoch * recipe.train.epochs
 
+    @property
+    def tested(self) -> nn.Module:
+        """The network, or the mean of its weights where that is kept."""
+        return self.model if self.mean is None else self.mean.module
+
     def restore(self) -> None:
         path = self.run / "last.pt"
         state = checkpoint.load(path)
@@ -175,6 +173,10 @@ class _Loop:
             raise ValueError(f"{path} was written by another recipe", "use --no-resume to start over, or another --out")
         checkpoint.load_model(self.model, state, path)
         self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
+        if self.mean is not None:
+            self.mean.module.load_state_dict(state["mean"])
+            self.mean.n_averaged.fill_(state["step"])
         self.step, self.seconds, self.sums = state["step"], state["seconds"], state["sums"]
         self.best, self.last_epoch = state["best"], state["last_epoch"]
         if (before := state.get("code", self.code)) != self.code:
@@ -188,7 +190,9 @@ class _Loop:
     def save(self, name: str = "last.pt") -> None:
         state = {
             "model": self.model.state_dict(),
+            "mean": None if self.mean is None else self.mean.module.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
             "recipe": self.recipe.hash(),
             "code": self.code,
             "classes": self.task.classes,
@@ -210,6 +214,7 @@ class _Loop:
         while self.step < self.total:
             epoch, done = divmod(self.step, self.per_epoch)
             self.model.train()
+            settle_norms(self.model, told.batch_norm)
             for batch in self._batches(epoch, done):
                 began = time.perf_counter()
                 if "clip" in batch:  # else all of its videos were bad
@@ -252,21 +257,27 @@ class _Loop:
         told = self.recipe.train
         rate = learning_rate(self.recipe, self.step, self.total)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        with torch.autocast(self.setup.device.type, dtype=torch.bfloat16, enabled=told.precision == "bfloat16"):
-            loss, logs = self.task.loss(self.model, batch)
-        value = loss.item()
-        if not math.isfinite(value):
-            clips = ", ".join(map(str, batch["index"][:4].tolist()))
-            where = f"step {self.step} (epoch {epoch + 1}), learning rate {rate:.3g}, clips {clips}, ..."
-            raise ValueError(f"the loss is {value} at {where}", "lower train.optimizer.lr, or set train.clip_norm")
+            group["lr"] = rate * group["factor"]
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        value = accuracy = 0.0
+        for part, share in _parts(batch, told.accumulate):
+            with torch.autocast(self.setup.device.type, getattr(torch, told.precision), told.precision != "float32"):
+                loss, logs = self.task.loss(self.model, part)
+            value, accuracy = value + share * loss.item(), accuracy + share * logs["accuracy"]
+            if not math.isfinite(value):
+                clips = ", ".join(map(str, batch["index"][:4].tolist()))
+                where = f"step {self.step} (epoch {epoch + 1}), learning rate {rate:.3g}, clips {clips}, ..."
+                raise ValueError(f"the loss is {value} at {where}", "lower train.optimizer.lr, or set train.clip_norm")
+            self.scaler.scale(loss * share if share < 1 else loss).backward()
         if told.clip_norm:
+            self.scaler.unscale_(self.optimizer)
             nn.utils.clip_grad_norm_(self.model.parameters(), told.clip_norm)
-        self.optimizer.step()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        if self.mean is not None:
+            self.mean.update_parameters(self.model)
         self.sums["loss"] += value
-        self.sums["accuracy"] += logs["accuracy"]
+        self.sums["accuracy"] += accuracy
         self.sums["steps"] += 1
         self.report(
             {
@@ -284,7 +295,7 @@ class _Loop:
         if self.recipe.train.recalibrate_bn:
             self._recalibrate(epoch)
         self.report({"phase": "validating", "epoch": epoch + 1})
-        found = evaluate(self.model, self.splits["val"], self.task, self.recipe, self.setup.device)
+        found = evaluate(self.tested, self.splits["val"], self.task, self.recipe, self.setup.device)
         steps = max(1, self.sums["steps"])
         if not math.isfinite(found["loss"]):
             raise ValueError(

@@ -13,6 +13,7 @@ from .clips import clip_problems
 from .problems import Problem
 from .reading import Lines, Place
 from .schema import Data, Model, Placed, Recipe, Train, named
+from .training import training_problems
 
 S = TypeVar("S", bound=BaseModel)
 
@@ -140,6 +141,8 @@ def _names(value: dict[str, Any], lines: Lines, known: Known) -> Iterator[Proble
         episodes = value.get("episodes") is not None
         for place, message, hint in clip_problems(data, train, dataset, episodes=episodes, joints=joints):
             yield Problem(where(place, lines), message, hint)
+    for place, message, hint in training_problems(train, episodes=value.get("episodes") is not None) if train else ():
+        yield Problem(where(place, lines), message, hint)
     if data and data.splits and data.name in known.datasets:
         try:
             known.datasets[data.name].division(data.splits)

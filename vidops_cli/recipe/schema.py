@@ -215,6 +215,15 @@ class Model(Section):
     """the checkpoint that it starts from, or those of its parts, as in rgb: runs/rgb/last.pt"""
 
 
+class Group(Section):
+    of: Annotated[list[Name], Field(min_length=1)]
+    """names of weights, as in [fc.weight] or ["*.bias"]; a weight is of the first group that names it"""
+    lr: NotBelow0 = 1.0
+    """times the rate of the others"""
+    weight_decay: NotBelow0 = 1.0
+    """times the decay that they would have"""
+
+
 class Optimizer(Section):
     name: Literal["sgd", "adamw"] = "sgd"
     """which optimizer"""
@@ -228,15 +237,25 @@ class Optimizer(Section):
     """of sgd"""
     decay_norm_bias: bool = False
     """decay norms and biases too"""
+    groups: list[Group] = []
+    """weights with a rate or decay of their own"""
 
 
 class Schedule(Section):
-    name: Literal["cosine", "constant"] = "cosine"
+    name: Literal["cosine", "constant", "step"] = "cosine"
     """what follows the warm-up"""
     warmup: Share = 0.0
-    """share of the steps over which the rate rises from 0"""
+    """share of the steps over which the rate rises"""
+    start: Share = 0.0
+    """share of the peak that it rises from"""
     final: Share = 0.0
     """share of the peak that a cosine ends at"""
+    at: list[Count] = []
+    """of step: epochs after which the rate falls"""
+    by: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """of step: times what it was"""
+    per: Literal["step", "epoch"] = "step"
+    """how often the rate changes; by epochs it has at once what it would come to at the end of each"""
 
 
 class Train(Section):
@@ -246,6 +265,8 @@ class Train(Section):
     """clips of a step"""
     optimizer: Optimizer
     schedule: Schedule = Schedule()
+    accumulate: Count = 1
+    """parts that a batch goes through the network in, one after the other; the step is of all of it"""
     clip_norm: Above0 | None = None
     """largest norm of the gradient"""
     label_smoothing: Share = 0.0
@@ -258,8 +279,12 @@ class Train(Section):
     """parts of the network whose weights are not trained, as in [rgb]; their batch norms count on"""
     gate_weight: NotBelow0 = 0.0
     """lambda of IntegralAction: how hard the training loss pushes its gate towards the pose"""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """bfloat16 by autocast"""
+    batch_norm: Literal["train", "partial", "frozen"] = "train"
+    """whose statistics and weights are trained: all; the first one's alone (TSN's partial BN); none"""
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """decay of a running mean of the weights over steps, which is what is tested; 0 is off"""
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    """by autocast; float16 with a scaled loss"""
     recalibrate_bn: CountFrom0 = 0
     """training batches that renew batch-norm statistics after each epoch"""
     checkpoint: Literal["best", "last"] = "last"
@@ -430,8 +455,18 @@ class Recipe(Section):
                 "flip_swap": [],
                 "augment": None,
             },
-            "train": {"gate_weight": 0.0, "frozen": [], "mixup": 0.0, "cutmix": 0.0},
+            "train": {
+                **{"gate_weight": 0.0, "frozen": [], "mixup": 0.0, "cutmix": 0.0},
+                **{"accumulate": 1, "batch_norm": "train", "ema": 0.0},
+            },
         }
+        inner = {
+            "optimizer": {"groups": []},
+            "schedule": {"start": 0.0, "at": [], "by": 0.1, "per": "step"},
+        }
+        for section, absent in inner.items():
+            given = told["train"][section]
+            told["train"][section] = {key: value for key, value in given.items() if absent.get(key, ...) != value}
         if self.data.augment == Augment():
             told["data"]["augment"] = None
         for section, absent in later.items():  # as if they were not there: recipes older than a key keep their hash

@@ -1,0 +1,34 @@
+"""What in a recipe does not go together in training: schedules, batches in parts, norms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .reading import Place
+from .schema import Train
+
+Found = tuple[Place, str, str]
+
+
+def training_problems(train: Train, *, episodes: bool) -> Iterator[Found]:
+    """(key, message, hint) of each."""
+    schedule = train.schedule
+    path = ("train", "schedule")
+    if schedule.name == "step" and not schedule.at:
+        yield (*path, "name"), "train.schedule: step falls at epochs that are told", "add at, as in at: [20, 30]"
+    if schedule.at and schedule.name != "step":
+        yield (*path, "at"), f"train.schedule.at is of step, the schedule is {schedule.name}", "leave at out"
+    if schedule.at and (schedule.at != sorted({*schedule.at}) or schedule.at[-1] >= train.epochs):
+        told = f"train.schedule.at: epochs that rise, below train.epochs ({train.epochs}), got {schedule.at}"
+        yield (*path, "at"), told, "as in at: [20, 30] of 40"
+    if schedule.start and not schedule.warmup:
+        yield (*path, "start"), "train.schedule.start is of a warm-up, which is 0", "set warmup, or leave start out"
+    if episodes and train.accumulate > 1:
+        told = "train.accumulate: an episode goes through the network whole"
+        yield ("train", "accumulate"), told, "set it to 1, or leave `episodes` out"
+    if train.accumulate > train.batch:
+        told = f"train.accumulate: a batch of {train.batch} has no {train.accumulate} parts"
+        yield ("train", "accumulate"), told, "lower it"
+    if train.recalibrate_bn and train.batch_norm != "train":
+        told = f"train.recalibrate_bn renews statistics that train.batch_norm={train.batch_norm} keeps"
+        yield ("train", "recalibrate_bn"), told, "set one of them back"
