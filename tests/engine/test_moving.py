@@ -59,8 +59,8 @@ def test_a_warm_up_starts_where_it_is_told(recipe):
 
 
 def test_groups_have_rates_and_decay_of_their_own(recipe, tmp_path):
-    """Those of TSM's code: the classifier's weight five times, its bias ten, other biases twice."""
-    groups = "[{of: [fc.weight], lr: 5}, {of: [fc.bias], lr: 10}, {of: ['*.bias'], lr: 2, weight_decay: 0}]"
+    """Those of TSM's code: the classifier's weight five times, its bias ten, biases of convolutions twice."""
+    groups = "[{of: [fc.weight], lr: 5}, {of: [fc.bias], lr: 10}, {kind: bias, lr: 2}, {kind: norm, weight_decay: 0}]"
     told = recipe(f"train.optimizer.groups={groups}", "train.optimizer.decay_norm_bias=true")
     model = Setup.of(told, "cpu").build(4)
     names = {id(weight): name for name, weight in model.named_parameters()}
@@ -69,14 +69,19 @@ def test_groups_have_rates_and_decay_of_their_own(recipe, tmp_path):
         found |= {names[id(weight)]: (group["factor"], group["weight_decay"]) for weight in group["params"]}
     assert found.keys() == set(names.values())
     assert found["fc.weight"] == (5, 1e-2) and found["fc.bias"] == (10, 1e-2)
-    assert found["bn1.bias"] == (2, 0) and found["bn1.weight"] == (1, 1e-2)
+    assert found["bn1.bias"] == found["bn1.weight"] == (1, 0) and found["conv1.weight"] == (1, 1e-2)
+    biased = nn.Sequential(nn.Conv2d(3, 2, 1), nn.BatchNorm2d(2), nn.LayerNorm(2))
+    rates = [
+        (group["factor"], len(group["params"])) for group in make_optimizer(biased, told.train.optimizer).param_groups
+    ]
+    assert sorted(rates) == [(1, 1), (1, 4), (2, 1)]
     still = recipe("train.optimizer.groups=[{of: ['layer*'], lr: 0}]", "train.epochs=1", "train.recalibrate_bn=0")
     train(still, tmp_path / "run", device="cpu")
     before = dict(Setup.of(still, "cpu").build(4).named_parameters())
     after = checkpoint.load(tmp_path / "run" / "last.pt")["model"]
     stayed = {name for name in before if torch.equal(before[name], after[name])}
     assert stayed == {name for name in before if name.startswith("layer")}
-    with pytest.raises(ValueError, match=r"head\.weight names no weight that is trained"):
+    with pytest.raises(ValueError, match=r"head\.weight \(all\) names no weight that is trained"):
         make_optimizer(model, recipe("train.optimizer.groups=[{of: [head.weight]}]").train.optimizer)
 
 

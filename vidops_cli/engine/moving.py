@@ -13,7 +13,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from vidops_cli.recipe import Optimizer, Recipe
 
-NORMS = (nn.modules.batchnorm._BatchNorm,)
+BATCH_NORMS = (nn.modules.batchnorm._BatchNorm,)
+NORMS = (*BATCH_NORMS, nn.LayerNorm, nn.GroupNorm)
 
 
 def learning_rate(recipe: Recipe, step: int, total: int) -> float:
@@ -43,19 +44,20 @@ def make_optimizer(model: nn.Module, told: Optimizer) -> torch.optim.Optimizer:
     ValueError if a group of the recipe names no weight.
     """
     trained = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
+    norms = {id(p) for module in model.modules() if isinstance(module, NORMS) for p in module.parameters()}
     used, groups = set(), dict[tuple[float, float], list[nn.Parameter]]()
     for name, weight in trained.items():
         factor = 1.0
         decay = told.weight_decay if weight.ndim > 1 or told.decay_norm_bias else 0.0
-        for group in told.groups:
-            if any(fnmatchcase(name, pattern) for pattern in group.of):
-                factor, decay = group.lr, decay * group.weight_decay
-                used.add(id(group))
-                break
+        kind = "norm" if id(weight) in norms else "bias" if name.rpartition(".")[2] == "bias" else "weight"
+        mine = [one for one in told.groups if one.kind in ("all", kind) and any(fnmatchcase(name, of) for of in one.of)]
+        used |= {id(group) for group in mine}
+        if mine:
+            factor, decay = mine[0].lr, decay * mine[0].weight_decay
         groups.setdefault((factor, decay), []).append(weight)
     if idle := [group for group in told.groups if id(group) not in used]:
         raise ValueError(
-            f"train.optimizer.groups: {', '.join(idle[0].of)} names no weight that is trained, or an earlier group's",
+            f"train.optimizer.groups: {', '.join(idle[0].of)} ({idle[0].kind}) names no weight that is trained",
             f"names are as {', '.join([*trained][:2])}, {[*trained][-1]}",
         )
     given: Iterable[Any] = [
@@ -70,7 +72,7 @@ def settle_norms(model: nn.Module, told: str) -> None:
     """Batch norms that are not trained use the statistics that they have; called at the start of each epoch."""
     if told == "train":
         return
-    norms = [module for module in model.modules() if isinstance(module, NORMS)]
+    norms = [module for module in model.modules() if isinstance(module, BATCH_NORMS)]
     for norm in norms[1:] if told == "partial" else norms:
         norm.eval()
         norm.requires_grad_(False)

@@ -216,8 +216,10 @@ class Model(Section):
 
 
 class Group(Section):
-    of: Annotated[list[Name], Field(min_length=1)]
-    """names of weights, as in [fc.weight] or ["*.bias"]; a weight is of the first group that names it"""
+    of: Annotated[list[Name], Field(min_length=1)] = ["*"]
+    """names of weights, as in [fc.weight] or ["blocks.*"]; a weight is of the first group that names it"""
+    kind: Literal["all", "bias", "norm"] = "all"
+    """which of those: biases that are not of norms, or all of norms"""
     lr: NotBelow0 = 1.0
     """times the rate of the others"""
     weight_decay: NotBelow0 = 1.0
