@@ -71,10 +71,9 @@ def test_groups_have_rates_and_decay_of_their_own(recipe, tmp_path):
     assert found["fc.weight"] == (5, 1e-2) and found["fc.bias"] == (10, 1e-2)
     assert found["bn1.bias"] == found["bn1.weight"] == (1, 0) and found["conv1.weight"] == (1, 1e-2)
     biased = nn.Sequential(nn.Conv2d(3, 2, 1), nn.BatchNorm2d(2), nn.LayerNorm(2))
-    rates = [
-        (group["factor"], len(group["params"])) for group in make_optimizer(biased, told.train.optimizer).param_groups
-    ]
-    assert sorted(rates) == [(1, 1), (1, 4), (2, 1)]
+    kinds = recipe("train.optimizer.groups=[{kind: bias, lr: 2}, {kind: norm, lr: 3}]").train.optimizer
+    rates = [(group["factor"], len(group["params"])) for group in make_optimizer(biased, kinds).param_groups]
+    assert sorted(rates) == [(1, 1), (2, 1), (3, 4)]
     still = recipe("train.optimizer.groups=[{of: ['layer*'], lr: 0}]", "train.epochs=1", "train.recalibrate_bn=0")
     train(still, tmp_path / "run", device="cpu")
     before = dict(Setup.of(still, "cpu").build(4).named_parameters())
