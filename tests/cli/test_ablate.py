@@ -242,6 +242,32 @@ def test_ablate_force_and_older(ablated, vidops, place, monkeypatch):
     assert "0 of 2 cells to run" in out
 
 
+def test_published_rows_stand_for_cells(ablated, vidops, place):
+    """Where the store is gone: further seeds are added to a table, and nothing of it is run again."""
+    kept = ablated[1] / "kept"
+    assert vidops("ablate", "two.yaml", "--store", kept, "--publish")[0] == 0
+    whole = (place / "results/two.md").read_text()
+    words = ("ablate", "two.yaml", "--store", "new", "--record", "results/two.jsonl")
+    code, out, _ = vidops(*words, "--format", "markdown")
+    assert (code, out) == (0, whole) and not (place / "new").exists()
+    code, out, _ = vidops(*words, "--dry-run", "--seeds", 2)
+    assert code == 0 and "2 of 4 cells to run" in out and out.count("finished") == 2
+    assert "1 of 2 cells to run" in vidops(*words, "--dry-run", "--force", "TSM")[1]
+    (place / "results/two.jsonl").rename(place / "before.jsonl")
+    words = ("ablate", "two.yaml", "--store", "new", "--record", "before.jsonl")
+    assert vidops(*words, "--table", "--publish")[0] == 0
+    assert (place / "results/two.md").read_text() == whole
+    tested = "    - {name: reversed, kind: eval, of: TSM, set: {data.frames: reversed}}\n"
+    (place / "more.yaml").write_text((place / "two.yaml").read_text() + tested)
+    code, out, err = vidops("ablate", "more.yaml", "--store", "new", "--record", "before.jsonl", "--dry-run")
+    assert code == 0, err
+    assert "2 of 3 cells to run" in out  # TSM's weights are not in the record
+    code, _, err = vidops("ablate", "two.yaml", "--store", "new", "--record", "two.yaml")
+    assert code == 2 and "no table" in told_errors(err)[0][0]
+    code, _, err = vidops("ablate", ".", "--store", "new", "--record", "before.jsonl")
+    assert code == 2 and "--record are of one table" in told_errors(err)[0][0]
+
+
 def test_ablate_smoke_in_a_folder(place):
     """Every table of a folder, at one seed and one epoch, published under a name of its own; again nothing is run."""
     (place / "tables").mkdir()

@@ -18,8 +18,15 @@ RESULT = {"train": "summary.json", "eval": "summary.json", "profile": "profile.j
 
 
 class Store:
-    def __init__(self, root: Path):
+    """`record`: head and rows of a published table, whose cells count as finished; they have no weights."""
+
+    def __init__(self, root: Path, record: tuple[dict[str, Any], list[dict[str, Any]]] | None = None):
         self.root = root
+        self.head, rows = record or ({}, [])
+        self.recorded: dict[str, dict[str, dict[str, Any]]] = {}
+        """key of a cell -> metric -> row"""
+        for row in rows:
+            self.recorded.setdefault(row["cell"], {}).setdefault(row["metric"], row)
 
     def folder(self, cell: Cell) -> Path:
         return self.root / "cells" / cell.key
@@ -33,7 +40,16 @@ class Store:
         return [key for key in cell.needs if not self.weights(cell, key).with_name(RESULT["train"]).is_file()]
 
     def finished(self, cell: Cell) -> bool:
-        return (self.folder(cell) / RESULT[cell.kind]).is_file()
+        return cell.key in self.recorded or (self.folder(cell) / RESULT[cell.kind]).is_file()
+
+    def needed(self, left: list[Cell], cells: list[Cell]) -> list[Cell]:
+        """`left`, and before them the cells whose weights they take and of which the record alone is there."""
+        places, found = {cell.key: i for i, cell in enumerate(cells)}, list(left)
+        for cell in found:  # it grows
+            for key in self.lacking(cell):
+                if self.recorded.pop(key, None):
+                    found.append(cells[places[key]])
+        return sorted(found, key=lambda cell: places[cell.key]) if len(found) > len(left) else left
 
     def summary(self, cell: Cell) -> dict[str, Any] | None:
         """What the finished cell wrote, or None. ValueError if it cannot be read."""
@@ -76,14 +92,20 @@ class Store:
         found, older = [], set()
         for cell in sorted(cells, key=lambda cell: cell.kind == "eval"):  # after those whose weights they take
             summary = self.summary(cell)
-            if summary is not None:
-                rows = rows_of(cell, summary)
+            rows = self._from_record(cell) if summary is None else rows_of(cell, summary)
+            if rows:
                 if older.intersection(cell.needs) or rows[0]["code"] != cell.code:
                     older.add(cell.key)
                     rows = [{**row, "older": True} for row in rows]
                 found += rows
         places = {cell.key: i for i, cell in enumerate(cells)}
         return sorted(found, key=lambda row: places[row["cell"]])
+
+    def _from_record(self, cell: Cell) -> list[dict[str, Any]]:
+        """Rows that were published of a cell, perhaps by another name: a row may be another's at half its rate."""
+        named = {"row": cell.row, **({"rate": cell.rate} if cell.rate != 1 else {})}
+        rows = self.recorded.get(cell.key, {}).values()
+        return [{**{key: row[key] for key in row if key not in ("older", "rate")}, **named} for row in rows]
 
     def older(self, cells: list[Cell]) -> list[Cell]:
         """The finished cells that were made with other code than there is now."""
@@ -99,6 +121,7 @@ class Store:
 
         ValueError if it is being run.
         """
+        self.recorded.pop(cell.key, None)
         if self.state(cell) == "running":
             told = f"{cell.label}, seed {cell.seed} ({cell.key}) is being run"
             raise ValueError(told, "wait until it has finished, or stop it")

@@ -12,7 +12,7 @@ from .cells import Chosen, Launch, cells_of, explain, left_of, run_left, show_pl
 from .common import Device, Overrides, console, load_recipe, recipe_files
 from .data import make_missing
 from .output import Output
-from .tables import Shown, overview, published, published_claims, show, write_record
+from .tables import Shown, overview, published, published_claims, read_published, show, write_record
 
 if TYPE_CHECKING:
     from vidops_cli.ablation.grid import Cell
@@ -27,6 +27,7 @@ class Run:
     """What is run; the same for every recipe of a folder."""
 
     store: Path
+    record: Path | None
     scale: str
     overrides: list[str] | None
     seeds: int | None
@@ -46,6 +47,12 @@ def command(
     ] = None,
     overrides: Overrides = None,
     store: Annotated[Path, typer.Option(help="Where cells are kept.", rich_help_panel=CELLS)] = Path("runs"),
+    record: Annotated[
+        Path | None,
+        typer.Option(
+            help="Published rows of this table (.jsonl): their cells are not run again.", rich_help_panel=CELLS
+        ),
+    ] = None,
     mini: Annotated[
         bool, typer.Option("--mini", help="With the recipe's mini: block: a small benchmark.", rich_help_panel=CELLS)
     ] = False,
@@ -122,6 +129,7 @@ def command(
         raise ValueError(f"unknown launcher {launcher!r}", "local or slurm")
     run = Run(
         store,
+        record,
         scale,
         overrides,
         seeds,
@@ -148,8 +156,8 @@ def _is_record(folder: Path) -> bool:
 
 def _folder(folder: Path, run: Run, shown: Shown, check: bool) -> None:
     """Every table below a folder, one after the other; those of another scale alone are passed over."""
-    if shown.output.out or shown.output.plot or run.chosen.only or run.chosen.force:
-        raise ValueError("--out, --plot, --only and --force are of one table", "name its recipe")
+    if shown.output.out or shown.output.plot or run.chosen.only or run.chosen.force or run.record:
+        raise ValueError("--out, --plot, --only, --force and --record are of one table", "name its recipe")
     tables = [path for path in recipe_files(folder) if load_recipe(path).ablation is not None]
     paths = [path for path in tables if _has_scale(path, run.scale)]
     if not paths:
@@ -196,7 +204,7 @@ def _table(path: Path, run: Run, shown: Shown) -> bool:
         raise ValueError("only a recipe as it stands is published", "write the changes into a recipe of their own")
     if not (run.dry or run.nothing):
         make_missing(told)
-    cells, kept = cells_of(told), Store(run.store)
+    cells, kept = cells_of(told), Store(run.store, run.record and read_published(run.record))
     left = left_of(cells, kept, run.chosen)
     if run.dry:
         show_plan(cells, left, kept)
@@ -228,7 +236,7 @@ def _as_it_stands(told: Recipe, written: Recipe) -> bool:
 def _floors(cells: list[Cell], store: Store) -> dict[str, float]:
     """Scores on the cells' data that need no understanding, as a finished cell tells them."""
     summaries = (store.summary(cell) for cell in cells if cell.kind != "profile")
-    return next((summary["floors"] for summary in summaries if summary), {})
+    return next((summary["floors"] for summary in summaries if summary), store.head.get("floors", {}))
 
 
 def _with_seeds(recipe: Recipe, number: int | None) -> Recipe:

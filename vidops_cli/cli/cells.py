@@ -60,7 +60,8 @@ def left_of(cells: list[Cell], store: Store, how: Chosen) -> list[Cell]:
     again += store.older(chosen) if how.rerun else []
     keys = {cell.key for cell in with_takers(again, cells)}
     left = [cell for cell in cells if cell.key in keys or (cell in chosen and not store.finished(cell))]
-    return list({cell.key: cell for cell in reversed(left)}.values())[::-1]  # a row may be another's at half its rate
+    left = list({cell.key: cell for cell in reversed(left)}.values())[::-1]  # a row may be another's at half its rate
+    return store.needed(left, cells)
 
 
 def run_left(left: list[Cell], store: Store, recipe: Recipe, how: Launch) -> dict[str, int]:
