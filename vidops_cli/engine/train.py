@@ -173,7 +173,9 @@ class _Loop:
             raise ValueError(f"{path} was written by another recipe", "use --no-resume to start over, or another --out")
         checkpoint.load_model(self.model, state, path)
         self.optimizer.load_state_dict(state["optimizer"])
-        self.scaler.load_state_dict(state["scaler"])
+        self.scaler.load_state_dict(state.get("scaler", {}))  # nor had runs of before it factors
+        for group in self.optimizer.param_groups:
+            group.setdefault("factor", 1.0)
         if self.mean is not None:
             self.mean.module.load_state_dict(state["mean"])
             self.mean.n_averaged.fill_(state["step"])
