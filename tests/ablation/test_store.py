@@ -312,3 +312,14 @@ def test_publish_writes_a_head_rows_and_their_table(store, found, tmp_path):
     assert lines == rows
     assert written[1].read_text() == "# three rows\n"
     assert sorted(path.name for path in (results / "paper").iterdir()) == ["table.jsonl", "table.md"]
+
+
+def test_rows_of_several_views(found):
+    told = summary()
+    assert not any("views" in row for row in rows_of(found[0], told))
+    told["metrics"] |= {"views": 30, "average": "logits"}
+    told["cost"] |= {"macs": 7, "flops": 15}
+    rows = rows_of(found[0], told)
+    assert {row["metric"] for row in rows}.isdisjoint({"views", "average"})
+    wanted = {"views": 30, "average": "logits", "macs": 7, "macs_in_all": 210, "flops_in_all": 450}
+    assert all({key: row[key] for key in wanted} == wanted for row in rows)

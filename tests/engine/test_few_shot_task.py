@@ -10,11 +10,12 @@ from vidops_cli.data.mini import benchmark
 from vidops_cli.engine import checkpoint
 from vidops_cli.engine.evaluate import evaluate_checkpoint
 from vidops_cli.engine.few_shot import FewShot
+from vidops_cli.engine.scores import Kept, compared, episode_interval
 from vidops_cli.engine.setup import Setup
 from vidops_cli.engine.train import train
 from vidops_cli.models import MODELS
 from vidops_cli.ops import OPS
-from vidops_cli.recipe import Known, load
+from vidops_cli.recipe import Known, RecipeError, load
 from vidops_cli.record import read_lines
 
 KNOWN = Known(ops=OPS, models=MODELS, datasets=DATASETS)
@@ -206,3 +207,27 @@ def test_what_a_query_costs(recipe):
         assert model(query, support).shape == (1, 3)
     plain = Setup.of(recipe("episodes=null"), "cpu")
     assert len(plain.example(model, (3, 1, 32, 32))) == 1
+
+
+def test_episodes_are_kept_and_do_not_hang_on_batches(recipe, tmp_path):
+    train(recipe(), tmp_path / "run", device="cpu")
+    found, kept = [], []
+    for size in (7, 64):
+        told, dump = recipe(f"eval.batch={size}"), tmp_path / f"{size}.npz"
+        found.append(evaluate_checkpoint(told, tmp_path / "run/last.pt", "cpu", lambda done, total: None, dump))
+        kept.append(Kept.load(dump))
+    assert np.array_equal(kept[0].episodes, kept[1].episodes) and kept[0].episodes.shape == (40, 4, 3)
+    assert np.array_equal(kept[0].accuracy, kept[1].accuracy)
+    assert found[0]["metrics"]["top1"] == pytest.approx(100 * kept[0].accuracy.mean())
+    assert found[0]["interval"] == found[1]["interval"] == episode_interval(kept[0].accuracy)
+    assert found[0]["episodes"] == 40 and kept[0].metrics()["low"] == found[0]["interval"]["low"]
+    ways = kept[0].labels[kept[0].episodes]
+    assert (ways == ways[:, :1]).all() and all(len(set(ways[i, 0])) == 3 for i in range(40))
+    paired = compared(*kept, (tmp_path / "7.npz", tmp_path / "64.npz"))
+    assert (paired["difference"], paired["low"], paired["high"], paired["n"]) == (0, 0, 0, 40)
+
+
+def test_episodes_take_one_view(recipe):
+    for words in ("eval.clips=2", "eval.crops=3"):
+        with pytest.raises(RecipeError, match="episodes are of one view"):
+            recipe(words, "data.crop=20")

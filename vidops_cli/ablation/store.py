@@ -14,6 +14,7 @@ from vidops_cli.record import SCHEMA, read_json, write_text
 from . import attempt
 from .grid import Cell
 
+NO_SCORES = ("n", "present", "correct", "group", "views", "average")  # what stands beside the scores of a summary
 RESULT = {"train": "summary.json", "eval": "summary.json", "profile": "profile.json"}  # what a finished cell has
 
 
@@ -167,11 +168,12 @@ def rows_of(cell: Cell, summary: dict[str, Any]) -> list[dict[str, Any]]:
         **_decoded_by(summary.get("backends", {})),
         "params": summary["params"],
         **{name: summary["cost"].get(name) for name in ("macs", "other_flops", "flops", "uncounted")},
+        **_views(metrics, summary["cost"]),
         "train_seconds": summary.get("train_seconds"),
         "seconds": summary["seconds"],
         **made,
     }
-    scores = {name: value for name, value in metrics.items() if name not in ("n", "present", "correct", "group")}
+    scores = {name: value for name, value in metrics.items() if name not in NO_SCORES}
     if "train" in summary:
         scores["train_top1"] = summary["train"]["train_top1"]
     rows = [{"metric": name, "value": value, **shared} for name, value in scores.items()]
@@ -179,6 +181,15 @@ def rows_of(cell: Cell, summary: dict[str, Any]) -> list[dict[str, Any]]:
         if row["metric"] == "top1" and "correct" in metrics:
             row |= {key: metrics[key] for key in ("correct", "group") if key in metrics}
     return rows
+
+
+def _views(metrics: dict[str, Any], cost: dict[str, Any]) -> dict[str, Any]:
+    """How many of a clip were taken, where more than one; macs and flops are of one, these of all of them."""
+    views = metrics.get("views", 1)
+    if views == 1:
+        return {}
+    in_all = {f"{name}_in_all": views * cost[name] for name in ("macs", "flops") if cost.get(name) is not None}
+    return {"views": views, "average": metrics["average"], **in_all}
 
 
 def _decoded_by(backends: dict[str, dict[str, int]]) -> dict[str, str]:

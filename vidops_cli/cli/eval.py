@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,20 +14,37 @@ from .live import Counter
 
 def command(
     what: Annotated[
-        Path, typer.Argument(help="The folder of a run, or a recipe.", metavar="RECIPE_OR_RUN", show_default=False)
-    ],
+        Path | None,
+        typer.Argument(help="The folder of a run, or a recipe.", metavar="RECIPE_OR_RUN", show_default=False),
+    ] = None,
     overrides: Overrides = None,
     checkpoint: Annotated[Path | None, typer.Option(help="Weights. Default: those that the run tested.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder that takes a summary.json.")] = None,
+    dump: Annotated[Path | None, typer.Option(help="File (.npz) that takes the scores, or those of episodes.")] = None,
+    scores: Annotated[
+        list[Path] | None, typer.Option(help="Such a file: no network is run; of several, their ensemble.")
+    ] = None,
+    against: Annotated[Path | None, typer.Option(help="Another such file: the difference from it, in pairs.")] = None,
+    per_class: Annotated[bool, typer.Option("--per-class", help="The accuracy of each class too.")] = False,
+    average: Annotated[str | None, typer.Option(help="Of an ensemble: softmax or logits.")] = None,
     device: Device = "auto",
     format: Annotated[str, typer.Option(help="table or json.")] = "table",
 ) -> None:
-    """Evaluate a trained network on a split.
+    """Evaluate a trained network on a split, or scores that were kept.
 
-    Example: vidops eval runs/first data.frames=reversed
+    Example: vidops eval runs/first data.frames=reversed --dump reversed.npz
     """
     if format not in ("table", "json"):
         raise ValueError(f"unknown format {format!r}", "table or json")
+    if scores and what is not None and all(word.endswith(".npz") for word in (str(what), *(overrides or []))):
+        scores, what, overrides = [*scores, what, *map(Path, overrides or [])], None, None
+    _check(what, overrides, checkpoint, out, dump, scores, against, average)
+    if scores:
+        from .scores import rescore
+
+        rescore(scores, against, average, per_class, format)
+        return
+    assert what is not None
     if what.is_dir() and not (what / "recipe.yaml").is_file():
         raise ValueError(
             f"{what} is not the folder of a run: it has no recipe.yaml", "name a folder that `vidops train` wrote"
@@ -34,16 +52,49 @@ def command(
     run = what if what.is_dir() else Path("runs") / what.stem
     told = load_recipe(what / "recipe.yaml" if what.is_dir() else what, overrides, rows=False)
     path = checkpoint or run / ("best.pt" if told.train.checkpoint == "best" else "last.pt")
+    if per_class and told.episodes:
+        raise ValueError("episodes have no classes of their own", "leave --per-class out")
 
     import vidops_cli.engine.evaluate as engine
     from vidops_cli.ablation.grid import code_of
     from vidops_cli.record import git_state
 
     made = {"code": code_of(told, known()), **git_state()}  # as it is now, not as it may be at the end
-    found = engine.evaluate_checkpoint(told, path, device, Counter("decoding"))
+    found = engine.evaluate_checkpoint(told, path, device, Counter("decoding"), dump, per_class=per_class)
     if out is not None:
         _write(out / "summary.json", told, found, made)
-    _show(found, path, format)
+    _show(told, found, path, format)
+
+
+def _check(
+    what: Path | None,
+    overrides: list[str] | None,
+    checkpoint: Path | None,
+    out: Path | None,
+    dump: Path | None,
+    scores: list[Path] | None,
+    against: Path | None,
+    average: str | None,
+) -> None:
+    """ValueError for words that do not go together."""
+    if average not in (None, "softmax", "logits"):
+        raise ValueError(f"unknown --average {average!r}", "softmax or logits")
+    if not scores:
+        for name, given in (("--against", against), ("--average", average)):
+            if given is not None:
+                raise ValueError(f"{name} is of --scores", "as in vidops eval --scores a.npz --against b.npz")
+        if what is None:
+            raise ValueError("neither a run or recipe nor --scores is given", "as in vidops eval runs/first")
+        if dump is not None and (dump.suffix != ".npz" or dump.is_dir()):
+            raise ValueError(f"--dump ends in .npz, got {dump}", "as in --dump scores.npz")
+        return
+    words = [str(what)] if what is not None else []
+    if extra := [*words, *(overrides or [])]:
+        told = f"--scores runs no network, and takes no run, recipe or override: {' '.join(extra)}"
+        raise ValueError(told, "leave one of the two out; files of scores end in .npz")
+    for name, given in (("--checkpoint", checkpoint), ("--out", out), ("--dump", dump)):
+        if given is not None:
+            raise ValueError(f"{name} is of a network that is run, not of --scores", f"leave {name} out")
 
 
 def _write(path: Path, told: Any, found: dict[str, Any], made: dict[str, Any]) -> None:
@@ -53,14 +104,15 @@ def _write(path: Path, told: Any, found: dict[str, Any], made: dict[str, Any]) -
     from .train import cost
 
     head = {"schema": SCHEMA, "kind": "eval", "recipe": told.hash(), "seed": told.train.seed}
-    counted = cost(told, found["classes"], found["clip"])
+    counted = found["cost"] = cost(told, found["classes"], found["clip"])
     write_json(path, {**head, **found, "cost": counted, "env": environment(found["device"], made["code"]) | made})
 
 
-def _show(found: dict[str, Any], path: Path, format: str) -> None:
-    import json
-
+def _show(told: Any, found: dict[str, Any], path: Path, format: str) -> None:
     from vidops_cli.report.table import Table
+
+    from .scores import class_table
+    from .train import views_of
 
     if format == "json":
         typer.echo(json.dumps({"checkpoint": str(path), **found}, indent=1))
@@ -72,5 +124,17 @@ def _show(found: dict[str, Any], path: Path, format: str) -> None:
         f"{metrics['n']} clips scored ({metrics['present']} of the listed videos present), checkpoint {path}",
         f"floors: {floors}",
     ]
+    if metrics["views"] > 1:
+        notes.append(views_of(told, found.get("cost", {}).get("macs")))
+    if found.get("interval"):
+        notes.append(interval(found["interval"], found["episodes"]))
     notes += [f"not used: {name}: {reason}" for name, reason in found["bad"].items()]
     print_table(Table(f"{found['split']} split", ["metric", "value"], body, notes))
+    if "per_class" in found:
+        print_table(class_table(found["per_class"]))
+
+
+def interval(found: dict[str, float], episodes: int) -> str:
+    """Of accuracy over episodes."""
+    ends = f"[{found['low']:.2f}, {found['high']:.2f}]"
+    return f"top1: 95 % interval {ends} over {episodes} episodes, mean +- 1.96 s / sqrt(n)"

@@ -47,6 +47,8 @@ def command(
     console().print(
         f"{summary['split']}: {scores} ({summary['metrics']['present']} clips); {run / 'summary.json'}", soft_wrap=True
     )
+    if "views" in summary["cost"]:
+        console().print(f"tested: {views_of(told, summary['cost']['macs'])}", soft_wrap=True)
 
 
 def _run(told: Any, run: Path, device: str, resume: bool) -> dict[str, Any] | None:
@@ -85,20 +87,37 @@ def _run(told: Any, run: Path, device: str, resume: bool) -> dict[str, Any] | No
 
 
 def cost(told: Any, classes: int, clip: tuple[int, ...]) -> dict[str, Any]:
-    """What one clip costs in one forward pass; in episodes a query image and its scores, support maps at hand."""
+    """What one clip costs in one forward pass; in episodes a query image and its scores, support maps at hand.
+
+    Where several views of a clip are tested: their number, and what they cost in all.
+    """
     from vidops_cli.engine.setup import Setup
     from vidops_cli.profiling.cost import count
 
     setup = Setup.of(told, "cpu")
     model = setup.build(classes)
     found = count(model, *setup.example(model, tuple(clip)))
+    views = told.eval.clips * told.eval.crops
+    in_all = {"views": views, "macs_in_all": views * found.macs, "flops_in_all": views * found.flops}
     return {
         "macs": found.macs,
         "other_flops": found.other_flops,
         "flops": found.flops,
         "uncounted": list(found.uncounted),
         "params": found.params,
+        **(in_all if views > 1 else {}),
     }
+
+
+def views_of(told: Any, macs: int | None = None) -> str:
+    """As "30 views (10 clips x 3 crops of 256), softmax averaged", with what one costs and all do, if that is known."""
+    from vidops_cli.report.table import number
+
+    tested, side = told.eval, told.eval.crop or told.data.crop
+    views = tested.clips * tested.crops
+    shape = f"{tested.clips} clips x {tested.crops} crops" + (f" of {side}" if side else "")
+    text = f"{views} views ({shape}), {tested.average} averaged"
+    return text if macs is None else f"{text}: {number(macs)} MACs a view, {number(views * macs)} in all"
 
 
 def _plan(told: Any, run: Path, device: str) -> None:
@@ -115,6 +134,7 @@ def _plan(told: Any, run: Path, device: str) -> None:
         f"data     {told.data.name} at {told.data.root}: "
         + ", ".join(f"{name} {clips.present}" for name, clips in splits.items()),
         f"network  {told.model.name}: {number(counted['params'])} parameters, {number(counted['macs'])} MACs a clip",
+        *([f"test     {views_of(told, counted['macs'])}"] if "views" in counted else []),
         f"train    {told.train.epochs} epochs, {steps} steps of {told.train.batch} clips, {told.train.optimizer.name}",
     ]
     for line in lines:

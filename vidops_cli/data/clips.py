@@ -25,7 +25,10 @@ from .files import open_file
 from .poses import Moved, beside
 from .sampling import sample
 from .transforms import prepare
+from .views import ONE, View
 from .watched import watched
+
+Taken = tuple[np.ndarray, np.ndarray, int, str]  # frames, which they are, of how many, and what decoded them
 
 
 @dataclass(frozen=True)
@@ -48,10 +51,14 @@ class ClipOptions:
     flip_keep: list[int | str] = field(default_factory=list)
     flip_swap: list[list[int | str]] = field(default_factory=list)
     augment: Augment | None = None
+    views: tuple[View, ...] = (ONE,)
+    """of a video, in testing"""
 
 
 class Clips(Dataset):
     """Item (epoch, index) -> {"clip": (3, T, H, W) float32, "label": int, "index": int, "backend": str}.
+
+    In testing the first of a key may be a `View`; 0 is the one in the middle.
 
     Where the data set has joints also {"coords": (T, P, J, 2), "scores": (T, P, J)}, float32: x and y in pixels of the
     clip, of the same frames in the same order.
@@ -76,6 +83,8 @@ class Clips(Dataset):
             told = f"split {annotations.split}: expected joints of {len(self.listed)} clips, got {len(self.joints)}"
             raise ValueError(told, "make the data set again")
         self._decoded: dict[int, tuple[np.ndarray, int]] | None = None  # frames, and of how many they are
+        self._whole = train or any(view.clips > 1 for view in options.views)  # all of a video's frames are in memory
+        self._latest: tuple[Any, Taken] | None = None  # crops are of the same frames
         self._report_missing()
 
     def __len__(self) -> int:
@@ -139,9 +148,9 @@ class Clips(Dataset):
         self.exclude({index: f"{self.annotations.root / paths[index]}: {why}" for index, why in found.items()})
 
     def shape(self) -> tuple[int, ...]:
-        """Shape (3, T, H, W) of the first clip that can be used."""
+        """Shape (3, T, H, W) of the first clip that can be used; in testing, of a view of it."""
         for index in self.listed:
-            item = self[0, index]
+            item = self[0 if self.train else self.options.views[0], index]
             if "error" in item:
                 raise ValueError(*item["error"])
             if "clip" in item:
@@ -150,13 +159,13 @@ class Clips(Dataset):
         raise AssertionError("exclude() refuses to leave no clip")
 
     def decode_all(self, progress: Progress, threads: int = 2, *, keep: bool = False) -> None:
-        """Decode every clip into memory, once. Training clips keep all their frames, the others the sampled ones.
+        """Decode every clip into memory, once. In training, and for several clips of a video, all frames are kept.
 
         With `keep` they are written beside the data, if all are good and of one shape, and read from there next time.
         """
         told = self.options
         taken = told.num_frames if told.stride is None else f"{told.num_frames}x{told.stride}"
-        chosen = "all" if self.train else taken
+        chosen = "all" if self._whole else taken
         kept = self.annotations.root / f".decoded-{self.annotations.fingerprint}-{chosen}.npz"
         if keep and (found := _read_kept(kept, len(self.listed))) is not None:
             self._decoded, self.read_by = found
@@ -166,7 +175,7 @@ class Clips(Dataset):
             try:
                 video = open_file(self.annotations.root / self.annotations.paths[index])
                 every = np.arange(len(video))
-                wanted = every if self.train else sample(len(video), told.num_frames, stride=told.stride)
+                wanted = every if self._whole else sample(len(video), told.num_frames, stride=told.stride)
                 frames = video.read(wanted)
                 self.read_by[index] = video.backend
                 return frames, len(video)
@@ -184,25 +193,31 @@ class Clips(Dataset):
         if keep and not self.excluded and len({frames.shape for frames, _ in self._decoded.values()}) == 1:
             _write_kept(kept, [self._decoded[index] for index in self.listed], self.read_by)
 
-    def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
-        epoch, index = key
+    def _frames(self, index: int, view: View, rng: np.random.Generator | None) -> Taken:
+        """ValueError if the clip cannot be decoded."""
+        same = (index, view.clip, view.clips)
+        if self._latest is not None and self._latest[0] == same:
+            return self._latest[1]
+        told = self.options
+        if self._decoded is not None:
+            frames, length = self._decoded[index]
+            chosen = sample(length, told.num_frames, stride=told.stride, rng=rng, view=view)
+            return (frames[chosen] if self._whole else frames), chosen, length, self.read_by[index].decode()
+        video = open_file(self.annotations.root / self.annotations.paths[index])
+        chosen = sample(len(video), told.num_frames, stride=told.stride, rng=rng, view=view)
+        found = video.read(chosen), chosen, len(video), video.backend
+        self._latest = (same, found) if view.crops > 1 else None
+        return found
+
+    def __getitem__(self, key: tuple[int | View, int]) -> dict[str, Any]:
+        when, index = key
+        view = when if isinstance(when, View) else ONE
         options = self.options
         if index in self.excluded:
             return {"bad": self.excluded[index], "index": index}
-        rng = np.random.default_rng([self.seed, epoch, index]) if self.train else None
-        backend = self.read_by[index].decode()
+        rng = np.random.default_rng([self.seed, when, index]) if self.train else None
         try:
-            if self._decoded is not None:
-                frames, length = self._decoded[index]
-                chosen = sample(length, options.num_frames, stride=options.stride, rng=rng)
-                if self.train:
-                    frames = frames[chosen]
-            else:
-                video = open_file(self.annotations.root / self.annotations.paths[index])
-                length = len(video)
-                chosen = sample(length, options.num_frames, stride=options.stride, rng=rng)
-                frames = video.read(chosen)
-                backend = video.backend
+            frames, chosen, length, backend = self._frames(index, view, rng)
         except ValueError as error:
             return {"bad": str(error.args[0]), "index": index}
         if options.frames == "reversed":
@@ -223,6 +238,7 @@ class Clips(Dataset):
                 std=options.std,
                 rng=rng,
                 augment=options.augment,
+                view=view,
             )
         except ValueError as error:  # an error of the recipe: torch would lose its hint on the way from a worker
             return {"error": error.args, "index": index}
@@ -317,7 +333,9 @@ def collate(items: list[dict[str, Any]]) -> dict[str, Any]:
     return batch
 
 
-def batches(clips: Clips, order: Order | Beside, batch: int, *, workers: int = 0) -> Iterator[dict[str, Any]]:
+def batches(
+    clips: Clips, order: Sequence[tuple[int | View, int]] | Order | Beside, batch: int, *, workers: int = 0
+) -> Iterator[dict[str, Any]]:
     """Batches in the given order. Videos that failed are excluded by name, and counted, as they are met.
 
     With workers that goes for videos whose decoder crashes, or takes longer than `timeout`, too.

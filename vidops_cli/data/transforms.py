@@ -9,6 +9,7 @@ from torch import Tensor
 
 from .augment import Augment
 from .poses import Moved
+from .views import ONE, View
 
 
 def prepare(
@@ -21,15 +22,17 @@ def prepare(
     std: list[float],
     rng: np.random.Generator | None,
     augment: Augment | None = None,
+    view: View = ONE,
 ) -> tuple[Tensor, Moved]:
     """Clip (3, T, H, W), float32, in memory as (T, H, W, 3), and where its pixels have gone.
 
     `resize` is the shorter side, or height and width (bilinear, antialiased), `crop` a square: at random with `rng`,
-    else in the middle and never mirrored. `augment` is for clips with `rng`; its crop is scaled to `crop`, and a
-    resized crop is of the frames as they come, since its share of them is all that counts. ValueError if a frame is
-    smaller than the crop.
+    else where the view says and as large, by default in the middle, and never mirrored. `augment` is for clips with
+    `rng`; its crop is scaled to `crop`, and a resized crop is of the frames as they come, since its share of them is
+    all that counts. ValueError if a frame is smaller than the crop.
     """
     clip, moved = torch.from_numpy(frames), Moved()
+    crop = view.size or crop
     chosen = augment if rng is not None else None
     if resize is not None and not (chosen and chosen.resized_crop):
         size = _size(*clip.shape[1:3], resize)
@@ -44,7 +47,7 @@ def prepare(
             raise ValueError(
                 f"a {crop} crop does not fit frames of {height} x {width}", f"set data.resize to at least {crop}"
             )
-        top, left = (height - crop) // 2, (width - crop) // 2
+        top, left = view.corner(height, width, crop)
         if rng is not None:
             top, left = int(rng.integers(height - crop + 1)), int(rng.integers(width - crop + 1))
         clip, moved = clip[:, top : top + crop, left : left + crop], moved.cut(top, left)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,40 +12,74 @@ import torch
 from torch import nn
 
 from vidops_cli.data import Progress
-from vidops_cli.data.clips import Clips, Order, batches
+from vidops_cli.data.clips import Clips, batches
+from vidops_cli.data.episodes import Episode, fixed
+from vidops_cli.data.views import View
 from vidops_cli.recipe import Recipe
 
 from . import checkpoint
 from .few_shot import FewShot
+from .scores import Kept, Part, averaged, digest, episode_interval, tally
 from .setup import Setup, open_clips, to_device
 from .tasks import Classification
 
 
 def evaluate(
-    model: nn.Module, clips: Clips, task: Classification | FewShot, recipe: Recipe, device: torch.device
+    model: nn.Module,
+    clips: Clips,
+    task: Classification | FewShot,
+    recipe: Recipe,
+    device: torch.device,
+    *,
+    views: Sequence[View] | None = None,
+    kept: list[Part] | None = None,
 ) -> dict[str, Any]:
     """Metrics of the task over all clips, every one counted, `present` as n/N, and which clips were right.
 
     `correct` is that in hexadecimal: the i-th listed clip is bit i, the most significant of a byte first. Of episodes
-    (`group`) a bit is a query, in their order.
+    (`group`) a bit is a query, in their order. `views` are those of the clips' options unless told: how many is told,
+    and of more than one what was averaged; they go through the network in batches of eval.batch views. `kept` takes
+    the averaged scores.
     """
     model.eval()
     seen: list[int] = []
+    views = clips.options.views if views is None else views
+    keys = [(view, index) for index in clips.listed for view in views]
 
     def told() -> Iterator[dict[str, Any]]:
-        for batch in batches(clips, Order(clips.listed), recipe.eval.batch, workers=recipe.data.workers):
-            seen.extend(batch["index"].tolist() if "clip" in batch else [])
+        for batch in batches(clips, keys, recipe.eval.batch, workers=recipe.data.workers):
+            if isinstance(task, FewShot) and "clip" in batch:
+                seen.extend(batch["index"].tolist())
             yield to_device(batch, device)
 
-    values = dict(task.metrics(model, told()))
+    def noted(parts: Iterable[Part]) -> Iterator[Part]:
+        for part in parts:
+            seen.extend(part[2].tolist())
+            if kept is not None:
+                kept.append(part)
+            yield part
+
+    if isinstance(task, FewShot):
+        values = dict(task.metrics(model, told()))
+    else:
+        parts = task.scored(model, told())
+        parts = parts if len(views) == 1 else averaged(parts, len(views), recipe.eval.average)
+        values = dict(tally(noted(parts), task.classes))
     right, values["n"] = values.pop("right"), int(values["n"])
     correct = np.zeros(values["n"] if "group" in values else len(clips.listed), dtype=bool)
     correct[... if "group" in values else seen] = right
+    values |= {"views": len(views), **({"average": recipe.eval.average} if len(views) > 1 else {})}
     return {**values, "present": clips.present, "correct": np.packbits(correct).tobytes().hex()}
 
 
-def evaluate_checkpoint(recipe: Recipe, path: Path, device: str, progress: Progress) -> dict[str, Any]:
-    """Build the recipe's network, fill it from a checkpoint, evaluate it on `eval.split`."""
+def evaluate_checkpoint(
+    recipe: Recipe, path: Path, device: str, progress: Progress, dump: Path | None = None, *, per_class: bool = False
+) -> dict[str, Any]:
+    """Build the recipe's network, fill it from a checkpoint, evaluate it on `eval.split`.
+
+    Scores, or the results of episodes, are kept in the file `dump`. `per_class`: the accuracy of each class is told
+    too. ValueError if the file cannot be written.
+    """
     state = checkpoint.load(path)
     setup = Setup.of(recipe, device)
     clips = open_clips(recipe, recipe.eval.split, train=False)
@@ -58,10 +92,22 @@ def evaluate_checkpoint(recipe: Recipe, path: Path, device: str, progress: Progr
     began = time.perf_counter()
     if recipe.data.cache != "none":
         clips.decode_all(progress, keep=recipe.data.cache == "disk")
-    values = evaluate(model.to(setup.device), clips, setup.task(classes), recipe, setup.device)
+    kept: list[Part] = []
+    values = evaluate(model.to(setup.device), clips, setup.task(classes), recipe, setup.device, kept=kept)
+    told: dict[str, Any] = {}
+    if recipe.episodes:
+        accuracy = _of_episodes(values)
+        told = {"interval": episode_interval(accuracy), "episodes": len(accuracy)}
+    if dump is not None or per_class:
+        found = _kept(clips, recipe, kept, values, digest(path))
+        if dump is not None:
+            found.save(dump)
+        if per_class:
+            told["per_class"] = found.per_class()
     return {
         "split": recipe.eval.split,
         "metrics": values,
+        **told,
         "bad": dict(clips.bad),
         "backends": {recipe.eval.split: clips.backends},
         "floors": clips.annotations.floors,
@@ -72,3 +118,35 @@ def evaluate_checkpoint(recipe: Recipe, path: Path, device: str, progress: Progr
         "params": sum(p.numel() for p in model.parameters()),
         "seconds": round(time.perf_counter() - began, 2),
     }
+
+
+def _of_episodes(values: dict[str, Any]) -> np.ndarray:
+    """The share of the queries of each episode that were told right."""
+    packed = np.frombuffer(bytes.fromhex(values["correct"]), np.uint8)
+    return np.unpackbits(packed, count=values["n"]).reshape(-1, values["group"]).mean(1)
+
+
+def _kept(clips: Clips, recipe: Recipe, parts: list[Part], values: dict[str, Any], checkpoint: str) -> Kept:
+    names = list(clips.annotations.classes)
+    if shape := recipe.episodes:
+        used = [index for index in clips.listed if index not in clips.excluded]
+        labels = clips.labels[used]
+        drawn = fixed(labels, shape.eval, Episode(shape.ways, shape.shots, shape.queries))
+        found: dict[str, Any] = {"kind": "episodes", "episodes": np.stack(list(drawn)), "loss": values["loss"]}
+        found["accuracy"] = _of_episodes(values)
+    else:
+        scores, told, index = (torch.cat(one) for one in zip(*parts, strict=True))
+        used, labels, found = index.tolist(), told.numpy(), {"kind": "clips", "scores": scores.numpy()}
+        names += map(str, range(len(names), scores.shape[1]))  # a network may tell more apart than the split has
+    return Kept(
+        **found,
+        paths=np.array([clips.annotations.paths[i] for i in used]),
+        labels=labels,
+        classes=np.array(names),
+        checkpoint=checkpoint,
+        recipe=recipe.hash(),
+        average=recipe.eval.average,
+        views=values["views"],
+        split=recipe.eval.split,
+        present=values["present"],
+    )

@@ -14,6 +14,7 @@ from vidops_cli.data.augment import Augment
 from vidops_cli.data.clips import ClipOptions, Clips
 from vidops_cli.data.corruption import Corruption
 from vidops_cli.data.episodes import Episode
+from vidops_cli.data.views import views
 from vidops_cli.models import MODELS, Network
 from vidops_cli.recipe import Recipe
 
@@ -122,6 +123,7 @@ def open_clips(recipe: Recipe, split: str, *, train: bool) -> Clips:
         shuffle_labels=data.shuffle_labels,
         max_bad=data.max_bad,
         timeout=data.timeout,
+        views=views(recipe.eval.clips, recipe.eval.crops, recipe.eval.crop),
     )
     return Clips(annotations, options, train=train, seed=recipe.train.seed)
 

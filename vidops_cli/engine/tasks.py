@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from vidops_cli.models.listening import listening
 
+from .scores import Part, tally
+
 
 class Classification:
     """One label a clip. Batches hold "label" and the network's `inputs`.
@@ -62,35 +64,13 @@ class Classification:
         return batch["share"] * loss + (1 - batch["share"]) * rest
 
     @torch.no_grad()
-    def metrics(self, model: nn.Module, batches: Iterable[dict[str, Any]]) -> Iterator[tuple[str, Any]]:
-        """(name, value): top1, top5 and mean_class accuracy in percent, cross-entropy loss, n, the clips counted, and
-        right: of each of them, in their order, whether top1 counts it.
-
-        top5 is the share of clips whose label is among the five best, of at most all classes.
-        """
-        right = torch.zeros(self.classes, dtype=torch.float64)
-        total = torch.zeros(self.classes, dtype=torch.float64)
-        among = loss = 0.0
-        hits: list[bool] = []
+    def scored(self, model: nn.Module, batches: Iterable[dict[str, Any]]) -> Iterator[Part]:
+        """Scores, labels and indices of each batch; those of which all videos were bad are left out."""
         for batch in batches:
-            if "clip" not in batch:  # all of its videos were bad
-                continue
-            logits = self.logits(model, batch).cpu()
-            label = batch["label"].cpu()
-            loss += F.cross_entropy(logits, label, reduction="sum").item()
-            hit = logits.argmax(1) == label
-            hits += hit.tolist()
-            right.index_add_(0, label, hit.double())
-            total.index_add_(0, label, torch.ones_like(label, dtype=torch.float64))
-            best = logits.topk(min(5, self.classes), dim=1).indices
-            among += (best == label[:, None]).any(1).sum().item()
-        n = total.sum().item()
-        if not n:
-            raise ValueError("no clip was evaluated", "check the split and data.max_bad")
-        seen = total > 0
-        yield "top1", 100 * right.sum().item() / n
-        yield "top5", 100 * among / n
-        yield "mean_class", 100 * (right[seen] / total[seen]).mean().item()
-        yield "loss", loss / n
-        yield "n", n
-        yield "right", hits
+            if "clip" in batch:
+                label = batch["label"].cpu()
+                yield self.logits(model, batch).cpu(), label, batch.get("index", label).cpu()
+
+    def metrics(self, model: nn.Module, batches: Iterable[dict[str, Any]]) -> Iterator[tuple[str, Any]]:
+        """As `tally` yields them, of batches of one view of each clip."""
+        yield from tally(self.scored(model, batches), self.classes)

@@ -15,6 +15,7 @@ from torch import nn
 from vidops_cli.data.clips import Clips, Order, batches
 from vidops_cli.data.episodes import Beside
 from vidops_cli.data.mixing import mixed
+from vidops_cli.data.views import ONE
 from vidops_cli.recipe import Recipe, dump
 from vidops_cli.record import append_line, read_lines, truncate_lines, write_text
 
@@ -297,7 +298,8 @@ class _Loop:
         if self.recipe.train.recalibrate_bn:
             self._recalibrate(epoch)
         self.report({"phase": "validating", "epoch": epoch + 1})
-        found = evaluate(self.tested, self.splits["val"], self.task, self.recipe, self.setup.device)
+        one = (ONE,)  # many views are for the last test
+        found = evaluate(self.tested, self.splits["val"], self.task, self.recipe, self.setup.device, views=one)
         steps = max(1, self.sums["steps"])
         if not math.isfinite(found["loss"]):
             raise ValueError(

@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from .clips import clip_problems
+from .clips import clip_problems, view_problems
 from .problems import Problem
 from .reading import Lines, Place
-from .schema import Data, Model, Placed, Recipe, Train, named
+from .schema import Data, Eval, Model, Placed, Recipe, Train, named
 from .training import training_problems
 
 S = TypeVar("S", bound=BaseModel)
@@ -143,6 +143,10 @@ def _names(value: dict[str, Any], lines: Lines, known: Known) -> Iterator[Proble
             yield Problem(where(place, lines), message, hint)
     for place, message, hint in training_problems(train, episodes=value.get("episodes") is not None) if train else ():
         yield Problem(where(place, lines), message, hint)
+    tested = section(Eval, value.get("eval", {}))
+    if data and tested:
+        for place, message, hint in view_problems(tested, data, episodes=value.get("episodes") is not None):
+            yield Problem(where(place, lines), message, hint)
     if data and data.splits and data.name in known.datasets:
         try:
             known.datasets[data.name].division(data.splits)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from .reading import Place
-from .schema import Data, Train
+from .schema import Data, Eval, Train
 
 RISING = ("resized_crop.scale", "resized_crop.ratio", "blur.sigma", "erase.area", "erase.ratio")
 Found = tuple[Place, str, str]
@@ -27,6 +27,21 @@ def clip_problems(data: Data, train: Train | None, dataset: Any, *, episodes: bo
         if on and joints:
             told = f"train.{name}: joints of {data.name} cannot be mixed as its frames are"
             yield ("train", name), told, "set it to 0"
+
+
+def view_problems(tested: Eval, data: Data, *, episodes: bool) -> Iterator[Found]:
+    """(key, message, hint) of each view that cannot be taken."""
+    side = tested.crop or data.crop
+    for key in ("clips", "crops"):
+        if episodes and getattr(tested, key) > 1:
+            told = f"eval.{key}: episodes are of one view of each image"
+            yield ("eval", key), told, "set it to 1, or leave `episodes` out"
+    if tested.crops > 1 and side is None:
+        yield ("eval", "crops"), "eval.crops: no crop is cut out", "set eval.crop or data.crop"
+    least = min(data.resize) if isinstance(data.resize, list) else data.resize
+    if tested.crop and least and tested.crop > least:
+        told = f"eval.crop: {tested.crop} does not fit frames of data.resize {data.resize}"
+        yield ("eval", "crop"), told, f"set it to at most {least}, or raise data.resize"
 
 
 def _mirroring(data: Data, dataset: Any) -> Iterator[Found]:

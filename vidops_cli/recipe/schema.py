@@ -303,7 +303,15 @@ class Eval(Section):
     split: Literal["train", "val", "test"] = "test"
     """the split that is tested"""
     batch: Count = 64
-    """clips at a time"""
+    """clips, or views of them, at a time"""
+    clips: Count = 1
+    """of a video, evenly spread over it, in the last test; while a network trains it is one"""
+    crops: Literal[1, 3] = 1
+    """of a clip: from the middle, or from both ends of the longer side too"""
+    crop: Count | None = None
+    """square that is cut out in the last test, where it is not data.crop; at most data.resize"""
+    average: Literal["softmax", "logits"] = "softmax"
+    """what is averaged over the views of a video"""
 
 
 class Episodes(Section):
@@ -461,6 +469,7 @@ class Recipe(Section):
                 **{"gate_weight": 0.0, "frozen": [], "mixup": 0.0, "cutmix": 0.0},
                 **{"accumulate": 1, "batch_norm": "train", "ema": 0.0},
             },
+            "eval": {"clips": 1, "crops": 1, "crop": None, "average": "softmax"},
         }
         inner = {
             "optimizer": {"groups": []},
@@ -469,6 +478,10 @@ class Recipe(Section):
         for section, absent in inner.items():
             given = told["train"][section]
             told["train"][section] = {key: value for key, value in given.items() if absent.get(key, ...) != value}
+        if self.eval.crop == self.data.crop:
+            told["eval"]["crop"] = None  # the same
+        if self.eval.clips == self.eval.crops == 1:
+            told["eval"]["average"] = "softmax"  # of one it is the same
         if self.data.augment == Augment():
             told["data"]["augment"] = None
         for section, absent in later.items():  # as if they were not there: recipes older than a key keep their hash
@@ -517,7 +530,7 @@ def _kind(told: dict[str, Any]) -> str:
     if "anyOf" in told:
         return " or ".join(_kind(part) for part in told["anyOf"])
     if "enum" in told:
-        return " | ".join(told["enum"])
+        return " | ".join(map(str, told["enum"]))
     words = {"string": "word", "boolean": "true or false", "object": "keys and values", "null": "null"}
     name = words.get(told["type"], told["type"])
     if name == "array":

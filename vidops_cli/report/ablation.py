@@ -328,6 +328,10 @@ def _of_rows(told: dict[str, Any], rows: list[Row]) -> list[str]:
         sizes = sorted({(row["n"], row["present"]) for row in scored if row["split"] == split})
         clips = "; ".join(f"{n} clips scored ({present} of the listed videos present)" for n, present in sizes)
         notes.append(f"{split} split, {clips}")
+    if seen := sorted({(row["views"], row["average"]) for row in scored if "views" in row}):
+        views = "; ".join(f"{count} views, {average} averaged" for count, average in seen)
+        one = "" if all("views" in row for row in scored) else ", some rows on one"
+        notes.append(f"tested on {views}{one}; MACs and FLOPs are of one view, times that in all")
     torch, device, cpu, commit, code, data, decoded_by, recipe = (
         _listed(row.get(key) for row in rows)
         for key in ("torch", "device", "cpu", "commit", "code", "data", "decoded_by", "recipe")
