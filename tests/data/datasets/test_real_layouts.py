@@ -139,8 +139,8 @@ def present(name: str, split: str, told: Told) -> str:
 
 def small(name: str, root: Path, told: Told, recipe: str, *more: str) -> Recipe:
     chosen = [f"data.name={name}", f"data.root={root}", f"data.splits={json.dumps(told.splits)}"]
-    chosen += [f"data.classes={len(told.names('train'))}", "data.resize=28", "data.crop=24", "data.workers=0"]
-    chosen += ["train.epochs=1", "train.batch=2", "train.threads=1", *more]
+    chosen += [f"data.classes={len(told.names('train'))}", "data.resize=28", "data.crop=24", "eval.crop=null"]
+    chosen += ["data.workers=0", "train.epochs=1", "train.batch=2", "train.threads=1", *more]
     if DATASETS[name].mirrors is False:
         chosen.append("data.flip_keep=[0]")  # the recipe's are of all classes
     return load(REPOSITORY / "recipes" / recipe, known(), chosen, rows=False)
