@@ -48,7 +48,7 @@ class Store:
         places, found = {cell.key: i for i, cell in enumerate(cells)}, list(left)
         for cell in found:  # it grows
             for key in self.lacking(cell):
-                if self.recorded.pop(key, None):
+                if key in self.recorded and cells[places[key]] not in found:
                     found.append(cells[places[key]])
         return sorted(found, key=lambda cell: places[cell.key]) if len(found) > len(left) else left
 
