@@ -205,6 +205,10 @@ def _table(path: Path, run: Run, shown: Shown) -> bool:
     if not (run.dry or run.nothing):
         make_missing(told)
     cells, kept = cells_of(told), Store(run.store, run.record and read_published(run.record))
+    if run.record and not kept.recorded.keys() & {cell.key for cell in cells}:
+        told_of_it = f"{run.record} has no cell of this table"
+        lacking = next((f"{cell.lacking[0]}: {cell.lacking[1]}" for cell in cells if cell.lacking), "")
+        raise ValueError(told_of_it, lacking or "it is of another scale or data, or the recipe has changed since")
     left = left_of(cells, kept, run.chosen)
     if run.dry:
         show_plan(cells, left, kept)
