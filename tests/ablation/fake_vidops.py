@@ -25,7 +25,7 @@ def alive(pid: str) -> bool:
 
 def stop(*_: object) -> None:
     note("stopped")
-    sys.exit(130)
+    sys.exit(75)
 
 
 signal.signal(signal.SIGTERM, stop)

@@ -94,7 +94,7 @@ def test_an_interrupt_lets_the_children_save(tmp_path, store, fake):
     with pytest.raises(KeyboardInterrupt):
         run_cells(found, store, jobs=2, device="cpu", watch=watch)
     assert sorted(key for key, *_ in fake.notes("stopped")) == sorted(cell.key for cell in found)
-    assert [attempt.last(store.folder(cell)).code for cell in found] == [attempt.INTERRUPTED] * 2
+    assert [attempt.last(store.folder(cell)).code for cell in found] == [attempt.INTERRUPTED[0]] * 2
     assert store.failed(found) == []
     assert [store.state(cell) for cell in found] == ["to run", "to run"]
 

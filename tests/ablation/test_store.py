@@ -56,7 +56,7 @@ def test_status(store, found):
 
 def test_states(store, found):
     finish(store, found[0])
-    for cell, code in ((found[1], 3), (found[2], attempt.INTERRUPTED), (found[3], None)):
+    for cell, code in ((found[1], 3), (found[2], attempt.INTERRUPTED[0]), (found[3], None)):
         mine = attempt.take(store.folder(cell))
         if code is not None:
             attempt.end(mine, code, 1.0)

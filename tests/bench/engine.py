@@ -25,6 +25,7 @@ from vidops_cli import stats
 from vidops_cli.cli.common import load_recipe
 from vidops_cli.cli.live import RunProgress
 from vidops_cli.engine.setup import Setup
+from vidops_cli.engine.stopping import Stop
 from vidops_cli.engine.tasks import Classification
 from vidops_cli.recipe import Recipe
 
@@ -87,7 +88,7 @@ def pairs(told: Recipe, folder: Path) -> tuple[list[float], list[float]]:
     clips = SimpleNamespace(listed=range((WARM + STEPS + 2) * told.train.batch))  # the epoch does not end before
     with RunProgress(folder) as progress, patch.object(engine, "batches", batches):
         loop = engine._Loop(told, folder, setup, {"train": clips}, model, Classification(CLASSES), progress, "")
-        loop.run_epochs(lambda: len(bare) == WARM + STEPS)
+        loop.run_epochs(Stop(lambda: len(bare) == WARM + STEPS))
     return ours[WARM:], bare[WARM:]
 
 

@@ -12,6 +12,7 @@ from vidops_cli.engine.evaluate import evaluate_checkpoint
 from vidops_cli.engine.few_shot import FewShot
 from vidops_cli.engine.scores import Kept, compared, episode_interval
 from vidops_cli.engine.setup import Setup
+from vidops_cli.engine.stopping import Stop
 from vidops_cli.engine.train import train
 from vidops_cli.models import MODELS
 from vidops_cli.ops import OPS
@@ -161,7 +162,8 @@ def test_resumed_run_equals_uninterrupted_bit_for_bit(recipe, tmp_path, stop_aft
         if status["phase"] == "training":
             steps.append(status["done"])
 
-    assert train(recipe(), tmp_path / "cut", device="cpu", report=report, stop=lambda: len(steps) >= stop_after) is None
+    stop = Stop(lambda: len(steps) >= stop_after)
+    assert train(recipe(), tmp_path / "cut", device="cpu", report=report, stop=stop) is None
     assert checkpoint.load(tmp_path / "cut/last.pt")["step"] == stop_after
     resumed = train(recipe(), tmp_path / "cut", device="cpu")
     a, b = (checkpoint.load(tmp_path / name / "last.pt")["model"] for name in ("whole", "cut"))

@@ -11,6 +11,7 @@ from vidops_cli.engine import checkpoint
 from vidops_cli.engine.evaluate import evaluate_checkpoint
 from vidops_cli.engine.moving import averaged, learning_rate, make_optimizer, settle_norms
 from vidops_cli.engine.setup import Setup
+from vidops_cli.engine.stopping import Stop
 from vidops_cli.engine.train import train
 
 
@@ -138,7 +139,7 @@ def test_the_mean_of_the_weights(recipe, tmp_path):
     other = evaluate_checkpoint(told, tmp_path / "raw.pt", "cpu", lambda done, total: None)
     assert other["metrics"]["loss"] != summary["metrics"]["loss"]
     counted = []
-    train(told, tmp_path / "cut", device="cpu", stop=lambda: len(counted) >= 7,
+    train(told, tmp_path / "cut", device="cpu", stop=Stop(lambda: len(counted) >= 7),
           report=lambda status: counted.append(1) if status["phase"] == "training" else None)  # fmt: skip
     again = train(told, tmp_path / "cut", device="cpu")
     assert again["metrics"] == summary["metrics"]

@@ -7,6 +7,7 @@ from vidops_cli.engine import checkpoint
 from vidops_cli.engine.evaluate import evaluate_checkpoint
 from vidops_cli.engine.moving import make_optimizer
 from vidops_cli.engine.setup import Setup, pick_device
+from vidops_cli.engine.stopping import Stop
 from vidops_cli.engine.train import train
 from vidops_cli.record import read_lines
 
@@ -43,7 +44,8 @@ def test_resumed_run_equals_uninterrupted_bit_for_bit(recipe, tmp_path, stop_aft
         if status["phase"] == "training":
             counted.append(status["done"])
 
-    stopped = train(recipe(), tmp_path / "cut", device="cpu", report=report, stop=lambda: len(counted) >= stop_after)
+    stop = Stop(lambda: len(counted) >= stop_after)
+    stopped = train(recipe(), tmp_path / "cut", device="cpu", report=report, stop=stop)
     assert stopped is None
     assert checkpoint.load(tmp_path / "cut" / "last.pt")["step"] == stop_after
     resumed = train(recipe(), tmp_path / "cut", device="cpu")
@@ -68,7 +70,7 @@ def test_a_run_that_other_code_continued_tells_both(recipe, tmp_path, codes, tol
         summary = train(
             recipe(), tmp_path / "run", device="cpu", code=code,
             report=lambda status, steps=steps: steps.append(1) if status["phase"] == "training" else None,
-            stop=lambda steps=steps, last=last: bool(steps) and not last,
+            stop=Stop(lambda steps=steps, last=last: bool(steps) and not last),
         )  # fmt: skip
         assert (summary is None) != last
     assert summary["code"] == told
@@ -118,7 +120,7 @@ def test_workers_and_resuming_change_nothing_of_an_augmented_run(recipe, tmp_pat
     whole = train(recipe(*AUGMENTED), tmp_path / "whole", device="cpu")
     steps = []
     told = dict(report=lambda status: steps.append(1) if status["phase"] == "training" else None)
-    assert train(recipe(*AUGMENTED), tmp_path / "cut", device="cpu", stop=lambda: len(steps) >= 3, **told) is None
+    assert train(recipe(*AUGMENTED), tmp_path / "cut", device="cpu", stop=Stop(lambda: len(steps) >= 3), **told) is None
     resumed = train(recipe(*AUGMENTED, "data.workers=2"), tmp_path / "cut", device="cpu")
     train(recipe(*AUGMENTED, "train.mixup=0"), tmp_path / "other", device="cpu")
     a, b, c = (checkpoint.load(tmp_path / name / "last.pt")["model"] for name in ("whole", "cut", "other"))
@@ -272,7 +274,7 @@ def test_a_frozen_part_keeps_the_weights_it_starts_from(recipe, tmp_path):
     assert given == {id(weight) for name, weight in model.named_parameters() if not name.startswith("layer1.")}
 
     again, stops = recipe(*words), iter([False, False, True])
-    assert train(again, tmp_path / "cut", device="cpu", stop=lambda: next(stops)) is None
+    assert train(again, tmp_path / "cut", device="cpu", stop=Stop(lambda: next(stops))) is None
     (tmp_path / "first" / "last.pt").unlink()  # a run that goes on has its own
     train(again, tmp_path / "cut", device="cpu")
     assert same(ended, checkpoint.load(tmp_path / "cut" / "last.pt")["model"])
@@ -389,7 +391,7 @@ def test_resume_with_corrupt_clips_is_exact_too(recipe, clips_root, tmp_path):
     train(told, tmp_path / "whole", device="cpu")
     steps = []
     stopped = train(
-        told, tmp_path / "cut", device="cpu", stop=lambda: len(steps) >= 7,
+        told, tmp_path / "cut", device="cpu", stop=Stop(lambda: len(steps) >= 7),
         report=lambda status: steps.append(1) if status["phase"] == "training" else None,
     )  # fmt: skip
     assert stopped is None

@@ -28,7 +28,7 @@ ENVIRONMENT = {
 }
 
 BEAT, DEAD = 10.0, 120.0  # seconds between touches of the file, and without one
-INTERRUPTED = 130  # exit code of a run that was told to stop
+INTERRUPTED = (75, 130)  # exit codes of what was told to stop: of a training that has saved, of all else
 
 
 @dataclass(frozen=True)

@@ -154,7 +154,7 @@ class _Run:
             self.elsewhere[cell.key] = cell
             return "done"
         ended = latest is not None and latest.number > self.before.get(cell.key, 0)  # since we began
-        if ended and latest.code not in (None, attempt.INTERRUPTED):
+        if ended and latest.code not in (None, *attempt.INTERRUPTED):
             self.codes[cell.key] = latest.code
             return "done"
         lacking = self.store.lacking(cell)

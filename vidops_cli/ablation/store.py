@@ -82,7 +82,7 @@ class Store:
         latest = attempt.last(folder)
         if latest is not None and latest.alive:
             return "running"
-        if latest is not None and latest.code != attempt.INTERRUPTED:
+        if latest is not None and latest.code not in attempt.INTERRUPTED:
             return "failed"
         if cell.lacking:
             return "data not there"

@@ -4,7 +4,10 @@ anything printed.
 Verbs import the library inside their handlers, so that `--help` answers at once.
 """
 
+import os
+import signal
 import sys
+import time
 from typing import Annotated
 
 import typer
@@ -58,10 +61,18 @@ def main() -> None:
         expected = isinstance(error, (ValueError, OSError)) or hasattr(error, "format_message")
         if not expected and not is_out_of_memory(error):
             raise
+        if os.environ.get("RANK", "0") != "0":
+            _wait_for_the_first()
         for message, hint in _told(error):
             print(f"error: {message}", file=sys.stderr)
             print(f"hint: {hint}", file=sys.stderr)
         sys.exit(2)
+
+
+def _wait_for_the_first() -> None:
+    """Of several processes the first one tells of an error that all have, and the others are ended meanwhile."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    time.sleep(5)
 
 
 def _told(error: Exception) -> list[tuple[str, str]]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +22,7 @@ def command(
     out: Annotated[Path | None, typer.Option(help="Folder of the run. Default: runs/NAME of the recipe.")] = None,
     resume: Annotated[bool, typer.Option(help="Continue the run in the folder, if there is one.")] = True,
     device: Device = "auto",
+    nproc: Annotated[int, typer.Option(min=1, help="Processes on this machine, one for each GPU.")] = 1,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check the recipe, build the network, print the plan.")
     ] = False,
@@ -26,7 +30,8 @@ def command(
     """Train a recipe and test it.
 
     One folder takes the resolved recipe, metrics.jsonl, last.pt, best.pt and
-    summary.json. The same command continues an interrupted run.
+    summary.json. Ctrl-C and SIGTERM save, and leave with exit code 75: the
+    same command continues the run. So it does after any other end.
 
     Example: vidops train recipes/quickstart.yaml train.epochs=2 --out runs/first
     """
@@ -35,11 +40,24 @@ def command(
     if dry_run:
         _plan(told, run, device)
         return
-    make_missing(told)
-    summary = _run(told, run, device, resume)
+    if nproc > 1 and os.environ.get("WORLD_SIZE", "1") == "1":
+        from vidops_cli.engine.launching import launch
+
+        raise typer.Exit(launch(["-m", "vidops_cli", *sys.argv[1:]], nproc))
+    import vidops_cli.engine.distributed as distributed
+    from vidops_cli.engine.stopping import RESUME, Stop
+
+    stop = Stop()
+    _heed(stop)
+    with distributed.group(device) as group:
+        with group.in_turn():
+            make_missing(told)
+        summary = _run(told, run, device, resume, stop, group)
+    if not group.first:
+        raise typer.Exit(0 if summary else RESUME)
     if summary is None:
-        console(stderr=True).print(f"stopped; the same command continues from {run / 'last.pt'}")
-        raise typer.Exit(130)
+        console(stderr=True).print(f"stopped; the same command continues from {run / 'last.pt'}", soft_wrap=True)
+        raise typer.Exit(RESUME)
     for name, reason in summary["bad"].items():
         console(stderr=True).print(f"not used: {name}: {reason}", soft_wrap=True)
     found = summary["metrics"]
@@ -51,27 +69,30 @@ def command(
         console().print(f"tested: {views_of(told, summary['cost']['macs'])}", soft_wrap=True)
 
 
-def _run(told: Any, run: Path, device: str, resume: bool) -> dict[str, Any] | None:
+def _heed(stop: Any) -> None:
+    """Ctrl-C and SIGTERM ask to leave. A second Ctrl-C does not wait for the step."""
+
+    def ask(number: int, frame: Any) -> None:
+        if stop.asked and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        stop.ask()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, ask)
+
+
+def _run(told: Any, run: Path, device: str, resume: bool, stop: Any, group: Any) -> dict[str, Any] | None:
     import vidops_cli.engine.train as engine
     from vidops_cli.ablation.grid import code_of
     from vidops_cli.record import SCHEMA, environment, git_state, write_json
 
     code, commit = code_of(told, known()), git_state()  # as it is loaded now, not as it may be when the run ends
-    asked: list[int] = []
-
-    def ask(number: int, frame: Any) -> None:
-        if asked:  # a second Ctrl-C does not wait for the step
-            raise KeyboardInterrupt
-        asked.append(number)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, ask)
-    with RunProgress(run) as progress:
+    with RunProgress(run) if group.first else nullcontext(lambda status: None) as progress:
         summary = engine.train(
-            told, run, device=device, resume=resume, code=code, report=progress, stop=lambda: bool(asked)
+            told, run, device=device, resume=resume, code=code, report=progress, stop=stop, group=group
         )
-    if summary is None:
-        return None
+    if summary is None or not group.first:
+        return summary
     env = environment(summary["device"], summary.pop("code")) | commit
     full = {
         "schema": SCHEMA,

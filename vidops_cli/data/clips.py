@@ -185,9 +185,13 @@ class Clips(Dataset):
         wanted = [index for index in self.listed if index not in self.excluded]
         decoded: dict[int, tuple[np.ndarray, int] | str] = {}
         with ThreadPoolExecutor(threads) as pool:
-            for done, (index, frames) in enumerate(zip(wanted, pool.map(decode, wanted), strict=True), 1):
-                decoded[index] = frames
-                progress(done, len(wanted))
+            try:
+                for done, (index, frames) in enumerate(zip(wanted, pool.map(decode, wanted), strict=True), 1):
+                    decoded[index] = frames
+                    progress(done, len(wanted))
+            except BaseException:
+                pool.shutdown(cancel_futures=True)  # else who stops it waits for all of them
+                raise
         self.exclude({index: frames for index, frames in decoded.items() if isinstance(frames, str)})
         self._decoded = {index: frames for index, frames in decoded.items() if not isinstance(frames, str)}
         if keep and not self.excluded and len({frames.shape for frames, _ in self._decoded.values()}) == 1:

@@ -18,6 +18,7 @@ from vidops_cli.data.views import View
 from vidops_cli.recipe import Recipe
 
 from . import checkpoint
+from .distributed import ALONE, Group
 from .few_shot import FewShot
 from .scores import Kept, Part, averaged, digest, episode_interval, tally
 from .setup import Setup, open_clips, to_device
@@ -33,18 +34,19 @@ def evaluate(
     *,
     views: Sequence[View] | None = None,
     kept: list[Part] | None = None,
+    group: Group = ALONE,
 ) -> dict[str, Any]:
     """Metrics of the task over all clips, every one counted, `present` as n/N, and which clips were right.
 
     `correct` is that in hexadecimal: the i-th listed clip is bit i, the most significant of a byte first. Of episodes
     (`group`) a bit is a query, in their order. `views` are those of the clips' options unless told: how many is told,
     and of more than one what was averaged; they go through the network in batches of eval.batch views. `kept` takes
-    the averaged scores.
+    the averaged scores. Each process of a `group` runs some of the clips, and all know the metrics.
     """
     model.eval()
     seen: list[int] = []
     views = clips.options.views if views is None else views
-    keys = [(view, index) for index in clips.listed for view in views]
+    keys = [(view, index) for index in clips.listed[group.rank :: group.size] for view in views]
 
     def told() -> Iterator[dict[str, Any]]:
         for batch in batches(clips, keys, recipe.eval.batch, workers=recipe.data.workers):
@@ -64,12 +66,22 @@ def evaluate(
     else:
         parts = task.scored(model, told())
         parts = parts if len(views) == 1 else averaged(parts, len(views), recipe.eval.average)
+        if group.size > 1:
+            parts = [part for theirs in group.gather(list(parts)) for part in theirs]
+            agree(clips, group)
         values = dict(tally(noted(parts), task.classes))
     right, values["n"] = values.pop("right"), int(values["n"])
     correct = np.zeros(values["n"] if "group" in values else len(clips.listed), dtype=bool)
     correct[... if "group" in values else seen] = right
     values |= {"views": len(views), **({"average": recipe.eval.average} if len(views) > 1 else {})}
     return {**values, "present": clips.present, "correct": np.packbits(correct).tobytes().hex()}
+
+
+def agree(clips: Clips, group: Group) -> None:
+    """What each process has met of bad videos, and of what decoded the others, is known to all. ValueError as there."""
+    for bad, read_by in group.gather((clips.excluded, clips.read_by)):
+        clips.read_by = np.where(read_by == b"", clips.read_by, read_by)
+        clips.exclude(bad)
 
 
 def evaluate_checkpoint(

@@ -70,7 +70,7 @@ def make_optimizer(model: nn.Module, told: Optimizer) -> torch.optim.Optimizer:
 
 def settle_norms(model: nn.Module, told: str) -> None:
     """Batch norms that are not trained use the statistics that they have; called at the start of each epoch."""
-    if told == "train":
+    if told in ("train", "sync"):
         return
     norms = [module for module in model.modules() if isinstance(module, BATCH_NORMS)]
     for norm in norms[1:] if told == "partial" else norms:

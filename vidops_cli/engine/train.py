@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +22,13 @@ from vidops_cli.recipe import Recipe, dump
 from vidops_cli.record import append_line, read_lines, truncate_lines, write_text
 
 from . import checkpoint
-from .evaluate import evaluate
+from .distributed import ALONE, Group
+from .evaluate import agree, evaluate
 from .few_shot import FewShot
-from .moving import averaged, learning_rate, make_optimizer, settle_norms
+from .moving import BATCH_NORMS, averaged, learning_rate, make_optimizer, settle_norms
 from .setup import Setup, open_clips, to_device
+from .stopping import Left, Stop
+from .sync_norm import synchronised
 from .tasks import Classification
 
 Report = Callable[[dict[str, Any]], None]
@@ -38,15 +43,28 @@ def train(
     resume: bool = True,
     code: str = "",
     report: Report = lambda status: None,
-    stop: Callable[[], bool] = lambda: False,
+    stop: Stop | None = None,
+    group: Group = ALONE,
 ) -> dict[str, Any] | None:
     """Train in the folder `run`, then test. Returns the summary, or None if `stop` asked to leave (state is saved).
 
     Resuming continues at the saved step with the same data order and random numbers: on a CPU the result equals that of
     an uninterrupted run bit for bit. `code` is the hash of what trains; where a run was continued by other code the
-    summary tells both. ValueError on a loss that is not finite, or data that cannot be used.
+    summary tells both. Each process of a `group` calls this; the first one reports and writes. ValueError on a loss
+    that is not finite, data that cannot be used, or a recipe that as many processes cannot train.
     """
-    setup = Setup.of(recipe, device)
+    try:
+        return _train(recipe, run, device, resume, code, report, stop or Stop(), group)
+    except Left:
+        return None
+
+
+def _train(
+    recipe: Recipe, run: Path, device: str, resume: bool, code: str, report: Report, stop: Stop, group: Group
+) -> dict[str, Any] | None:
+    """Left where `stop` asks to, in the middle of what is done anew."""
+    _check_group(recipe, group)
+    setup = Setup.of(recipe, group.device(device))
     splits = {split: open_clips(recipe, split, train=split == "train") for split in SPLITS}
     tested = splits["val"] if recipe.eval.split == "val" else open_clips(recipe, recipe.eval.split, train=False)
     splits["train, to test" if recipe.eval.split == "train" else recipe.eval.split] = tested
@@ -62,27 +80,35 @@ def train(
             other = next(name for i, name in enumerate(theirs) if i >= classes or name != names[i])
             told = f"{split} has a class {other!r} where train has none or another"
             raise ValueError(told, "give all splits the same classes")
+    if len(splits["train"]) < group.size:
+        told = f"{group.size} processes, and {len(splits['train'])} clips to train on"
+        raise ValueError(told, "take fewer processes, or more data")
     model = setup.build(classes).to(setup.device)
-    resumed = resume and (run / "last.pt").exists()
+    resumed = group.gather(resume and (run / "last.pt").exists())[0]
     if not resumed:
         _start(model, recipe.model.weights, report)
+    if group.size > 1 and recipe.train.batch_norm == "sync":
+        synchronised(model, setup.device)
     for part in recipe.train.frozen:
         checkpoint.part_of(model, part).requires_grad_(False)
     if not any(p.requires_grad for p in model.parameters()):
         raise ValueError("train.frozen leaves nothing to train", "leave out a part")
     task = setup.task(classes)
-    loop = _Loop(recipe, run, setup, splits, model, task, report, code)
+    loop = _Loop(recipe, run, setup, splits, model, task, report, code, group)
     began = time.perf_counter()
     if resumed:
         loop.restore()
     if recipe.data.cache != "none":
+        keep = recipe.data.cache == "disk"
         for split, clips in splits.items():
             if not clips.decoded:
-                told, keep = f"decoding {split}", recipe.data.cache == "disk"
-                clips.decode_all(
-                    lambda done, total, phase=told: report({"phase": phase, "done": done, "total": total}), keep=keep
-                )
-    if not resumed:  # nothing of an older run in this folder may be taken for this one's
+
+                def told(done: int, total: int, phase: str = f"decoding {split}") -> None:
+                    report({"phase": phase, "done": done, "total": total})
+
+                with stop.at_once(), group.in_turn() if keep else nullcontext():
+                    clips.decode_all(told, keep=keep)
+    if not resumed and group.first:  # nothing of an older run in this folder may be taken for this one's
         for name in ("last.pt", "best.pt", "summary.json"):
             (run / name).unlink(missing_ok=True)
         truncate_lines(run / "metrics.jsonl", [])
@@ -92,14 +118,17 @@ def train(
     if recipe.train.checkpoint == "best":
         loop.tested.load_state_dict(checkpoint.tested(checkpoint.load(run / "best.pt")))
     report({"phase": "testing"})
+    with stop.at_once():
+        metrics = evaluate(loop.tested, tested, task, recipe, setup.device, group=group)
     return {
         "split": recipe.eval.split,
-        "metrics": evaluate(loop.tested, tested, task, recipe, setup.device),
+        "metrics": metrics,
         "val": loop.best,
         "train": loop.last_epoch,
         "floors": tested.annotations.floors,
         "data": tested.annotations.fingerprint,
         "device": str(setup.device),
+        **({"processes": group.size} if group.size > 1 else {}),
         "classes": classes,
         "present": {split: clips.present for split, clips in splits.items()},
         "backends": {split: clips.backends for split, clips in splits.items()},
@@ -111,6 +140,20 @@ def train(
         "train_seconds": round(loop.seconds, 2),
         "seconds": round(time.perf_counter() - began, 2),
     }
+
+
+def _check_group(recipe: Recipe, group: Group) -> None:
+    """ValueError if as many processes cannot train the recipe."""
+    batch, size = recipe.train.batch, group.size
+    if size > 1 and recipe.episodes:
+        raise ValueError("episodes go through the network whole, in one process", "train it without --nproc")
+    if batch % size:
+        fewer = max(number for number in range(1, min(size, batch) + 1) if batch % number == 0)
+        told = f"{size} processes cannot share a batch of {batch} clips evenly"
+        raise ValueError(told, f"take {fewer} processes, or set train.batch to a multiple of {size}")
+    if recipe.train.accumulate > batch // size:
+        told = f"train.accumulate: the {batch // size} clips of a process have no {recipe.train.accumulate} parts"
+        raise ValueError(told, f"divide it by the number of processes: {max(1, recipe.train.accumulate // size)}")
 
 
 def _start(model: nn.Module, told: str | dict[str, str], report: Report) -> None:
@@ -134,6 +177,15 @@ def _parts(batch: dict[str, Any], count: int) -> Iterator[tuple[dict[str, Any], 
         yield part, len(part["label"]) / clips
 
 
+def _next(loader: Iterator[dict[str, Any]], stop: Stop) -> dict[str, Any]:
+    """The next batch; nothing, if the run is asked to leave while it waits for it."""
+    try:
+        with stop.at_once():
+            return next(loader)
+    except Left:
+        return {}
+
+
 class _Loop:
     """The state of a training run, and its steps."""
 
@@ -147,10 +199,13 @@ class _Loop:
         task: Classification | FewShot,
         report: Report,
         code: str,
+        group: Group = ALONE,
     ):
         self.recipe, self.run, self.setup, self.splits = recipe, run, setup, splits
-        self.model, self.task, self.report, self.code = model, task, report, code
+        self.model, self.task, self.report, self.code, self.group = model, task, report, code, group
         settle_norms(model, recipe.train.batch_norm)
+        self.trained = group.wrapped(model)
+        group.seed(recipe.train.seed)
         self.optimizer = make_optimizer(model, recipe.train.optimizer)
         self.scaler = torch.amp.GradScaler(setup.device.type, enabled=recipe.train.precision == "float16")
         self.mean = averaged(model, recipe.train.ema) if recipe.train.ema else None
@@ -172,6 +227,10 @@ class _Loop:
         state = checkpoint.load(path)
         if state.get("recipe") != self.recipe.hash():
             raise ValueError(f"{path} was written by another recipe", "use --no-resume to start over, or another --out")
+        states = state["rng"] if isinstance(state["rng"], list) else [state["rng"]]  # older ones are of one process
+        if len(states) != self.group.size:
+            told = f"{path} was written by {len(states)} processes, this is {self.group.size}"
+            raise ValueError(told, f"go on with {len(states)}, or use --no-resume to start over")
         checkpoint.load_model(self.model, state, path)
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state.get("scaler", {}))  # nor had runs of before it factors
@@ -184,13 +243,23 @@ class _Loop:
         self.best, self.last_epoch = state["best"], state["last_epoch"]
         if (before := state.get("code", self.code)) != self.code:
             self.code = f"{before}+{self.code}"
-        torch.set_rng_state(state["rng"])
+        torch.set_rng_state(states[self.group.rank])
         if state["cuda_rng"] and self.setup.device.type == "cuda":
-            torch.cuda.set_rng_state_all(state["cuda_rng"])
-        metrics = self.run / "metrics.jsonl"
-        truncate_lines(metrics, [row for row in read_lines(metrics) if row["step"] <= self.step])
+            torch.cuda.set_rng_state(state["cuda_rng"][self.group.rank], self.setup.device)
+        if self.group.first:
+            metrics = self.run / "metrics.jsonl"
+            truncate_lines(metrics, [row for row in read_lines(metrics) if row["step"] <= self.step])
 
     def save(self, name: str = "last.pt") -> None:
+        """By the first process, with the random numbers of all; none goes on before it is written."""
+        on_gpu = self.setup.device.type == "cuda"
+        states = self.group.gather(torch.get_rng_state())
+        cuda_states = self.group.gather(torch.cuda.get_rng_state(self.setup.device)) if on_gpu else []
+        if self.group.first:
+            self._write(name, states, cuda_states)
+        self.group.gather(None)
+
+    def _write(self, name: str, states: list[torch.Tensor], cuda_states: list[torch.Tensor]) -> None:
         state = {
             "model": self.model.state_dict(),
             "mean": None if self.mean is None else self.mean.module.state_dict(),
@@ -204,49 +273,65 @@ class _Loop:
             "sums": self.sums,
             "best": self.best,
             "last_epoch": self.last_epoch,
-            "rng": torch.get_rng_state(),
-            "cuda_rng": torch.cuda.get_rng_state_all() if self.setup.device.type == "cuda" else [],
+            "rng": states,
+            "cuda_rng": cuda_states,
         }
         checkpoint.save(self.run / name, state)
 
-    def run_epochs(self, stop: Callable[[], bool]) -> bool:
+    def run_epochs(self, stop: Stop) -> bool:
         """True when all epochs are done, False when asked to stop."""
         told = self.recipe.train
         if self.step % self.per_epoch == 0 and self.step != self.last_epoch.get("step", 0):
-            self._finish_epoch(self.step // self.per_epoch - 1)  # it was trained, and not validated
+            self._finish_epoch(self.step // self.per_epoch - 1, stop)  # it was trained, and not validated
         while self.step < self.total:
             epoch, done = divmod(self.step, self.per_epoch)
-            self.model.train()
+            self.trained.train()
             settle_norms(self.model, told.batch_norm)
-            for batch in self._batches(epoch, done):
-                began = time.perf_counter()
-                if "clip" in batch:  # else all of its videos were bad
-                    self._update(self._given(batch, epoch, self.step % self.per_epoch), epoch)
-                self.step += 1
-                self.seconds += time.perf_counter() - began
-                if self.step % self.per_epoch == 0:
-                    break
-                if stop():
+            loader = self._batches(epoch, done)
+            for step in range(done, self.per_epoch):
+                batch = _next(loader, stop)
+                clips, leave = self._agree(batch, stop)
+                if leave:
                     self.save()
                     return False
-                if told.save_every and self.step % told.save_every == 0:
+                began = time.perf_counter()
+                if any(clips):  # else all of its videos were bad
+                    self._update(self._given(self._lent(batch, clips), epoch, step), epoch, clips)
+                self.step += 1
+                self.seconds += time.perf_counter() - began
+                if told.save_every and self.step % told.save_every == 0 and step + 1 < self.per_epoch:
                     self.save()
             self.save()  # a video of val that cannot be used costs no epoch
-            self._finish_epoch(epoch)
-            if stop() and self.step < self.total:
-                return False
+            self._finish_epoch(epoch, stop)
         return True
+
+    def _agree(self, batch: dict[str, Any], stop: Stop) -> tuple[list[int], bool]:
+        """How many clips each process has for this step, and whether one of them was asked to leave."""
+        found = self.group.gather((len(batch.get("label", ())), stop()))
+        return [clips for clips, _ in found], any(leave for _, leave in found)
+
+    def _lent(self, batch: dict[str, Any], clips: list[int]) -> dict[str, Any]:
+        """The batch; a process that has none is lent a clip, which counts nothing, so that all take the step."""
+        if all(clips):
+            return batch
+        one = {key: value[:1] if torch.is_tensor(value) else value for key, value in batch.items()}
+        lent = next(each for each in self.group.gather(one) if "clip" in each)
+        return batch if "clip" in batch else lent
 
     def _batches(self, epoch: int, start: int = 0, steps: int | None = None) -> Iterator[dict[str, Any]]:
         """Training batches of an epoch, `steps` of them or all, from step `start` on."""
         clips, size, seed = self.splits["train"], self.recipe.train.batch, self.recipe.train.seed
         order: Order | Beside = Order(clips.listed, epoch=epoch, seed=seed, start=start * size)
         order.keys = order.keys[: steps and steps * size]
+        last = len(order.keys) % size
         if isinstance(self.task, FewShot):
             shape = self.task.shape
             order = Beside(order.keys, clips.labels, shape, batch=size, epoch=epoch, seed=seed, start=start)
             size += shape.size
-        return batches(clips, order, size, workers=self.recipe.data.workers)
+        else:
+            order.keys = self.group.part(order.keys, size)
+        found = batches(clips, order, size // self.group.size, workers=self.recipe.data.workers)
+        return chain(found, [{}] if last and not self.group.part(range(last), size) else [])
 
     def _given(self, batch: dict[str, Any], epoch: int, step: int) -> dict[str, Any]:
         """A training batch as the network sees it. How it is mixed hangs on seed, epoch and step alone."""
@@ -256,22 +341,30 @@ class _Loop:
         rng = np.random.default_rng([told.seed, epoch, 3, step])
         return mixed(batch, mixup=told.mixup, cutmix=told.cutmix, rng=rng)
 
-    def _update(self, batch: dict[str, Any], epoch: int) -> None:
+    def _update(self, batch: dict[str, Any], epoch: int, clips: list[int]) -> None:
+        """A step. `clips` each process has: the loss is the mean over all of them."""
         told = self.recipe.train
+        mine = clips[self.group.rank] / sum(clips)
         rate = learning_rate(self.recipe, self.step, self.total)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["factor"]
         self.optimizer.zero_grad(set_to_none=True)
         value = accuracy = 0.0
-        for part, share in _parts(batch, told.accumulate):
-            with torch.autocast(self.setup.device.type, getattr(torch, told.precision), told.precision != "float32"):
-                loss, logs = self.task.loss(self.model, part)
-            value, accuracy = value + share * loss.item(), accuracy + share * logs["accuracy"]
-            if not math.isfinite(value):
-                clips = ", ".join(map(str, batch["index"][:4].tolist()))
-                where = f"step {self.step} (epoch {epoch + 1}), learning rate {rate:.3g}, clips {clips}, ..."
-                raise ValueError(f"the loss is {value} at {where}", "lower train.optimizer.lr, or set train.clip_norm")
-            self.scaler.scale(loss * share if share < 1 else loss).backward()
+        device = self.setup.device.type
+        parts = list(_parts(batch, told.accumulate))
+        for i, (part, share) in enumerate(parts):
+            alone = self.trained.no_sync() if self.group.size > 1 and i + 1 < len(parts) else nullcontext()
+            with alone:
+                with torch.autocast(device, getattr(torch, told.precision), told.precision != "float32"):
+                    loss, logs = self.task.loss(self.trained, part)
+                value, accuracy = value + share * loss.item(), accuracy + share * logs["accuracy"]
+                weight = share * mine * self.group.size  # gradients are averaged over processes
+                self.scaler.scale(loss if weight == 1 else loss * weight).backward()
+        value, accuracy = self.group.sum(mine * value, mine * accuracy)
+        if not math.isfinite(value):
+            clips_told = ", ".join(map(str, batch["index"][:4].tolist()))
+            where = f"step {self.step} (epoch {epoch + 1}), learning rate {rate:.3g}, clips {clips_told}, ..."
+            raise ValueError(f"the loss is {value} at {where}", "lower train.optimizer.lr, or set train.clip_norm")
         if told.clip_norm:
             self.scaler.unscale_(self.optimizer)
             nn.utils.clip_grad_norm_(self.model.parameters(), told.clip_norm)
@@ -294,12 +387,17 @@ class _Loop:
             }
         )
 
-    def _finish_epoch(self, epoch: int) -> None:
-        if self.recipe.train.recalibrate_bn:
-            self._recalibrate(epoch)
-        self.report({"phase": "validating", "epoch": epoch + 1})
-        one = (ONE,)  # many views are for the last test
-        found = evaluate(self.tested, self.splits["val"], self.task, self.recipe, self.setup.device, views=one)
+    def _finish_epoch(self, epoch: int, stop: Stop) -> None:
+        """Validate, after the state is saved: who is asked to leave leaves, and validates when it goes on."""
+        with stop.at_once():
+            agree(self.splits["train"], self.group)
+            if self.recipe.train.recalibrate_bn:
+                self._recalibrate(epoch)
+            self.report({"phase": "validating", "epoch": epoch + 1})
+            self.group.same_buffers(self.tested)
+            one = (ONE,)  # many views are for the last test
+            val, device = self.splits["val"], self.setup.device
+            found = evaluate(self.tested, val, self.task, self.recipe, device, views=one, group=self.group)
         steps = max(1, self.sums["steps"])
         if not math.isfinite(found["loss"]):
             raise ValueError(
@@ -317,21 +415,25 @@ class _Loop:
         if not self.best or found["top1"] > self.best["val_top1"]:
             self.best = self.last_epoch
             self.save("best.pt")
-        append_line(self.run / "metrics.jsonl", self.last_epoch)
+        if self.group.first:
+            append_line(self.run / "metrics.jsonl", self.last_epoch)
         self.save()
         self.report({"phase": "epoch", **self.last_epoch})
 
     @torch.no_grad()
     def _recalibrate(self, epoch: int) -> None:
         """Renew running statistics as plain means over training batches: short schedules leave them stale."""
-        norms = [m for m in self.model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+        norms = [m for m in self.model.modules() if isinstance(m, BATCH_NORMS)]
         momenta = [norm.momentum for norm in norms]
         for norm in norms:
             norm.reset_running_stats()
             norm.momentum = None
         self.model.train()
         for step, batch in enumerate(self._batches(epoch, steps=self.recipe.train.recalibrate_bn)):
-            if "clip" in batch:
-                self.task.loss(self.model, self._given(batch, epoch, step))  # through every norm of the network
+            clips = self.group.gather(len(batch.get("label", ())))
+            if any(clips):
+                given = self._given(self._lent(batch, clips), epoch, step)
+                self.task.loss(self.model, given)  # through every norm of the network
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
+            self.group.average(norm.running_mean, norm.running_var)

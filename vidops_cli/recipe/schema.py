@@ -281,8 +281,8 @@ class Train(Section):
     """parts of the network whose weights are not trained, as in [rgb]; their batch norms count on"""
     gate_weight: NotBelow0 = 0.0
     """lambda of IntegralAction: how hard the training loss pushes its gate towards the pose"""
-    batch_norm: Literal["train", "partial", "frozen"] = "train"
-    """whose statistics and weights are trained: all; the first one's alone (TSN's partial BN); none"""
+    batch_norm: Literal["train", "sync", "partial", "frozen"] = "train"
+    """whose statistics and weights are trained: all; all, over processes; the first's (TSN's partial BN); none"""
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """decay of a running mean of the weights over steps, which is what is tested; 0 is off"""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"

@@ -28,6 +28,6 @@ def training_problems(train: Train, *, episodes: bool) -> Iterator[Found]:
     if train.accumulate > train.batch:
         told = f"train.accumulate: a batch of {train.batch} has no {train.accumulate} parts"
         yield ("train", "accumulate"), told, "lower it"
-    if train.recalibrate_bn and train.batch_norm != "train":
+    if train.recalibrate_bn and train.batch_norm not in ("train", "sync"):
         told = f"train.recalibrate_bn renews statistics that train.batch_norm={train.batch_norm} keeps"
         yield ("train", "recalibrate_bn"), told, "set one of them back"

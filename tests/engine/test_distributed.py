@@ -1,0 +1,214 @@
+"""Two processes, by Gloo on a CPU, against one."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import KNOWN
+
+from vidops_cli.data.mini import benchmark, motion
+from vidops_cli.engine import checkpoint
+from vidops_cli.engine.distributed import Group, group
+from vidops_cli.engine.launching import launch
+from vidops_cli.engine.stopping import Left, Stop
+from vidops_cli.engine.train import train
+from vidops_cli.recipe import load
+from vidops_cli.record import read_lines
+
+SGD = "{name: sgd, lr: 2e-2, weight_decay: 1e-3}"
+SLOW = "{name: sgd, lr: 1e-3}"  # a rounding error that turns a ReLU off moves the weights by less than is looked at
+CASES = {  # network, the training's words, the data's
+    "vit": ("{name: vit_micro}", {"optimizer": SGD, "epochs": 4}, {}),
+    "adamw": ("{name: vit_micro}", {"optimizer": "{name: adamw, lr: 4e-3}", "clip_norm": 1.0}, {}),
+    "parts": ("{name: vit_micro}", {"optimizer": SGD, "accumulate": 2, "ema": 0.9}, {"num_frames": 2}),
+    "tail": ("{name: vit_micro}", {"optimizer": SGD, "batch": 13}, {}),
+    "sync": ("{name: resnet_tiny}", {"optimizer": SLOW, "epochs": 4, "batch_norm": "sync", "recalibrate_bn": 2}, {}),
+    "bad": ("{name: vit_micro}", {"optimizer": SGD}, {"root": "DAMAGED", "max_bad": 7, "workers": 1}),
+    "too_bad": ("{name: vit_micro}", {"optimizer": SGD}, {"root": "DAMAGED", "max_bad": 6}),
+    "whole": ("{name: resnet_tiny, dropout: 0.5}", {"optimizer": SGD, "mixup": 0.2, "recalibrate_bn": 2}, {}),
+    "cut": ("{name: resnet_tiny, dropout: 0.5}", {"optimizer": SGD, "mixup": 0.2, "recalibrate_bn": 2}, {}),
+}
+
+
+def written(folder: Path, root: Path, damaged: Path, name: str) -> Path:
+    model, train, data = CASES[name]
+    told = {"epochs": 2, "batch": 8, "threads": 1, **train}
+    told["batch"] = 14 if name == "tail" else told["batch"]
+    place = {"name": "mini_motion", "root": str(root), "num_frames": 4, **data}
+    if place["root"] == "DAMAGED":
+        place["root"] = str(damaged)
+    lines = ["scale: mini", f"model: {model}", "eval: {batch: 16}", "data:", *(f"  {k}: {v}" for k, v in place.items())]
+    lines += ["train:", *(f"  {k}: {v}" for k, v in told.items())]
+    path = folder / f"{name}.yaml"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory):
+    """Folders of the runs by two processes, and by one: {"two": ..., "one": ...}"""
+    folder = tmp_path_factory.mktemp("processes")
+    root, damaged = folder / "data", folder / "damaged"
+    for place in (root, damaged):
+        dials = motion.Dials(frames=4, size=16, radius=4.0, speed=4.0, crf=0)
+        benchmark.generate("mini_motion", place, dials=dials, sizes={"train": 40, "val": 7, "test": 15})
+    order = np.random.default_rng([0, 0, 1]).permutation(40)[:8]  # of the first step: the second process's part, ...
+    for index in (*order[4:], *order[:1]):
+        (damaged / f"train/{index:05d}.mp4").write_bytes(b"not a video")
+    for split, index in (("train", int(order[1])), ("train", int(np.setdiff1d(range(40), order)[0]))):
+        (damaged / f"{split}/{index:05d}.mp4").write_bytes(b"")
+    two, one = folder / "two", folder / "one"
+    for place in (two, one):
+        place.mkdir()
+    for name in CASES:
+        written(two, root, damaged, name)
+    (two / "cut.stop").write_text("1 7")
+    before = dict(os.environ)
+    assert launch([str(Path(__file__).with_name("two_processes.py")), str(two)], 2) == 0
+    os.environ.clear()
+    os.environ.update(before)
+    for name in ("vit", "adamw", "parts", "tail", "sync", "bad"):
+        summary = train(load(written(one, root, damaged, name), KNOWN), one / name, device="cpu")
+        (one / f"{name}.told-0.json").write_text(json.dumps(summary))
+    return {"two": two, "one": one}
+
+
+def told(folder: Path, name: str, rank: int = 0) -> dict:
+    return json.loads((folder / f"{name}.told-{rank}.json").read_text())
+
+
+def weights(folder: Path, name: str, key: str = "model") -> dict:
+    return checkpoint.load(folder / name / "last.pt")[key]
+
+
+@pytest.mark.parametrize("name", ["vit", "parts", "tail", "sync", "bad"])
+def test_two_processes_equal_one(both, name):
+    """Weights, statistics of norms and losses after 10 or 20 steps; the last batch of 'tail' is of odd size."""
+    for key in ("model", "mean") if name == "parts" else ("model",):
+        one, two = (weights(both[place], name, key) for place in ("one", "two"))
+        assert one.keys() == two.keys()
+        apart = max((one[name].double() - two[name].double()).abs().max().item() for name in one)
+        assert apart < 1e-6
+    rows = [read_lines(both[place] / name / "metrics.jsonl") for place in ("one", "two")]
+    assert len(rows[0]) == len(rows[1]) == CASES[name][1].get("epochs", 2)
+    for mine, theirs in zip(*rows, strict=True):
+        assert mine == pytest.approx(theirs, abs=1e-6)
+    start = load(both["one"] / f"{name}.yaml", KNOWN)
+    assert start.hash() == load(both["two"] / f"{name}.yaml", KNOWN).hash()
+
+
+def test_losses_under_adamw_equal_too(both):
+    """Its steps have the size of the rate where gradients are noise about 0, so weights are not compared."""
+    rows = [read_lines(both[place] / "adamw" / "metrics.jsonl") for place in ("one", "two")]
+    for mine, theirs in zip(*rows, strict=True):
+        assert mine == pytest.approx(theirs, abs=2e-6)
+
+
+@pytest.mark.parametrize("name", ["vit", "sync", "bad"])
+def test_every_clip_is_tested_once(both, name):
+    """15 clips by two processes: none twice, none left out, and all processes know."""
+    one, two = (told(both[place], name)["metrics"] for place in ("one", "two"))
+    assert two["n"] == 15 and two["present"] == "15/15"
+    assert two == pytest.approx(one, abs=1e-6)
+    assert told(both["two"], name, 1)["metrics"] == two
+    assert told(both["two"], name)["processes"] == 2 and "processes" not in told(both["one"], name)
+
+
+def test_bad_videos_that_either_process_meets_are_known_to_both(both):
+    """Of the first step the second process has no clip that it can use, and is lent one."""
+    one, two = (told(both[place], "bad") for place in ("one", "two"))
+    assert one["bad"] == two["bad"] == told(both["two"], "bad", 1)["bad"]
+    assert len(two["bad"]) == 7 and two["present"]["train"] == "33/40" and two["backends"] == one["backends"]
+
+
+def test_more_bad_videos_than_allowed_are_told_by_both(both):
+    for rank in (0, 1):
+        message, _ = told(both["two"], "too_bad", rank)["error"]
+        assert "7 videos of split train cannot be used, max_bad is 6" in message
+
+
+def test_a_run_that_one_process_was_asked_to_leave_goes_on_exactly(both):
+    """Dropout and mixup have each process's own random numbers."""
+    whole, cut = (weights(both["two"], name) for name in ("whole", "cut"))
+    assert all(torch.equal(whole[key], cut[key]) for key in whole)
+    rows = [read_lines(both["two"] / name / "metrics.jsonl") for name in ("whole", "cut")]
+    assert rows[0] == rows[1] and len(rows[0]) == 2
+    states = checkpoint.load(both["two"] / "whole" / "last.pt")["rng"]
+    assert len(states) == 2 and not torch.equal(*states)
+
+
+def test_another_number_of_processes_is_refused(both):
+    recipe = load(both["two"] / "vit.yaml", KNOWN)
+    with pytest.raises(ValueError, match="written by 2 processes, this is 1") as error:
+        train(recipe, both["two"] / "vit", device="cpu")
+    assert "go on with 2" in error.value.args[1]
+
+
+@pytest.mark.parametrize(
+    ("size", "words", "message", "hint"),
+    [
+        (3, [], "3 processes cannot share a batch of 8 clips", "take 2 processes, or set train.batch to a multiple"),
+        (16, [], "16 processes cannot share a batch of 8 clips", "take 8 processes"),
+        (4, ["train.accumulate=4"], "the 2 clips of a process have no 4 parts", "by the number of processes: 1"),
+    ],
+)  # fmt: skip
+def test_batches_that_cannot_be_shared(recipe, tmp_path, size, words, message, hint):
+    with pytest.raises(ValueError, match=message) as error:
+        train(recipe(*words), tmp_path / "run", device="cpu", group=Group(size=size))
+    assert hint in error.value.args[1]
+
+
+@pytest.mark.parametrize(("count", "batch", "size"), [(40, 8, 2), (41, 8, 4), (3, 8, 8), (17, 16, 16)])
+def test_parts_of_batches(count, batch, size):
+    """Together they are the batches, in order; the first process has a clip of each."""
+    keys = list(range(count))
+    parts = [Group(rank=rank, size=size).part(keys, batch) for rank in range(size)]
+    each = batch // size
+    for step, start in enumerate(range(0, count - count % batch, batch)):
+        assert [key for part in parts for key in part[step * each : (step + 1) * each]] == keys[start : start + batch]
+    assert sorted(key for part in parts for key in part) == keys
+    last = [part[count // batch * each :] for part in parts]
+    assert [key for part in last for key in part] == keys[count - count % batch :]
+    assert not count % batch or last[0]
+
+
+@pytest.mark.parametrize(("name", "local", "seen", "found"), [("auto", 1, 2, "cuda:1"), ("cuda", 0, 2, "cuda:0"),
+    ("auto", 1, 0, "cpu"), ("cpu", 1, 2, "cpu"), ("cuda", 2, 2, "--nproc 2"), ("cuda", 0, 0, "--device cpu"),
+    ("cuda:1", 0, 2, "--device cuda")])  # fmt: skip
+def test_each_process_has_a_device(monkeypatch, name, local, seen, found):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: bool(seen))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: seen)
+    mine = Group(rank=local, size=4, local=local)
+    if found.startswith("--"):
+        with pytest.raises(ValueError) as error:
+            mine.device(name)
+        assert found in error.value.args[1]
+    else:
+        assert mine.device(name) == found
+
+
+def test_a_place_that_is_half_told(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    monkeypatch.delenv("RANK", raising=False)
+    with pytest.raises(ValueError, match="WORLD_SIZE=4, and RANK is not told"), group("cpu"):
+        pass
+
+
+def test_who_is_asked_leaves_at_once_only_where_nothing_is_lost():
+    stop = Stop()
+    with pytest.raises(Left), stop.at_once():
+        stop.ask()
+    with pytest.raises(Left), stop.at_once():
+        raise AssertionError("not reached: it was asked before")
+    stop = Stop()
+    stop.ask()  # not amid a step
+    assert stop()
+    stop = Stop()
+    with pytest.raises(RuntimeError, match="its own"), stop.at_once():
+        raise RuntimeError("its own")
+    with pytest.raises(Left), stop.at_once():
+        stop.asked = True
+        raise RuntimeError("Connection closed by peer")
