@@ -485,3 +485,23 @@ def test_eval_on_data_of_more_classes_is_refused(recipe, tmp_path):
     with pytest.raises(ValueError, match=r"8 classes, .* was trained on 4"):
         told = recipe(f"data.root={tmp_path / 'eight'}")
         evaluate_checkpoint(told, tmp_path / "run" / "last.pt", "cpu", lambda done, total: None)
+
+
+@pytest.mark.parametrize("phase", ["decoding train", "validating", "testing"])
+def test_a_run_that_is_left_in_any_phase_goes_on_exactly(recipe, tmp_path, phase):
+    """At once, not at its end: what follows in the phase is done when the run goes on."""
+    told, stop, after = recipe("data.cache=memory", "train.ema=0.5"), Stop(), []
+    whole = train(told, tmp_path / "whole", device="cpu")
+
+    def report(status):
+        if stop.asked:
+            after.append(status)
+        elif status["phase"] == phase:
+            stop.ask()
+
+    assert train(told, tmp_path / "cut", device="cpu", report=report, stop=stop) is None
+    assert not after
+    assert train(told, tmp_path / "cut", device="cpu")["metrics"] == whole["metrics"]
+    a, b = (checkpoint.load(tmp_path / name / "last.pt") for name in ("whole", "cut"))
+    assert same(a["model"], b["model"]) and same(a["mean"], b["mean"])
+    assert read_lines(tmp_path / "whole" / "metrics.jsonl") == read_lines(tmp_path / "cut" / "metrics.jsonl")

@@ -117,8 +117,8 @@ def _train(
         return None
     if recipe.train.checkpoint == "best":
         loop.tested.load_state_dict(checkpoint.tested(checkpoint.load(run / "best.pt")))
-    report({"phase": "testing"})
     with stop.at_once():
+        report({"phase": "testing"})
         metrics = evaluate(loop.tested, tested, task, recipe, setup.device, group=group)
     return {
         "split": recipe.eval.split,

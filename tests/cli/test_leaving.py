@@ -1,0 +1,92 @@
+"""A training that is told to stop: it leaves within ten seconds, says "resume me" by its exit code, and goes on."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from vidops_cli.engine.stopping import RESUME
+
+LEAVES = 10.0  # seconds
+
+
+def begin(place, *words):
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1", "COLUMNS": "120"}
+    words = [sys.executable, "-m", "vidops_cli", "train", *words]
+    return subprocess.Popen(words, cwd=place, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def until(process, file, told):
+    """Wait until the run's status says so."""
+    end = time.monotonic() + 120
+    while process.poll() is None and time.monotonic() < end:
+        if file.exists() and told in file.read_text():
+            return
+        time.sleep(0.02)
+    raise AssertionError(process.communicate())
+
+
+def leave(process, number):
+    process.send_signal(number)
+    asked = time.monotonic()
+    out, err = process.communicate(timeout=60)
+    assert time.monotonic() - asked < LEAVES
+    return out, err
+
+
+@pytest.mark.parametrize(("processes", "number"), [(1, signal.SIGINT), (2, signal.SIGTERM)])
+def test_a_signal_saves_and_the_same_command_goes_on(place, processes, number):
+    words = ["one.yaml", "train.epochs=400", "--nproc", str(processes), "--out", "run"]
+    process = begin(place, *words)
+    until(process, place / "run/status.json", '"training"')
+    out, err = leave(process, number)
+    assert (process.returncode, out) == (RESUME, ""), err
+    assert err.count("stopped; the same command continues from run/last.pt") == 1
+    assert "Traceback" not in err and "error" not in err
+    (place / "run/status.json").unlink()
+    process = begin(place, *words)
+    until(process, place / "run/status.json", '"training"')
+    done = json.loads((place / "run/status.json").read_text())["done"]
+    _, err = leave(process, number)
+    assert process.returncode == RESUME and done > 1, err
+    assert not (place / "run/summary.json").exists()
+
+
+def test_who_waits_for_a_video_leaves_at_once(place, tiny):
+    """A pipe that nobody writes to stands for a folder that does not answer."""
+    root = place / "copy"
+    root.mkdir()
+    for split in ("train", "val", "test"):
+        (root / split).symlink_to(tiny / split)
+        names = [f"{split}/{i:05d}.mp4" for i in range(8)]
+        (root / f"{split}.txt").write_text("".join(f"{name} {i % 4}\n" for i, name in enumerate(names)))
+    os.mkfifo(root / "pipe.mp4")
+    with open(root / "train.txt", "a") as file:
+        file.writelines("pipe.mp4 0\n" for _ in range(8))  # one is in the first batch
+    words = ["data.name=video_folder", f"data.root={root}", "data.workers=1", "train.batch=16", "--out", "run"]
+    process = begin(place, "one.yaml", *words)
+    until(process, place / "run/recipe.yaml", "resnet")
+    time.sleep(2)
+    _, err = leave(process, signal.SIGTERM)
+    assert process.returncode == RESUME and "stopped; the same command continues" in err, err
+
+
+def test_an_error_of_several_processes_is_told_once(place):
+    process = begin(place, "one.yaml", "train.batch=9", "--nproc", "2", "--out", "run")
+    out, err = process.communicate(timeout=120)
+    assert (process.returncode, out) == (2, "")
+    assert err.count("error: 2 processes cannot share a batch of 9 clips evenly") == err.count("hint: ") == 1, err
+    assert "Traceback" not in err
+
+
+def test_a_process_that_is_killed_is_told(place):
+    process = begin(place, "one.yaml", "train.epochs=400", "--nproc", "2", "--out", "run")
+    until(process, place / "run/status.json", '"training"')
+    children = subprocess.run(["pgrep", "-P", str(process.pid), "-f", "vidops_cli"], capture_output=True, text=True)
+    os.kill(int(children.stdout.split()[1]), signal.SIGKILL)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 2 and "of 2 was killed by SIGKILL" in err and "hint: the same command goes on" in err
