@@ -11,6 +11,7 @@ import typer
 from .common import Device, Overrides, console, known, load_recipe
 from .data import make_missing
 from .live import RunProgress
+from .trackers import Track, Trackers, chosen
 
 
 def command(
@@ -19,6 +20,7 @@ def command(
     out: Annotated[Path | None, typer.Option(help="Folder of the run. Default: runs/NAME of the recipe.")] = None,
     resume: Annotated[bool, typer.Option(help="Continue the run in the folder, if there is one.")] = True,
     device: Device = "auto",
+    track: Track = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check the recipe, build the network, print the plan.")
     ] = False,
@@ -30,13 +32,13 @@ def command(
 
     Example: vidops train recipes/quickstart.yaml train.epochs=2 --out runs/first
     """
-    told = load_recipe(recipe, overrides, rows=False)
+    told, trackers = load_recipe(recipe, overrides, rows=False), chosen(track)
     run = out or Path("runs") / recipe.stem
     if dry_run:
         _plan(told, run, device)
         return
     make_missing(told)
-    summary = _run(told, run, device, resume)
+    summary = _run(told, run, device, resume, trackers)
     if summary is None:
         console(stderr=True).print(f"stopped; the same command continues from {run / 'last.pt'}")
         raise typer.Exit(130)
@@ -51,7 +53,7 @@ def command(
         console().print(f"tested: {views_of(told, summary['cost']['macs'])}", soft_wrap=True)
 
 
-def _run(told: Any, run: Path, device: str, resume: bool) -> dict[str, Any] | None:
+def _run(told: Any, run: Path, device: str, resume: bool, trackers: tuple[str, ...]) -> dict[str, Any] | None:
     import vidops_cli.engine.train as engine
     from vidops_cli.ablation.grid import code_of
     from vidops_cli.record import SCHEMA, environment, git_state, write_json
@@ -66,12 +68,18 @@ def _run(told: Any, run: Path, device: str, resume: bool) -> dict[str, Any] | No
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, ask)
-    with RunProgress(run) as progress:
+    with RunProgress(run) as progress, Trackers(trackers, run, told, code) as tracked:
+
+        def report(status: dict[str, Any]) -> None:
+            progress(status)
+            tracked(status)
+
         summary = engine.train(
-            told, run, device=device, resume=resume, code=code, report=progress, stop=lambda: bool(asked)
+            told, run, device=device, resume=resume, code=code, report=report, stop=lambda: bool(asked)
         )
-    if summary is None:
-        return None
+        if summary is None:
+            return None
+        tracked.tested(summary)
     env = environment(summary["device"], summary.pop("code")) | commit
     full = {
         "schema": SCHEMA,
