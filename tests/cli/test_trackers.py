@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.machinery
 import importlib.util
-import resource
 import sys
 import types
 from itertools import count
@@ -163,16 +162,12 @@ def test_a_tracker_that_fails_ends_no_run(place, wandb, vidops, fails, calls):
     assert list(events(place / "run/tensorboard")[0]["train/loss"]) == STEPS[:3]  # the other goes on
 
 
-def test_a_full_disk_ends_the_events_alone(tmp_path, capsys, monkeypatch, place):
+def test_a_full_disk_ends_the_events_alone(tmp_path, capsys, monkeypatch, place, full_disk):
     monkeypatch.setattr(trackers, "FLUSH", -1.0)
     tracked = Trackers(["tensorboard"], tmp_path, load_recipe(place / "one.yaml", rows=False), "c0de")
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (64, before[1]))
-    try:
+    with full_disk(64):
         tracked(STEP)
         tracked(STEP)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert capsys.readouterr().err == "tensorboard: [Errno 27] File too large; the run goes on without it\n"
 
 

@@ -203,8 +203,8 @@ def test_checkpoints_are_whole_or_not_there(recipe, tmp_path, monkeypatch):
     train(recipe("train.epochs=1"), tmp_path / "run", device="cpu")
     path = tmp_path / "run" / "last.pt"
     before = path.read_bytes()
-    monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(OSError, match="disk full"):
+    monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError(28, "disk full")))
+    with pytest.raises(ValueError, match=r"last.pt cannot be written: disk full"):
         checkpoint.save(path, {"model": {}})
     assert path.read_bytes() == before
     assert sorted(file.name for file in path.parent.iterdir()) == ["best.pt", "last.pt", "metrics.jsonl", "recipe.yaml"]
