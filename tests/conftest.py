@@ -1,9 +1,11 @@
 """For all tests: two threads, and memory that our code leaves uninitialised holds NaN instead of lucky zeros."""
 
 import os
+import resource
 import signal
 import sys
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -38,6 +40,22 @@ def poison(monkeypatch):
     monkeypatch.setattr(torch, "empty_permuted", poisoned(torch.empty_permuted))
     monkeypatch.setattr(torch, "empty_like", poisoned(torch.empty_like))
     monkeypatch.setattr(torch.Tensor, "new_empty", poisoned(torch.Tensor.new_empty))
+
+
+@contextmanager
+def no_room(size: int):
+    """Files cannot grow beyond so many bytes: a write fails, after a part of it, as on a disk that is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))  # Python ignores the signal that comes with it
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.fixture
+def full_disk():
+    return no_room
 
 
 @pytest.fixture

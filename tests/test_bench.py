@@ -171,6 +171,39 @@ def test_workers_are_held_against_a_bare_loader(bench, monkeypatch, tmp_path):
     assert row["n"] == 2 and row["median"] > 0 and row["clock"] > 0
 
 
+def test_steps_on_decoded_clips_are_held_against_steps_on_tensors(bench, monkeypatch, tmp_path):
+    feeding, decoding = bench("feeding"), bench("decoding")
+    small = {"NETWORK": "resnet_tiny", "CLIP": 2, "BATCH": 1, "CROP": 32, "WARM": 1, "STEPS": 2, "ROUNDS": 2}
+    for name, value in small.items():
+        monkeypatch.setattr(feeding, name, value)
+    for name, value in {"FRAMES": 12, "SIZE": (48, 64)}.items():
+        monkeypatch.setattr(decoding, name, value)
+    threads = torch.get_num_threads()
+    row = feeding.fed(tmp_path)
+    torch.set_num_threads(threads)
+    assert row["n"] == 2 and row["median"] > -100 and row["workers"] == 2
+    assert min(row["cores"], row["cores_needed"], row["clips_per_s_needed"], row["clips_per_s_had"]) > 0
+    assert 0 <= row["cores_left"] <= row["cores"]
+
+
+@pytest.mark.parametrize(
+    ("needed", "left", "ours", "passed"),
+    [
+        (0.5, 1.0, 1.09, True),
+        (0.5, 1.0, 1.2, False),
+        (0.9, 1.0, 1.2, None),  # more than the share of the idle cores
+        (0.5, 0.0, 1.0, None),
+        (2.5, 8.0, 1.2, None),  # more than the workers are
+    ],
+)
+def test_decoding_is_judged_where_cores_allow(bench, needed, left, ours, passed):
+    feeding = bench("feeding")
+    row = feeding.judged(([ours] * 6, [1.0] * 6), feeding.Cores(8, needed, left, wanted=4.0, had=9.0))
+    assert row["passed"] is passed and row["median"] == pytest.approx(100 * (ours - 1))
+    assert ("not judged: cores do not allow" in row["note"]) is (passed is None)
+    assert "8 cores" in row["note"] and "4.0 clips/s needed, 9.0 had" in row["note"]
+
+
 def test_an_unknown_group_is_refused():
     main = Path(__file__).parent / "bench"
     done = subprocess.run([sys.executable, main, "--only", "commands,nothing"], capture_output=True, text=True)

@@ -43,6 +43,23 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch, 
     assert names(tmp_path) == ["kept.json"]
 
 
+def test_a_full_disk_is_told_with_the_file(tmp_path, full_disk):
+    path, rows = tmp_path / "kept.json", tmp_path / "rows.jsonl"
+    record.write_json(path, {"old": 1})
+    record.append_line(rows, {"step": 1})
+    with full_disk(20):
+        with pytest.raises(OSError) as error:
+            record.write_json(path, {"new": "x" * 40})
+        assert error.value.filename == str(path)
+        with pytest.raises(OSError) as error:
+            record.append_line(rows, {"step": 2})
+        assert error.value.filename == str(rows)
+    assert json.loads(path.read_text()) == {"old": 1}
+    assert names(tmp_path) == ["kept.json", "rows.jsonl"]
+    record.append_line(rows, {"step": 3})
+    assert record.read_lines(rows) == [{"step": 1}, {"step": 3}]
+
+
 def test_an_interrupted_write_leaves_no_temporary_file(tmp_path, monkeypatch):
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt

@@ -12,7 +12,8 @@ import shlex
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -24,16 +25,27 @@ PACKAGE = Path(__file__).parent
 def write_bytes(path: Path, content: bytes) -> None:
     """Write through a temporary file, fsync and rename: the file is the old one or the new one, never half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with _naming(path):
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(name, 0o666 & ~_umask())
+            os.replace(name, path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """A full disk names no file, and `mkstemp` the temporary one."""
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
+        yield
+    except OSError as error:
+        error.filename = str(path)
         raise
 
 
@@ -60,10 +72,16 @@ def read_json(path: Path) -> Any:
 
 
 def append_line(path: Path, value: Any) -> None:
-    """Append one JSON line in one write."""
+    """Append one JSON line in one write, or nothing: a half would spoil the next one too."""
     line = (json.dumps(value, allow_nan=False) + "\n").encode()
-    with open(path, "ab") as file:
-        file.write(line)
+    with _naming(path), open(path, "ab", buffering=0) as file:
+        end = file.tell()
+        try:
+            while line:  # a disk that becomes full takes a part of it first
+                line = line[file.write(line) :]
+        except OSError:
+            file.truncate(end)
+            raise
 
 
 def read_lines(path: Path) -> list[Any]:

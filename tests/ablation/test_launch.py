@@ -187,6 +187,8 @@ def test_the_words_of_each_kind(tmp_path, store):
         of = store.root / "cells" / str(cell.of)
         told = " ".join(launch.command(cell, store, "cuda"))
         assert told.endswith(" vidops_cli " + words.format(store.folder(cell), of))
+    told = [launch.command(cell, store, "cpu", ("tensorboard", "wandb")) for cell in (found[0], found[6], found[8])]
+    assert ["--track tensorboard,wandb" in " ".join(words) for words in told] == [True, False, False]
     best = grid(tmp_path, KINDS, "train.checkpoint=best")
     assert f"{best[6].of}/best.pt" in " ".join(launch.command(best[6], store, "cpu"))
 

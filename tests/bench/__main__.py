@@ -3,6 +3,7 @@
 commands    whole commands, from the start of the process to its end
 rendering   tables of 10,000 rows in every form
 engine      a training step of the engine over a bare one
+feeding     a training step on clips that workers decode, over one on tensors; takes minutes
 networks    tiny networks and ResNet-50: our operators against their textbook form; takes minutes
 speed       every operator against the speeds on record
 decoding    frames of all kinds of files, memory and speed of reading them; takes minutes
@@ -27,7 +28,7 @@ from rows import Row
 from vidops_cli.cli.common import print_table
 from vidops_cli.record import SCHEMA, environment, write_text
 
-GROUPS = ("commands", "rendering", "engine", "networks", "speed", "decoding")
+GROUPS = ("commands", "rendering", "engine", "feeding", "networks", "speed", "decoding")
 
 
 def main() -> None:

@@ -178,11 +178,7 @@ class Bare(Dataset):
 
 def loaded(folder: Path) -> Row:
     """As `throughput`, of batches as training gets them from workers, beside torch's loader over `Bare`."""
-    film(folder / "film.mp4")
-    for i in range(LOADED):
-        name = folder / f"test/class/{i:03d}.mp4"
-        name.parent.mkdir(parents=True, exist_ok=True)
-        name.symlink_to(folder / "film.mp4")
+    films(folder, "test", LOADED)
     options = ClipOptions(num_frames=CLIP, frames="ordered", shuffle_labels=False, max_bad=0, timeout=60, **PLAIN)
     clips = Clips(read(folder, "test", {}), options, train=False)
     files = Bare([folder / path for path in clips.annotations.paths])
@@ -212,6 +208,15 @@ def spent(work: Callable[[], None]) -> tuple[float, float]:
     work()
     gc.collect()  # the loader's workers end with it
     return now() - before, time.perf_counter() - began
+
+
+def films(folder: Path, split: str, count: int) -> None:
+    """A split of one class of as many files, all the same film."""
+    film(folder / "film.mp4")
+    for i in range(count):
+        name = folder / f"{split}/class/{i:03d}.mp4"
+        name.parent.mkdir(parents=True, exist_ok=True)
+        name.symlink_to(folder / "film.mp4")
 
 
 def film(path: Path) -> None:

@@ -18,7 +18,8 @@ def ablated(tmp_path_factory, tiny):
     """Two rows, trained into the folder `kept`."""
     folder = tmp_path_factory.mktemp("ablated")
     write_recipes(folder, tiny)
-    return shell("ablate", "two.yaml", "--store", "kept", "--device", "cpu", cwd=folder), folder
+    words = ("ablate", "two.yaml", "--store", "kept", "--device", "cpu", "--track", "tensorboard")
+    return shell(*words, cwd=folder), folder
 
 
 def test_ablate(ablated):
@@ -31,6 +32,7 @@ def test_ablate(ablated):
     cells = list((folder / "kept/cells").iterdir())
     assert len(cells) == 2
     assert all((cell / "summary.json").is_file() and (cell / "log.txt").is_file() for cell in cells)
+    assert all(len(list(cell.glob("tensorboard/events.*"))) == 1 for cell in cells)
 
 
 def test_ablate_again_runs_nothing(ablated):

@@ -56,25 +56,6 @@ def test_a_signal_saves_and_the_same_command_goes_on(place, processes, number):
     assert not (place / "run/summary.json").exists()
 
 
-def test_who_waits_for_a_video_leaves_at_once(place, tiny):
-    """A pipe that nobody writes to stands for a folder that does not answer."""
-    root = place / "copy"
-    root.mkdir()
-    for split in ("train", "val", "test"):
-        (root / split).symlink_to(tiny / split)
-        names = [f"{split}/{i:05d}.mp4" for i in range(8)]
-        (root / f"{split}.txt").write_text("".join(f"{name} {i % 4}\n" for i, name in enumerate(names)))
-    os.mkfifo(root / "pipe.mp4")
-    with open(root / "train.txt", "a") as file:
-        file.writelines("pipe.mp4 0\n" for _ in range(8))  # one is in the first batch
-    words = ["data.name=video_folder", f"data.root={root}", "data.workers=1", "train.batch=16", "--out", "run"]
-    process = begin(place, "one.yaml", *words)
-    until(process, place / "run/recipe.yaml", "resnet")
-    time.sleep(2)
-    _, err = leave(process, signal.SIGTERM)
-    assert process.returncode == RESUME and "stopped; the same command continues" in err, err
-
-
 def test_an_error_of_several_processes_is_told_once(place):
     process = begin(place, "one.yaml", "train.batch=9", "--nproc", "2", "--out", "run")
     out, err = process.communicate(timeout=120)

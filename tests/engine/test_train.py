@@ -1,8 +1,11 @@
 import math
+import signal
+import time
 
 import pytest
 import torch
 
+from vidops_cli.data.clips import Clips
 from vidops_cli.engine import checkpoint
 from vidops_cli.engine.evaluate import evaluate_checkpoint
 from vidops_cli.engine.moving import make_optimizer
@@ -205,8 +208,8 @@ def test_checkpoints_are_whole_or_not_there(recipe, tmp_path, monkeypatch):
     train(recipe("train.epochs=1"), tmp_path / "run", device="cpu")
     path = tmp_path / "run" / "last.pt"
     before = path.read_bytes()
-    monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(OSError, match="disk full"):
+    monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError(28, "disk full")))
+    with pytest.raises(ValueError, match=r"last.pt cannot be written: disk full"):
         checkpoint.save(path, {"model": {}})
     assert path.read_bytes() == before
     assert sorted(file.name for file in path.parent.iterdir()) == ["best.pt", "last.pt", "metrics.jsonl", "recipe.yaml"]
@@ -505,3 +508,18 @@ def test_a_run_that_is_left_in_any_phase_goes_on_exactly(recipe, tmp_path, phase
     a, b = (checkpoint.load(tmp_path / name / "last.pt") for name in ("whole", "cut"))
     assert same(a["model"], b["model"]) and same(a["mean"], b["mean"])
     assert read_lines(tmp_path / "whole" / "metrics.jsonl") == read_lines(tmp_path / "cut" / "metrics.jsonl")
+
+
+def test_who_waits_for_a_batch_leaves_at_once(recipe, tmp_path, monkeypatch):
+    """A clip that takes for ever stands for a disk that does not answer; the run goes on with the same step."""
+    read, stop = Clips.__getitem__, Stop()
+    monkeypatch.setattr(Clips, "__getitem__", lambda clips, key: time.sleep(60) if clips.train else read(clips, key))
+    before = signal.signal(signal.SIGALRM, lambda *_: stop.ask())
+    signal.setitimer(signal.ITIMER_REAL, 2)
+    began = time.monotonic()
+    try:
+        assert train(recipe("data.workers=1"), tmp_path / "run", device="cpu", stop=stop) is None
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert 2 <= time.monotonic() - began < 12
+    assert checkpoint.load(tmp_path / "run" / "last.pt")["step"] == 0

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -50,6 +50,7 @@ def run_cells(
     jobs: int,
     device: str,
     launcher: Launcher | None = None,
+    track: Sequence[str] = (),
     watch: Watch = lambda *_: None,
 ) -> dict[str, int]:
     """Run the cells, `jobs` at a time; returns exit codes by key. A failed cell does not stop the others.
@@ -63,7 +64,7 @@ def run_cells(
             raise ValueError(*cell.lacking)
     store.check_writable()
     launcher = launcher or Local()
-    run = _Run(cells, store, device, launcher, launcher.places(jobs, device))
+    run = _Run(cells, store, device, launcher, launcher.places(jobs, device), track)
     try:
         while run.waiting or run.running or run.elsewhere:
             run.collect()
@@ -80,9 +81,15 @@ class _Run:
     """The cells by what is known of them: waiting, running for us, running elsewhere, ended with a code."""
 
     def __init__(
-        self, cells: list[Cell], store: Store, device: str, launcher: Launcher, places: list[str | None]
+        self,
+        cells: list[Cell],
+        store: Store,
+        device: str,
+        launcher: Launcher,
+        places: list[str | None],
+        track: Sequence[str],
     ) -> None:
-        self.store, self.device, self.launcher, self.places = store, device, launcher, places
+        self.store, self.device, self.launcher, self.places, self.track = store, device, launcher, places, track
         self.running: dict[str, tuple[Cell, Job, str | None]] = {}
         self.codes: dict[str, int] = {}
         latest = {cell.key: attempt.last(store.folder(cell)) for cell in cells}
@@ -172,7 +179,7 @@ class _Run:
         folder = self.store.folder(cell)
         write_text(folder / "cell.yaml", dump(with_weights(cell, self.store)))
         (folder / "status.json").unlink(missing_ok=True)
-        return command(cell, self.store, self.device), folder, place
+        return command(cell, self.store, self.device, self.track), folder, place
 
 
 def with_weights(cell: Cell, store: Store) -> Recipe:
@@ -184,10 +191,10 @@ def with_weights(cell: Cell, store: Store) -> Recipe:
     return cell.recipe.model_copy(update={"model": model})
 
 
-def command(cell: Cell, store: Store, device: str) -> list[str]:
-    """The words that run a cell."""
+def command(cell: Cell, store: Store, device: str, track: Sequence[str] = ()) -> list[str]:
+    """The words that run a cell; `track` are names of trackers of what is trained."""
     folder, recipe = store.folder(cell), str(store.folder(cell) / "cell.yaml")
-    words = {"train": ["train", recipe, "--out", str(folder)]}
+    words = {"train": ["train", recipe, "--out", str(folder), *(["--track", ",".join(track)] if track else [])]}
     if cell.kind == "eval":
         words["eval"] = ["eval", recipe, "--checkpoint", str(store.weights(cell, cell.of)), "--out", str(folder)]
     if cell.kind == "profile":

@@ -13,6 +13,7 @@ from .common import Device, Overrides, console, load_recipe, recipe_files
 from .data import make_missing
 from .output import Output
 from .tables import Shown, overview, published, published_claims, read_published, show, write_record
+from .trackers import Track, chosen
 
 if TYPE_CHECKING:
     from vidops_cli.ablation.grid import Cell
@@ -88,6 +89,7 @@ def command(
         Path | None, typer.Option(help="A file that says what to ask Slurm for.", rich_help_panel=CELLS)
     ] = None,
     device: Device = "auto",
+    track: Track = None,
     table: Annotated[
         bool, typer.Option("--table", help="Only show what is stored, run nothing.", rich_help_panel=TABLE)
     ] = False,
@@ -134,7 +136,7 @@ def command(
         overrides,
         seeds,
         Chosen(only, only_failed, force, rerun),
-        Launch(jobs, launcher, cluster, device),
+        Launch(jobs, launcher, cluster, device, chosen(track)),
         nothing=table or claims or check,
         dry=dry_run,
     )

@@ -34,6 +34,7 @@ class Launch:
     launcher: str
     cluster: Path | None
     device: str
+    track: tuple[str, ...] = ()
 
 
 def cells_of(recipe: Recipe) -> list[Cell]:
@@ -78,7 +79,7 @@ def run_left(left: list[Cell], store: Store, recipe: Recipe, how: Launch) -> dic
     for cell in again:
         store.set_aside(cell)
     with stoppable(), CellWatch(left, store) as watch:  # cells save and stop
-        return run_cells(left, store, jobs=jobs, device=device, launcher=launcher, watch=watch)
+        return run_cells(left, store, jobs=jobs, device=device, launcher=launcher, track=how.track, watch=watch)
 
 
 def _launcher(left: list[Cell], store: Store, recipe: Recipe, how: Launch) -> tuple[int, str, Launcher | None]:

@@ -127,8 +127,11 @@ class RunProgress:
         if not self.status.parent.is_dir():  # nothing is written before the data is known to be good
             return
         partial = self.status.with_suffix(".partial")  # no fsync: a lost status harms nobody
-        partial.write_text(json.dumps({**status, "line": line}))
-        partial.replace(self.status)
+        try:
+            partial.write_text(json.dumps({**status, "line": line}))
+            partial.replace(self.status)
+        except OSError:  # nor does one that a full disk has no room for
+            partial.unlink(missing_ok=True)
 
 
 class CellWatch:

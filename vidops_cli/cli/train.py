@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +12,8 @@ import typer
 
 from .common import Device, Overrides, console, known, load_recipe
 from .data import make_missing
-from .live import RunProgress
+from .live import RunProgress, stoppable
+from .trackers import Track, Trackers, chosen
 
 
 def command(
@@ -23,6 +23,7 @@ def command(
     resume: Annotated[bool, typer.Option(help="Continue the run in the folder, if there is one.")] = True,
     device: Device = "auto",
     nproc: Annotated[int, typer.Option(min=1, help="Processes on this machine, one for each GPU.")] = 1,
+    track: Track = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check the recipe, build the network, print the plan.")
     ] = False,
@@ -35,7 +36,7 @@ def command(
 
     Example: vidops train recipes/quickstart.yaml train.epochs=2 --out runs/first
     """
-    told = load_recipe(recipe, overrides, rows=False)
+    told, trackers = load_recipe(recipe, overrides, rows=False), chosen(track)
     run = out or Path("runs") / recipe.stem
     if dry_run:
         _plan(told, run, device)
@@ -48,11 +49,11 @@ def command(
     from vidops_cli.engine.stopping import RESUME, Stop
 
     stop = Stop()
-    _heed(stop)
     with distributed.group(device) as group:
-        with group.in_turn():
+        with stoppable(), group.in_turn():
             make_missing(told)
-        summary = _run(told, run, device, resume, stop, group)
+        _heed(stop)
+        summary = _run(told, run, device, resume, trackers, stop, group)
     if not group.first:
         raise typer.Exit(0 if summary else RESUME)
     if summary is None:
@@ -81,18 +82,27 @@ def _heed(stop: Any) -> None:
         signal.signal(number, ask)
 
 
-def _run(told: Any, run: Path, device: str, resume: bool, stop: Any, group: Any) -> dict[str, Any] | None:
+def _run(
+    told: Any, run: Path, device: str, resume: bool, trackers: tuple[str, ...], stop: Any, group: Any
+) -> dict[str, Any] | None:
     import vidops_cli.engine.train as engine
     from vidops_cli.ablation.grid import code_of
     from vidops_cli.record import SCHEMA, environment, git_state, write_json
 
     code, commit = code_of(told, known()), git_state()  # as it is loaded now, not as it may be when the run ends
-    with RunProgress(run) if group.first else nullcontext(lambda status: None) as progress:
-        summary = engine.train(
-            told, run, device=device, resume=resume, code=code, report=progress, stop=stop, group=group
-        )
-    if summary is None or not group.first:
-        return summary
+    given = {"device": device, "resume": resume, "code": code, "stop": stop, "group": group}
+    if not group.first:
+        return engine.train(told, run, **given)
+    with RunProgress(run) as progress, Trackers(trackers, run, told, code) as tracked:
+
+        def report(status: dict[str, Any]) -> None:
+            progress(status)
+            tracked(status)
+
+        summary = engine.train(told, run, report=report, **given)
+        if summary is None:
+            return None
+        tracked.tested(summary)
     env = environment(summary["device"], summary.pop("code")) | commit
     full = {
         "schema": SCHEMA,

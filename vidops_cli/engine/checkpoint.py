@@ -14,9 +14,14 @@ from vidops_cli.record import write_bytes
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
+    """ValueError where it cannot be written; what was there before stays."""
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    write_bytes(path, buffer.getvalue())
+    try:
+        write_bytes(path, buffer.getvalue())
+    except OSError as error:
+        told = f"{path} cannot be written: {error.strerror}"
+        raise ValueError(told, "make room; the same command goes on from the checkpoint before, if any") from None
 
 
 def load(path: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 RESUME = 75  # exit code of who left and has saved: EX_TEMPFAIL of sysexits.h, "try again"
 
 
-class Left(Exception):
+class Left(BaseException):  # who catches what goes wrong does not catch it
     """The run was asked to leave, in the middle of what it does anew when it goes on."""
 
 

@@ -384,6 +384,9 @@ class _Loop:
                 "total": self.total,
                 "loss": self.sums["loss"] / self.sums["steps"],
                 "accuracy": 100 * self.sums["accuracy"] / self.sums["steps"],
+                "step_loss": value,
+                "step_accuracy": 100 * accuracy,
+                "lr": rate,
             }
         )
 
