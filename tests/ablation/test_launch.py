@@ -189,6 +189,8 @@ def test_the_words_of_each_kind(tmp_path, store):
         assert told.endswith(" vidops_cli " + words.format(store.folder(cell), of))
     told = [launch.command(cell, store, "cpu", ("tensorboard", "wandb")) for cell in (found[0], found[6], found[8])]
     assert ["--track tensorboard,wandb" in " ".join(words) for words in told] == [True, False, False]
+    told = [launch.command(cell, store, "cuda", nproc=4) for cell in (found[0], found[6], found[8])]
+    assert ["--nproc 4" in " ".join(words) for words in told] == [True, False, False]
     best = grid(tmp_path, KINDS, "train.checkpoint=best")
     assert f"{best[6].of}/best.pt" in " ".join(launch.command(best[6], store, "cpu"))
 

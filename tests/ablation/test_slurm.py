@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
+import time
 
 import pytest
 from fakes import grid
@@ -160,6 +163,80 @@ def test_a_job_that_slurm_knows_no_more_is_submitted_again(tmp_path, store, fake
     store.folder(found[0]).mkdir(parents=True)
     (store.folder(found[0]) / "submitted.json").write_text('{"job": "77", "cluster": "slurm"}')
     assert set(run_cells(found, store, jobs=1, device="cpu", launcher=Slurm(ASKED, store.root)).values()) == {0}
+
+
+# --- a training on several machines -----------------------------------------------------------------------------------
+
+PLACE = """
+import os, pathlib, sys
+names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "GROUP_WORLD_SIZE")
+pathlib.Path(sys.argv[1], os.environ["RANK"]).write_text(" ".join(os.environ[name] for name in names))
+"""
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    """A module that notes its place among the processes in a folder."""
+    (tmp_path / "noted").mkdir()
+    (tmp_path / "tell_place.py").write_text(PLACE)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    return ["tell_place", str(tmp_path / "noted")]
+
+
+def noted(tmp_path, count):
+    end = time.monotonic() + 90
+    while len(found := sorted((tmp_path / "noted").iterdir())) < count and time.monotonic() < end:
+        time.sleep(0.1)
+    return {path.name: path.read_text() for path in found}
+
+
+def test_a_job_starts_a_process_for_each_gpu(tmp_path, cluster, module):
+    slurm = Slurm(ASKED.model_copy(update={"setup": []}), tmp_path / "run")
+    assert slurm.submit(module, tmp_path / "run") == "1"
+    assert noted(tmp_path, 2) == {"0": "0 2 0 1", "1": "1 2 1 1"}
+    script = (cluster / "1.sh").read_text()
+    for words in ("nodes=1", "ntasks-per-node=1", "gpus-per-node=2"):
+        assert f"#SBATCH --{words}\n" in script
+
+
+def test_machines_of_a_job_meet(tmp_path, monkeypatch):
+    """Two machines are two processes here, each told by Slurm's variables which one it is."""
+    pytest.importorskip("submitit")
+    (tmp_path / "noted").mkdir()
+    (tmp_path / "tell_place.py").write_text(PLACE)
+    told = {"SLURM_JOB_ID": "4711", "SLURM_NTASKS": "2", "SLURM_JOB_NUM_NODES": "2", "SLURM_LOCALID": "0"}
+    told |= {"SLURM_JOB_NODELIST": "localhost", "PYTHONPATH": str(tmp_path), "SUBMITIT_EXECUTOR": "slurm"}
+    text = (
+        "import sys; from pathlib import Path; from vidops_cli.ablation.slurm import Work; "
+        f"sys.exit(Work(['tell_place', {str(tmp_path / 'noted')!r}], Path({str(tmp_path)!r}) / 'log', 2, 2)())"
+    )
+    both = [
+        subprocess.Popen([sys.executable, "-c", text], env={**os.environ, **told, "SLURM_NODEID": i, "SLURM_PROCID": i})
+        for i in "01"
+    ]
+    assert [process.wait(timeout=120) for process in both] == [0, 0], (tmp_path / "log").read_text()
+    found = noted(tmp_path, 4)
+    assert sorted(found) == ["0", "1", "2", "3"] and {text.split()[1] for text in found.values()} == {"4"}
+    assert {text.split()[3] for text in found.values()} == {"2"}
+
+
+def test_a_job_that_waits_is_not_submitted_twice(tmp_path, cluster, module, monkeypatch):
+    monkeypatch.setenv("QUEUE", "30")
+    for _ in range(2):
+        slurm = Slurm(ASKED, tmp_path / "run")
+        if not (cluster / "jobs").exists():
+            slurm.submit(module, tmp_path / "run")
+        else:
+            with pytest.raises(ValueError, match=r"job 1 of .*run is pending") as error:
+                slurm.submit(module, tmp_path / "run")
+            assert "scancel" in error.value.args[1]
+    assert (cluster / "jobs").read_text() == "1\n"
+
+
+def test_a_cell_is_of_one_machine(tmp_path, store, fake, cluster):
+    asked = ASKED.model_copy(update={"nodes": 2})
+    with pytest.raises(ValueError, match="a cell of a table runs on one machine"):
+        run_cells(grid(tmp_path)[:1], store, jobs=1, device="cpu", launcher=Slurm(asked, store.root))
 
 
 # --- the file ---------------------------------------------------------------------------------------------------------

@@ -51,6 +51,7 @@ def run_cells(
     device: str,
     launcher: Launcher | None = None,
     track: Sequence[str] = (),
+    nproc: int = 1,
     watch: Watch = lambda *_: None,
 ) -> dict[str, int]:
     """Run the cells, `jobs` at a time; returns exit codes by key. A failed cell does not stop the others.
@@ -64,7 +65,7 @@ def run_cells(
             raise ValueError(*cell.lacking)
     store.check_writable()
     launcher = launcher or Local()
-    run = _Run(cells, store, device, launcher, launcher.places(jobs, device), track)
+    run = _Run(cells, store, device, launcher, launcher.places(jobs, device), track, nproc)
     try:
         while run.waiting or run.running or run.elsewhere:
             run.collect()
@@ -88,8 +89,10 @@ class _Run:
         launcher: Launcher,
         places: list[str | None],
         track: Sequence[str],
+        nproc: int,
     ) -> None:
-        self.store, self.device, self.launcher, self.places, self.track = store, device, launcher, places, track
+        self.store, self.device, self.launcher, self.places = store, device, launcher, places
+        self.track, self.nproc = track, nproc
         self.running: dict[str, tuple[Cell, Job, str | None]] = {}
         self.codes: dict[str, int] = {}
         latest = {cell.key: attempt.last(store.folder(cell)) for cell in cells}
@@ -179,7 +182,7 @@ class _Run:
         folder = self.store.folder(cell)
         write_text(folder / "cell.yaml", dump(with_weights(cell, self.store)))
         (folder / "status.json").unlink(missing_ok=True)
-        return command(cell, self.store, self.device, self.track), folder, place
+        return command(cell, self.store, self.device, self.track, self.nproc), folder, place
 
 
 def with_weights(cell: Cell, store: Store) -> Recipe:
@@ -191,10 +194,11 @@ def with_weights(cell: Cell, store: Store) -> Recipe:
     return cell.recipe.model_copy(update={"model": model})
 
 
-def command(cell: Cell, store: Store, device: str, track: Sequence[str] = ()) -> list[str]:
-    """The words that run a cell; `track` are names of trackers of what is trained."""
+def command(cell: Cell, store: Store, device: str, track: Sequence[str] = (), nproc: int = 1) -> list[str]:
+    """The words that run a cell; of what is trained `track` are names of trackers, `nproc` how many processes do it."""
     folder, recipe = store.folder(cell), str(store.folder(cell) / "cell.yaml")
     words = {"train": ["train", recipe, "--out", str(folder), *(["--track", ",".join(track)] if track else [])]}
+    words["train"] += ["--nproc", str(nproc)] if nproc > 1 and not cell.recipe.episodes else []
     if cell.kind == "eval":
         words["eval"] = ["eval", recipe, "--checkpoint", str(store.weights(cell, cell.of)), "--out", str(folder)]
     if cell.kind == "profile":

@@ -1,23 +1,27 @@
-"""Cells as jobs of a Slurm cluster, by submitit, which is imported here alone. A small file says what to ask for:
+"""Jobs of a Slurm cluster, by submitit, which is imported here alone. A small file says what to ask for:
 
     partition: gpu
     hours: 12
+    nodes: 1
     gpus: 1
     cpus: 8
     memory: 32
     parallel: 16
     setup: [module load cuda]
 
-A job holds its cell only once it runs, so that one submitted twice does nothing the second time.
+A cell of a table is a job, which holds it only once it runs, so that one submitted twice does nothing the second time.
+A training alone may be one too, on several machines.
 """
 
 from __future__ import annotations
 
 import math
 import os
+import re
 import shutil
 import signal
 import subprocess
+import sys
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -34,6 +38,8 @@ from vidops_cli.record import read_json, write_json
 from .attempt import ENVIRONMENT
 from .store import RESULT
 
+ENDLESS = 10**6  # times that a job may be put into the queue again
+
 if TYPE_CHECKING:
     from .launch import Job
 
@@ -47,7 +53,10 @@ class Cluster(Section):
     constraint: str | None = None
     hours: Above0
     """after which a job is stopped; it is put into the queue again, and goes on"""
+    nodes: Count = 1
+    """machines of a job"""
     gpus: CountFrom0 = 1
+    """of each, with a process for each"""
     cpus: Count = 4
     memory: Above0 | None = None
     """GB"""
@@ -80,7 +89,9 @@ class Slurm:
         if cluster.cluster == "slurm" and shutil.which("sbatch") is None:
             raise ValueError("there is no sbatch here", "run it where jobs are submitted; `cluster: local` tries it")
         self.cluster, self.folder = cluster, root / "jobs"
-        self.executor = submitit.AutoExecutor(self.folder / "%j", cluster=cluster.cluster)
+        self.executor = submitit.AutoExecutor(
+            self.folder / "%j", cluster=cluster.cluster, slurm_max_num_timeout=ENDLESS
+        )
         asked = {
             "slurm_partition": cluster.partition,
             "slurm_account": cluster.account,
@@ -91,6 +102,8 @@ class Slurm:
         self.executor.update_parameters(
             name="vidops",
             timeout_min=math.ceil(60 * cluster.hours),
+            nodes=cluster.nodes,
+            tasks_per_node=1,
             gpus_per_node=cluster.gpus,
             cpus_per_task=cluster.cpus,
             slurm_array_parallelism=cluster.parallel,
@@ -98,7 +111,25 @@ class Slurm:
             **{name: value for name, value in asked.items() if value is not None},
         )
 
+    def submit(self, words: list[str], folder: Path) -> str:
+        """The number of a job that runs `python -m WORDS` in a process for each GPU of all its machines.
+
+        ValueError if one that was submitted for this folder waits or runs.
+        """
+        import submitit
+
+        told = folder / "submitted.json"
+        if told.exists() and self.cluster.cluster == "slurm":
+            job = submitit.SlurmJob(self.folder / "%j", read_json(told)["job"])
+            if not job.done() and job.state != "UNKNOWN":
+                raise ValueError(f"job {job.job_id} of {folder} is {job.state.lower()}", "wait for it, or scancel it")
+        job = self.executor.submit(Work(words, folder / "log.txt", self.cluster.nodes, max(1, self.cluster.gpus)))
+        write_json(told, {"job": job.job_id, "cluster": self.cluster.cluster})
+        return str(job.job_id)
+
     def places(self, jobs: int, device: str) -> list[str | None]:
+        if self.cluster.nodes > 1:
+            raise ValueError(f"nodes: {self.cluster.nodes}: a cell of a table runs on one machine", "set it to 1")
         return [None] * jobs
 
     def start(self, commands: list[tuple[list[str], Path, str | None]]) -> list[Job]:
@@ -147,16 +178,33 @@ class Submitted:
 
 @dataclass
 class Work:
-    """What a job does. submitit calls `checkpoint` when its time is over or its place is taken."""
+    """What a job does. submitit calls `checkpoint` when its time is over or its place is taken.
+
+    With `processes`, torchrun starts as many on each machine; else the words are a command.
+    """
 
     words: list[str]
     log: Path
+    nodes: int = 1
+    processes: int = 0
 
     def __call__(self) -> int:
         with open(self.log, "ab") as log:
             env = {**os.environ, **ENVIRONMENT}
-            self.process = subprocess.Popen(self.words, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=env)
+            words = [*self._torchrun(), *self.words] if self.processes else self.words
+            self.process = subprocess.Popen(words, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=env)
             return self.process.wait()
+
+    def _torchrun(self) -> list[str]:
+        """Its machines meet at the first one, at a port that hangs on the job."""
+        from submitit import JobEnvironment
+
+        job = JobEnvironment()
+        number = int(re.sub(r"\D", "", job.job_id) or 0)
+        place = f"{job.hostnames[0]}:{20000 + number % 20000}" if self.nodes > 1 else "localhost:0"
+        meet = ["--rdzv-backend", "c10d", "--rdzv-endpoint", place, "--rdzv-id", job.job_id]
+        count = ["--nnodes", str(self.nodes), "--nproc-per-node", str(self.processes)]
+        return [sys.executable, "-m", "torch.distributed.run", *count, *meet, "-m"]
 
     def checkpoint(self) -> Any:
         """Let the cell save and stop, and put the job into the queue again."""
@@ -164,4 +212,4 @@ class Work:
 
         self.process.send_signal(signal.SIGTERM)
         self.process.wait()
-        return DelayedSubmission(Work(self.words, self.log))
+        return DelayedSubmission(replace(self))

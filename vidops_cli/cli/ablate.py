@@ -84,6 +84,9 @@ def command(
         int | None,
         typer.Option(min=1, help="Cells at a time. Default: cores / train.threads.", rich_help_panel=CELLS),
     ] = None,
+    nproc: Annotated[
+        int | None, typer.Option(min=1, help="Processes that train a cell, one for each GPU.", rich_help_panel=CELLS)
+    ] = None,
     launcher: Annotated[str, typer.Option(help="local, or slurm (with --cluster).", rich_help_panel=CELLS)] = "local",
     cluster: Annotated[
         Path | None, typer.Option(help="A file that says what to ask Slurm for.", rich_help_panel=CELLS)
@@ -136,7 +139,7 @@ def command(
         overrides,
         seeds,
         Chosen(only, only_failed, force, rerun),
-        Launch(jobs, launcher, cluster, device, chosen(track)),
+        Launch(jobs, launcher, cluster, device, nproc, chosen(track)),
         nothing=table or claims or check,
         dry=dry_run,
     )

@@ -12,6 +12,7 @@ from .live import CellWatch, clock, stoppable
 if TYPE_CHECKING:
     from vidops_cli.ablation.grid import Cell
     from vidops_cli.ablation.launch import Launcher
+    from vidops_cli.ablation.slurm import Slurm
     from vidops_cli.ablation.store import Store
     from vidops_cli.recipe import Recipe
 
@@ -34,6 +35,7 @@ class Launch:
     launcher: str
     cluster: Path | None
     device: str
+    nproc: int | None = None
     track: tuple[str, ...] = ()
 
 
@@ -69,7 +71,7 @@ def run_left(left: list[Cell], store: Store, recipe: Recipe, how: Launch) -> dic
     """Exit codes by key; results that are made again are set aside first. `typer.Exit` if it is stopped."""
     from vidops_cli.ablation.launch import run_cells
 
-    jobs, device, launcher = _launcher(left, store, recipe, how)
+    jobs, nproc, device, launcher = _launcher(left, store, recipe, how)
     for cell in left:
         if cell.lacking:
             raise ValueError(*cell.lacking)
@@ -79,31 +81,38 @@ def run_left(left: list[Cell], store: Store, recipe: Recipe, how: Launch) -> dic
     for cell in again:
         store.set_aside(cell)
     with stoppable(), CellWatch(left, store) as watch:  # cells save and stop
-        return run_cells(left, store, jobs=jobs, device=device, launcher=launcher, track=how.track, watch=watch)
+        given = {"device": device, "launcher": launcher, "track": how.track, "nproc": nproc}
+        return run_cells(left, store, jobs=jobs, watch=watch, **given)
 
 
-def _launcher(left: list[Cell], store: Store, recipe: Recipe, how: Launch) -> tuple[int, str, Launcher | None]:
-    """How many cells run at a time, on what, and what starts them."""
+def _launcher(left: list[Cell], store: Store, recipe: Recipe, how: Launch) -> tuple[int, int, str, Launcher | None]:
+    """How many cells run at a time, in how many processes each, on what, and what starts them."""
     import os
 
     if how.launcher == "slurm":
-        from vidops_cli.ablation.slurm import Slurm, load_cluster
-
-        if how.cluster is None:
-            raise ValueError(
-                "--launcher slurm needs --cluster FILE", "partition, hours, gpus, cpus: see docs/ablate.md"
-            )
-        cluster = load_cluster(how.cluster)
-        return min(how.jobs or cluster.parallel, len(left)), how.device, Slurm(cluster, store.root)
+        slurm = slurm_of(how.cluster, store.root)
+        jobs, nproc = how.jobs or slurm.cluster.parallel, how.nproc or max(1, slurm.cluster.gpus)
+        return min(jobs, len(left)), nproc, how.device, slurm
     from vidops_cli.engine.setup import pick_device
 
     on_gpu = pick_device(how.device).type == "cuda"  # here, not in every cell: one error if there is none
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    threads, jobs = recipe.train.threads, how.jobs
+    threads, jobs, nproc = recipe.train.threads, how.jobs, how.nproc or 1
+    if on_gpu and nproc > 1 and (jobs or 1) > 1:
+        raise ValueError(f"--nproc {nproc} gives a cell several GPUs, --jobs {jobs} one", "leave one of them out")
     if jobs is None:
-        jobs = max(1, cores // threads) if threads and not on_gpu else 1
+        jobs = max(1, cores // (threads * nproc)) if threads and not on_gpu else 1
     device = "cuda" if on_gpu and how.device == "auto" else how.device  # each job a GPU of its own
-    return min(jobs, len(left)), device, None
+    return min(jobs, len(left)), nproc, device, None
+
+
+def slurm_of(cluster: Path | None, root: Path) -> Slurm:
+    """What submits jobs as a file says. ValueError without one, for a bad one, and where there is no Slurm."""
+    from vidops_cli.ablation.slurm import Slurm, load_cluster
+
+    if cluster is None:
+        raise ValueError("--launcher slurm needs --cluster FILE", "partition, hours, gpus, cpus: see docs/ablate.md")
+    return Slurm(load_cluster(cluster), root)
 
 
 def show_plan(cells: list[Cell], left: list[Cell], store: Store) -> None:

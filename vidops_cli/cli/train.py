@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from .cells import slurm_of
 from .common import Device, Overrides, console, known, load_recipe
 from .data import make_missing
 from .live import RunProgress, stoppable
@@ -23,6 +24,8 @@ def command(
     resume: Annotated[bool, typer.Option(help="Continue the run in the folder, if there is one.")] = True,
     device: Device = "auto",
     nproc: Annotated[int, typer.Option(min=1, help="Processes on this machine, one for each GPU.")] = 1,
+    launcher: Annotated[str, typer.Option(help="local, or slurm (with --cluster): submit it as a job.")] = "local",
+    cluster: Annotated[Path | None, typer.Option(help="A file that says what to ask Slurm for.")] = None,
     track: Track = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check the recipe, build the network, print the plan.")
@@ -40,6 +43,13 @@ def command(
     run = out or Path("runs") / recipe.stem
     if dry_run:
         _plan(told, run, device)
+        return
+    if launcher not in ("local", "slurm"):
+        raise ValueError(f"unknown launcher {launcher!r}", "local or slurm")
+    if launcher == "slurm":
+        if not resume:
+            raise ValueError("--no-resume: a job that is queued again would start over", f"remove {run} instead")
+        _submit(told, run, cluster, device, trackers)
         return
     if nproc > 1 and os.environ.get("WORLD_SIZE", "1") == "1":
         from vidops_cli.engine.launching import launch
@@ -68,6 +78,20 @@ def command(
     )
     if "views" in summary["cost"]:
         console().print(f"tested: {views_of(told, summary['cost']['macs'])}", soft_wrap=True)
+
+
+def _submit(told: Any, run: Path, cluster: Path | None, device: str, trackers: tuple[str, ...]) -> None:
+    """A job that trains in a process for each GPU; put into the queue again, it goes on."""
+    from vidops_cli.recipe import dump
+    from vidops_cli.record import write_text
+
+    slurm = slurm_of(cluster, run)
+    make_missing(told)
+    write_text(run / "job.yaml", dump(told))  # as it is now, not as it may be when the job starts
+    track = ["--track", ",".join(trackers)] if trackers else []
+    words = ["vidops_cli", "train", str(run / "job.yaml"), "--out", str(run), "--device", device, *track]
+    job = slurm.submit(words, run)
+    console().print(f"job {job} is submitted; its output: {run / 'log.txt'}", soft_wrap=True)
 
 
 def _heed(stop: Any) -> None:
