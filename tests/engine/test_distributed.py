@@ -143,6 +143,7 @@ def test_another_number_of_processes_is_refused(both):
     [
         (3, [], "3 processes cannot share a batch of 8 clips", "take 2 processes, or set train.batch to a multiple"),
         (16, [], "16 processes cannot share a batch of 8 clips", "take 8 processes"),
+        (48, ["train.batch=48"], "48 processes, and 40 clips to train on", "take fewer processes"),
         (4, ["train.accumulate=4"], "the 2 clips of a process have no 4 parts", "by the number of processes: 1"),
     ],
 )  # fmt: skip
