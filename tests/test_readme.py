@@ -165,3 +165,17 @@ def test_the_shown_cases_are_those_shipped():
     recorded = json.loads((ROOT / "results/verify.json").read_text())["rows"]
     assert [row["case"] for row in recorded] == [case.name for case in find(SHIPPED)]
     assert {row["passed"] for row in recorded if row["op"]} == {True}
+
+
+def test_the_table_of_lisa_time_is_that_of_its_rows(vidops):
+    code, out, err = vidops("profile", ROOT / "results/claims/lisa_time.jsonl", "--format", "markdown")
+    assert (code, err) == (0, "") and out == (ROOT / "results/claims/lisa_time.md").read_text()
+    for words, told in (
+        (["--seq", "64"], "--seq means nothing beside rows"),
+        (["train.epochs=1"], "means nothing beside rows"),
+        (["--device", "cpu"], "--device means nothing beside rows"),
+    ):
+        code, out, err = vidops("profile", ROOT / "results/claims/lisa_time.jsonl", *words)
+        assert (code, out) == (2, "") and told in err
+    code, _, err = vidops("profile", ROOT / "results/claims/rsa.jsonl")
+    assert code == 2 and "names no op and shape" in err

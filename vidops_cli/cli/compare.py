@@ -35,7 +35,7 @@ def command(
     if format not in FORMATS:
         raise ValueError(f"unknown format {format!r}", f"one of {', '.join(FORMATS)}")
     threshold = None if fail_over is None else _share(fail_over)
-    (rows_a, env_a), (rows_b, env_b) = (rows_of(_read(path), str(path)) for path in (a, b))
+    (rows_a, env_a), (rows_b, env_b) = (rows_of(read(path), str(path)) for path in (a, b))
     compared = compare(rows_a, rows_b, threshold=threshold)
     table = compare_table(compared, env_a, env_b)
     told = {"threshold": threshold, "rows": compared.rows, "only_a": compared.only_a, "only_b": compared.only_b}
@@ -54,10 +54,10 @@ def _share(text: str) -> float:
     return float(text.rstrip(" %")) / 100
 
 
-def _read(path: Path) -> Any:
+def read(path: Path) -> Any:
     from vidops_cli.record import read_json, read_lines
 
-    hint = "give two files that `vidops profile --out FILE.json` wrote"
+    hint = "give a file that `vidops profile --out FILE.json` wrote"
     try:
         if path.suffix != ".jsonl":
             return read_json(path)

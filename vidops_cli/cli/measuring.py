@@ -71,6 +71,17 @@ def operators(
         raise typer.Exit(1)
 
 
+def again(path: Path, output: Output) -> None:
+    """The tables of rows that were measured before. ValueError for a file that holds none."""
+    from vidops_cli.report.compare import rows_of
+
+    from .compare import read
+
+    found = read(path)
+    rows, env = rows_of(found, str(path))
+    output.show(*_document(rows, env, output, found.get("title", ""), found.get("growth", [])))
+
+
 def _row(case: Case, settings: Settings, lenient: bool) -> dict[str, Any]:
     try:
         return profile(case, settings, run=apart) if case.processes else profile(case, settings)

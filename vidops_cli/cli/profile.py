@@ -21,7 +21,11 @@ WHAT, HOW, SHOWN = "What", "How", "Shown"
 def command(
     context: typer.Context,
     recipe: Annotated[
-        Path | None, typer.Argument(help="A recipe: its whole network, as a tree.", show_default=False)
+        Path | None,
+        typer.Argument(
+            help="A recipe: its whole network, as a tree. Or rows (.json, .jsonl): their tables again.",
+            show_default=False,
+        ),
     ] = None,
     overrides: Overrides = None,
     op: Annotated[
@@ -107,7 +111,8 @@ def command(
         raise ValueError(
             "profile takes one of --op, --suite and a recipe", "as in --op rsa; see `vidops profile --help`"
         )
-    _refuse_others(context, "a recipe" if recipe else "--suite" if suite else "--op")
+    rows = recipe is not None and recipe.suffix in (".json", ".jsonl")
+    _refuse_others(context, "rows" if rows else "a recipe" if recipe else "--suite" if suite else "--op")
     size = None if grid is None else _grid(grid)
     if seq is not None and (size or not op):
         raise ValueError("--seq and --grid, a suite or a recipe all say a size", "give one of them")
@@ -128,6 +133,9 @@ def command(
         if threads > 8 * (os.cpu_count() or 1):
             raise ValueError(f"--threads {threads} is far more than the {os.cpu_count()} cores here", "take fewer")
         torch.set_num_threads(threads)
+    if rows:
+        measuring.again(recipe, output)
+        return
     where = pick_device(device)
     if recipe:
         measuring.network(
@@ -161,7 +169,8 @@ def command(
 _LAYER = {"seq", "channels", "batch", "set_", "input_", "sweep"}
 _TREE = {"depth", "classes"}
 _HOW = {"baseline", "dtype", "backward", "compile_", "channels_last", "processes", "row_budget", "full", "plot"}
-OTHERS = {"a recipe": _LAYER | _HOW, "--suite": _LAYER - {"sweep"} | _TREE | {"grid"}, "--op": _TREE}
+_ALL = _LAYER | _TREE | (_HOW - {"full"}) | {"grid", "overrides", "classes", "views", "device", "threads"}
+OTHERS = {"rows": _ALL, "a recipe": _LAYER | _HOW, "--suite": _LAYER - {"sweep"} | _TREE | {"grid"}, "--op": _TREE}
 
 
 def _refuse_others(context: typer.Context, mode: str) -> None:
