@@ -59,7 +59,8 @@ class Setup:
         model = self.recipe.model
         check_classes(self.recipe, classes)
         ops = [placed.model_dump() for placed in model.ops]
-        given = {"dropout": model.dropout, "inflate": model.inflate, "width": model.width}
+        keys = ("dropout", "drop_path", "inflate", "width")
+        given = {key: getattr(model, key) for key in keys}
         return network_of(self.recipe).build(classes=classes, ops=ops, **given)
 
     @torch.no_grad()

@@ -201,6 +201,8 @@ class Model(Section):
     """a network of `vidops list models`"""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """before the classifier"""
+    drop_path: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """stochastic depth: probability of leaving the last block's residual branch out; the first's is 0; 0 is off"""
     width: Above0 = 1.0
     """times the channels of the network, rounded to what it can have"""
     skeleton: Name | None = None
@@ -455,7 +457,7 @@ class Recipe(Section):
             told["data"]["cache"] = "memory"  # the same frames
         told["train"].pop("save_every")
         later = {
-            "model": {"inflate": False, "width": 1.0, "weights": {}, "skeleton": None},
+            "model": {"inflate": False, "width": 1.0, "weights": {}, "skeleton": None, "drop_path": 0.0},
             "data": {
                 "generated": None,
                 "corruption": None,
