@@ -9,7 +9,7 @@ from vidops_cli.models.blocks import Blocks, depths
 from vidops_cli.models.stochastic_depth import StochasticDepth
 
 OF_EACH = {network.builder: name for name, network in reversed(MODELS.items())}  # the first of each builder
-HEADS = ("fc", "fc_dual", "head", "norm", "dropout", "two_stream")
+HEADS = ("fc", "fc_dual", "head", "norm", "two_stream")
 
 
 def build(name, **given):
@@ -43,11 +43,10 @@ def test_paths_name_every_block_in_order(name):
             seen[first] = network.get_submodule(first)
     inside = {id(block) for part in network.modules() if isinstance(part, Blocks) for block in part}
     assert {id(block) for block in seen.values()} == inside
-    parts = depths(network)
-    for weight, _ in network.named_parameters():
-        mine = [part for part in parts if f"{weight}.".startswith(f"{part}.")]
-        assert len(mine) <= 1 and (mine or weight.startswith(HEADS)), weight
-    assert {*parts.values()} - {len(network.paths()[0])} == {*range(1, len(network.paths()[0]))}
+    found, steps = depths(network), len(network.paths()[0])
+    assert found.keys() == dict(network.named_parameters()).keys()
+    assert {weight.split(".")[0] for weight, depth in found.items() if depth == 0} <= {*HEADS}
+    assert {*found.values()} - {steps} == {*range(steps)}
 
 
 def test_survival_falls_from_1_to_that_of_the_last_block():

@@ -19,5 +19,9 @@ def within(part: str, paths: Paths) -> Paths:
 
 
 def depths(network: nn.Module) -> dict[str, int]:
-    """How many steps the parts that its paths name lie below the head, 1 the last block."""
-    return {name: len(path) - i for path in network.paths() for i, step in enumerate(path) for name in step}
+    """How many steps below the head each weight lies, by its name: 0 is the head, 1 the last block of its path."""
+    parts = {f"{name}.": len(path) - i for path in network.paths() for i, step in enumerate(path) for name in step}
+    return {
+        weight: next((depth for part, depth in parts.items() if f"{weight}.".startswith(part)), 0)
+        for weight, _ in network.named_parameters()
+    }

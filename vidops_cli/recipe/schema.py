@@ -243,6 +243,8 @@ class Optimizer(Section):
     """decay norms and biases too"""
     groups: list[Group] = []
     """weights with a rate or decay of their own"""
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """times the rate, once for each block from a weight to the head, the weight's own counted; 1 is off"""
 
 
 class Schedule(Section):
@@ -474,7 +476,7 @@ class Recipe(Section):
             "eval": {"clips": 1, "crops": 1, "crop": None, "average": "softmax"},
         }
         inner = {
-            "optimizer": {"groups": []},
+            "optimizer": {"groups": [], "layer_decay": 1.0},
             "schedule": {"start": 0.0, "at": [], "by": 0.1, "per": "step"},
         }
         for section, absent in inner.items():
