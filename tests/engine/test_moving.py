@@ -181,3 +181,13 @@ def test_float16_trains_with_a_scaled_loss(recipe, tmp_path):
 
 def test_settled_norms_of_a_network_without_any():
     settle_norms(nn.Linear(2, 2), "frozen")
+
+
+def test_activation_checkpointing_changes_nothing(recipe, tmp_path):
+    """Bit for bit, with dropout, stochastic depth and norms that are renewed."""
+    for again in ("false", "true"):
+        told = recipe(f"train.activation_checkpointing={again}", "model.drop_path=0.3", "train.epochs=1")
+        train(told, tmp_path / again, device="cpu")
+    plain, other = (checkpoint.load(tmp_path / again / "last.pt") for again in ("false", "true"))
+    assert plain["recipe"] == other["recipe"] and plain["sums"] == other["sums"]
+    assert all(torch.equal(value, other["model"][key]) for key, value in plain["model"].items())

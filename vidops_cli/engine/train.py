@@ -62,7 +62,7 @@ def train(
             other = next(name for i, name in enumerate(theirs) if i >= classes or name != names[i])
             told = f"{split} has a class {other!r} where train has none or another"
             raise ValueError(told, "give all splits the same classes")
-    model = setup.build(classes).to(setup.device)
+    model = setup.prepared(setup.build(classes).to(setup.device))
     resumed = resume and (run / "last.pt").exists()
     if not resumed:
         _start(model, recipe.model.weights, report)

@@ -4,13 +4,59 @@ Every network tells its `paths()` from a clip to a classifier. A path is a list 
 of one depth: the stem's first, then each block's, with what stands behind it. What no path names is of the head.
 """
 
-from torch import nn
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 Paths = list[list[list[str]]]
 
 
 class Blocks(nn.Sequential):
-    """Residual blocks, one after the other."""
+    """Residual blocks, one after the other, (B, C, T, H, W) -> (B, C', T', H', W').
+
+    `recompute` is activation checkpointing (Chen et al., arXiv 1604.06174): of each block its input alone is kept, and
+    the block is run once more in the backward pass, with the same random numbers. Results are the same.
+    """
+
+    recompute = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        again = self.recompute and self.training and torch.is_grad_enabled()
+        for block in self:
+            x = checkpoint(block, x, use_reentrant=False, context_fn=partial(_twice, block)) if again else block(x)
+        return x
+
+
+def _twice(block: nn.Module) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+    """What the first and the second run of a block stand in."""
+    return nullcontext(), _statistics_stay(block)
+
+
+@contextmanager
+def _statistics_stay(block: nn.Module) -> Iterator[None]:
+    """Batch norms have counted this batch already."""
+    norms = [module for module in block.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    told = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
+    for norm in norms:
+        norm.momentum, norm.num_batches_tracked = 0.0, None
+    try:
+        yield
+    finally:
+        for norm, (momentum, count) in zip(norms, told, strict=True):
+            norm.momentum, norm.num_batches_tracked = momentum, count
+
+
+def recompute(network: nn.Module) -> None:
+    """Activation checkpointing of all blocks of a network."""
+    for part in network.modules():
+        if isinstance(part, Blocks):
+            part.recompute = True
 
 
 def within(part: str, paths: Paths) -> Paths:

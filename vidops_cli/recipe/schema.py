@@ -291,6 +291,8 @@ class Train(Section):
     """decay of a running mean of the weights over steps, which is what is tested; 0 is off"""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """by autocast; float16 with a scaled loss"""
+    activation_checkpointing: bool = False
+    """run residual blocks once more in the backward pass: less memory, more time, the same result"""
     recalibrate_bn: CountFrom0 = 0
     """training batches that renew batch-norm statistics after each epoch"""
     checkpoint: Literal["best", "last"] = "last"
@@ -457,7 +459,8 @@ class Recipe(Section):
         told["model"].pop("places")  # `at` says them
         if told["data"]["cache"] == "disk":
             told["data"]["cache"] = "memory"  # the same frames
-        told["train"].pop("save_every")
+        for key in ("save_every", "activation_checkpointing"):
+            told["train"].pop(key)
         later = {
             "model": {"inflate": False, "width": 1.0, "weights": {}, "skeleton": None, "drop_path": 0.0},
             "data": {
