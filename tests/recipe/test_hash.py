@@ -25,6 +25,7 @@ RECIPES = Path(__file__).parents[2] / "recipes"
         "train.save_every=7",
         "train.activation_checkpointing=true",
         "train.optimizer.layer_decay=1.0",
+        "train.compile=false",
         "model.drop_path=0",
     ],
 )
@@ -48,6 +49,7 @@ def test_hash_is_kept_by_rows(read):
         "model.inflate=true",
         "model.drop_path=0.2",
         "train.optimizer.layer_decay=0.75",
+        "train.compile=true",
         "data.num_frames=4",
         "data.frames=reversed",
         "data.corruption={name: noise, amount: 40}",

@@ -16,7 +16,7 @@ from vidops_cli.data.corruption import Corruption
 from vidops_cli.data.episodes import Episode
 from vidops_cli.data.views import views
 from vidops_cli.models import MODELS, Network
-from vidops_cli.models.blocks import recompute
+from vidops_cli.models.blocks import compile_blocks, recompute
 from vidops_cli.recipe import Recipe
 
 from .few_shot import FewShot
@@ -65,9 +65,11 @@ class Setup:
         return network_of(self.recipe).build(classes=classes, ops=ops, **given)
 
     def prepared(self, model: nn.Module) -> nn.Module:
-        """The network, on its device, as the recipe has it run in training: the same results in less memory."""
+        """The network, on its device, as the recipe has it run in training. ValueError where it cannot be compiled."""
         if self.recipe.train.activation_checkpointing:
             recompute(model)
+        if self.recipe.train.compile:
+            compile_blocks(model)
         return model
 
     @torch.no_grad()

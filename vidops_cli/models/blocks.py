@@ -71,3 +71,25 @@ def depths(network: nn.Module) -> dict[str, int]:
         weight: next((depth for part, depth in parts.items() if f"{weight}.".startswith(part)), 0)
         for weight, _ in network.named_parameters()
     }
+
+
+def compile_blocks(network: nn.Module, *, backend: str = "inductor") -> None:
+    """torch.compile of all blocks and of what stands behind them, each by itself and in place.
+
+    Keys of the state stay as they are, hooks around blocks run as ever, and a batch of another size compiles anew
+    (sizes that are symbols do not go through all of our operators). ValueError, with a hint, where nothing can be
+    compiled on the device of the network.
+    """
+    from torch._dynamo.exc import TorchDynamoException
+
+    device = next(network.parameters()).device
+    try:
+        torch.compile(lambda x: x + 1, backend=backend)(torch.ones(2, device=device))
+    except TorchDynamoException as error:
+        tool = "a C++ compiler" if device.type == "cpu" else "Triton and a C compiler"
+        told = str(error).strip().partition("\n")[0]
+        raise ValueError(f"torch.compile needs {tool}: {told}", "set train.compile=false") from None
+    named = {name for path in network.paths() for step in path[1:] for name in step}
+    for part in map(network.get_submodule, sorted(named)):
+        if not isinstance(part, nn.Identity):
+            part.compile(backend=backend, dynamic=False, isolate_recompiles=True)

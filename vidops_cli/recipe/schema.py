@@ -293,6 +293,8 @@ class Train(Section):
     """by autocast; float16 with a scaled loss"""
     activation_checkpointing: bool = False
     """run residual blocks once more in the backward pass: less memory, more time, the same result"""
+    compile: bool = False
+    """by torch.compile, block by block: faster steps after a start of minutes; rounds otherwise"""
     recalibrate_bn: CountFrom0 = 0
     """training batches that renew batch-norm statistics after each epoch"""
     checkpoint: Literal["best", "last"] = "last"
@@ -474,7 +476,7 @@ class Recipe(Section):
             },
             "train": {
                 **{"gate_weight": 0.0, "frozen": [], "mixup": 0.0, "cutmix": 0.0},
-                **{"accumulate": 1, "batch_norm": "train", "ema": 0.0},
+                **{"accumulate": 1, "batch_norm": "train", "ema": 0.0, "compile": False},
             },
             "eval": {"clips": 1, "crops": 1, "crop": None, "average": "softmax"},
         }
