@@ -13,6 +13,7 @@ from vidops_cli.engine.moving import averaged, learning_rate, make_optimizer, se
 from vidops_cli.engine.setup import Setup
 from vidops_cli.engine.stopping import Stop
 from vidops_cli.engine.train import train
+from vidops_cli.models import MODELS
 
 
 def test_learning_rate_warms_up_and_falls_along_a_cosine(recipe):
@@ -83,6 +84,31 @@ def test_groups_have_rates_and_decay_of_their_own(recipe, tmp_path):
     assert stayed == {name for name in before if name.startswith("layer")}
     with pytest.raises(ValueError, match=r"head\.weight \(all\) names no weight that is trained"):
         make_optimizer(model, recipe("train.optimizer.groups=[{of: [head.weight]}]").train.optimizer)
+
+
+def test_rates_fall_block_by_block_from_the_head(recipe):
+    """lr x decay ** depth, as BEiT's; it multiplies what a group says."""
+
+    def rates(name, *overrides, **given):
+        told, model = recipe("train.optimizer.layer_decay=0.5", *overrides), MODELS[name].build(classes=4, **given)
+        names = {id(weight): name for name, weight in model.named_parameters()}
+        groups = make_optimizer(model, told.train.optimizer).param_groups
+        found = {names[id(weight)]: group["factor"] for group in groups for weight in group["params"]}
+        assert found.keys() == set(names.values())
+        return found
+
+    vit = rates("vit_mini")
+    wanted = [vit[f"{part}.weight"] for part in ("head", "norm", "blocks.3.mlp.fc1", "blocks.0.norm1", "patch_embed")]
+    assert wanted == [1, 1, 0.5, 0.5**4, 0.5**5]
+    ops = [{"op": "motion_squeeze", "at": "res3"}]
+    resnet = rates("resnet_tiny", "train.optimizer.groups=[{of: ['layer3.*'], lr: 4}]", ops=ops)
+    wanted = [resnet[f"{part}.weight"] for part in ("fc", "layer3.0.conv1", "layer1.0.bn2")]
+    assert wanted == [1, 4 * 0.5, 0.5**3]
+    assert resnet["conv1.weight"] == resnet["bn1.weight"] == 0.5**4
+    assert {factor for name, factor in resnet.items() if name.startswith("after_res3.")} == {0.25}  # of res3's block
+    streams = rates("two_stream_tiny")
+    assert streams["rgb.conv1.weight"] == streams["pose.pose_input.conv.0.weight"] == 0.5**4
+    assert streams["rgb.layer3.0.conv1.weight"] == streams["pose.resnet.layer3.0.conv1.weight"] == 0.5
 
 
 def test_a_batch_in_parts_moves_the_weights_as_a_whole_one(recipe, tmp_path):
@@ -156,3 +182,13 @@ def test_float16_trains_with_a_scaled_loss(recipe, tmp_path):
 
 def test_settled_norms_of_a_network_without_any():
     settle_norms(nn.Linear(2, 2), "frozen")
+
+
+def test_activation_checkpointing_changes_nothing(recipe, tmp_path):
+    """Bit for bit, with dropout, stochastic depth and norms that are renewed."""
+    for again in ("false", "true"):
+        told = recipe(f"train.activation_checkpointing={again}", "model.drop_path=0.3", "train.epochs=1")
+        train(told, tmp_path / again, device="cpu")
+    plain, other = (checkpoint.load(tmp_path / again / "last.pt") for again in ("false", "true"))
+    assert plain["recipe"] == other["recipe"] and plain["sums"] == other["sums"]
+    assert all(torch.equal(value, other["model"][key]) for key, value in plain["model"].items())

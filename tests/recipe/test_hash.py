@@ -23,6 +23,10 @@ RECIPES = Path(__file__).parents[2] / "recipes"
         "data.workers=3",
         "data.timeout=9",
         "train.save_every=7",
+        "train.activation_checkpointing=true",
+        "train.optimizer.layer_decay=1.0",
+        "train.compile=false",
+        "model.drop_path=0",
     ],
 )
 def test_hash_is_kept(read, override):
@@ -43,6 +47,9 @@ def test_hash_is_kept_by_rows(read):
         "model.ops.0.at=res2",
         "model.name=resnet18",
         "model.inflate=true",
+        "model.drop_path=0.2",
+        "train.optimizer.layer_decay=0.75",
+        "train.compile=true",
         "data.num_frames=4",
         "data.frames=reversed",
         "data.corruption={name: noise, amount: 40}",

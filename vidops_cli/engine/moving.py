@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from vidops_cli.models.blocks import depths
 from vidops_cli.recipe import Optimizer, Recipe
 
 BATCH_NORMS = (nn.modules.batchnorm._BatchNorm,)
@@ -41,10 +42,12 @@ def learning_rate(recipe: Recipe, step: int, total: int) -> float:
 def make_optimizer(model: nn.Module, told: Optimizer) -> torch.optim.Optimizer:
     """SGD or AdamW; norms and biases are not decayed unless asked. Each group has its `factor` of the rate.
 
+    By layer-wise decay (as in BEiT, arXiv 2106.08254) that falls block by block from the head to the stem.
     ValueError if a group of the recipe names no weight.
     """
     trained = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
     norms = {id(p) for module in model.modules() if isinstance(module, NORMS) for p in module.parameters()}
+    below = depths(model) if told.layer_decay < 1 else {}
     used, groups = set(), dict[tuple[float, float], list[nn.Parameter]]()
     for name, weight in trained.items():
         factor = 1.0
@@ -54,6 +57,7 @@ def make_optimizer(model: nn.Module, told: Optimizer) -> torch.optim.Optimizer:
         used |= {id(group) for group in mine}
         if mine:
             factor, decay = mine[0].lr, decay * mine[0].weight_decay
+        factor *= told.layer_decay ** below.get(name, 0)
         groups.setdefault((factor, decay), []).append(weight)
     if idle := [group for group in told.groups if id(group) not in used]:
         raise ValueError(

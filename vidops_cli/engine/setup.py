@@ -16,6 +16,7 @@ from vidops_cli.data.corruption import Corruption
 from vidops_cli.data.episodes import Episode
 from vidops_cli.data.views import views
 from vidops_cli.models import MODELS, Network
+from vidops_cli.models.blocks import compile_blocks, recompute
 from vidops_cli.recipe import Recipe
 
 from .few_shot import FewShot
@@ -59,8 +60,16 @@ class Setup:
         model = self.recipe.model
         check_classes(self.recipe, classes)
         ops = [placed.model_dump() for placed in model.ops]
-        given = {"dropout": model.dropout, "inflate": model.inflate, "width": model.width}
+        keys = ("dropout", "drop_path", "inflate", "width")
+        given = {key: getattr(model, key) for key in keys}
         return network_of(self.recipe).build(classes=classes, ops=ops, **given)
+
+    def prepare(self, model: nn.Module) -> None:
+        """Let the network, on its device, run as the recipe says. ValueError where it cannot be compiled."""
+        if self.recipe.train.activation_checkpointing:
+            recompute(model)
+        if self.recipe.train.compile:
+            compile_blocks(model)
 
     @torch.no_grad()
     def example(self, model: nn.Module, clip: tuple[int, ...]) -> list[Tensor]:

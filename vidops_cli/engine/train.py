@@ -84,11 +84,12 @@ def _train(
         told = f"{group.size} processes, and {len(splits['train'])} clips to train on"
         raise ValueError(told, "take fewer processes, or more data")
     model = setup.build(classes).to(setup.device)
+    if group.size > 1 and recipe.train.batch_norm == "sync":
+        synchronised(model, setup.device)
+    setup.prepare(model)
     resumed = group.gather(resume and (run / "last.pt").exists())[0]
     if not resumed:
         _start(model, recipe.model.weights, report)
-    if group.size > 1 and recipe.train.batch_norm == "sync":
-        synchronised(model, setup.device)
     for part in recipe.train.frozen:
         checkpoint.part_of(model, part).requires_grad_(False)
     if not any(p.requires_grad for p in model.parameters()):

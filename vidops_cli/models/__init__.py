@@ -127,9 +127,12 @@ class Network:
         dropout: float = 0.0,
         inflate: bool = False,
         width: float = 1.0,
+        drop_path: float = 0.0,
     ):
         """The network with operators in place; `ops` are mappings of op, at, slot and options. Imports torch."""
         from vidops_cli.ops import OPS
+
+        from .stochastic_depth import deepen
 
         if inflate and not self.inflates:
             able = ", ".join(name for name, network in MODELS.items() if network.inflates)
@@ -170,6 +173,8 @@ class Network:
                     raise ValueError(f"{card.name} at {place}: {error.args[0]}", hint) from None
                 setattr(parent, attribute, op)
                 put.append(op)
+        if drop_path:
+            deepen(network, drop_path)
         network.operators = tuple(name for name, module in network.named_modules() if any(module is op for op in put))
         return network
 

@@ -5,7 +5,8 @@ classified; logits are averaged over frames. Blocks are those of `vit.py`, which
 one row. That is no map of space, so that there is no hole for operators: they go into the networks of `vit.py`, which
 may start from these weights.
 
-Deviations: on frames that give another grid of patches positions are interpolated, as is common.
+Deviations: on frames that give another grid of patches positions are interpolated, as is common. By
+stochastic depth branches are left out frame by frame.
 """
 
 import torch
@@ -13,6 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from .blocks import Blocks, Paths
 from .inputs import check_clip
 from .vit import Block, Norm
 
@@ -30,7 +32,7 @@ class DeiT(nn.Module):
         self.positions = nn.Parameter(torch.empty(1, 1 + GRID**2, channels))
         for table in (self.class_token, self.positions):
             nn.init.trunc_normal_(table, std=0.02)
-        self.blocks = nn.Sequential(*(Block(channels, heads, eps=EPS) for _ in range(blocks)))
+        self.blocks = Blocks(*(Block(channels, heads, eps=EPS) for _ in range(blocks)))
         self.norm = Norm(channels, eps=EPS)
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(channels, classes)
@@ -51,6 +53,11 @@ class DeiT(nn.Module):
         row = (tokens + self.table(*patches.shape[2:])).transpose(1, 2)[:, :, None, None]  # B T, C, 1, 1, tokens
         token = self.norm(self.blocks(row)[..., :1]).flatten(1)
         return self.head(self.dropout(token)).unflatten(0, clip.shape[:1] + clip.shape[2:3]).mean(dim=1)
+
+    def paths(self) -> Paths:
+        """Steps from the clip to the classifier, by depth: blocks.py."""
+        blocks = [[f"blocks.{i}"] for i in range(len(self.blocks))]
+        return [[["patch_embed", "class_token", "positions"], *blocks]]
 
     def places(self) -> dict[str, dict[str, tuple[nn.Module, str, int]]]:
         return {}

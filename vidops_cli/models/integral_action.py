@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from vidops_cli.ops.integral_action import IntegralAction
 from vidops_cli.ops.pose_to_feature import PoseToFeature
 
+from .blocks import Paths, within
 from .inputs import check_clip
 from .resnet import BLOCKS, ResNet
 
@@ -51,6 +52,11 @@ class PoseStream(nn.Module):
         size = (clip.shape[3] // self.stride, clip.shape[4] // self.stride)
         return self.resnet(self.pose_input(coords / self.stride, scores, size))
 
+    def paths(self) -> Paths:
+        """Steps from the clip to the classifier, by depth: blocks.py."""
+        ((stem, *blocks),) = within("resnet", self.resnet.paths())
+        return [[["pose_input", *stem], *blocks]]
+
     def places(self) -> Holes:
         channels = self.pose_input.conv[0].out_channels
         return {**self.resnet.places(), "pose_input": {"stem": (self, "pose_input", channels)}}
@@ -69,6 +75,10 @@ class PoseNetwork(nn.Module):
     def forward(self, clip: Tensor, coords: Tensor, scores: Tensor) -> Float[Tensor, "B K"]:
         frames = self.pose(clip, coords, scores).mean(dim=(3, 4)).transpose(1, 2)  # B T C
         return self.fc(self.dropout(frames)).mean(dim=1)
+
+    def paths(self) -> Paths:
+        """Steps from the clip to the classifier, by depth: blocks.py."""
+        return within("pose", self.pose.paths())
 
     def places(self) -> Holes:
         return self.pose.places()
@@ -105,6 +115,10 @@ class TwoStream(nn.Module):
         if self.fc is None:
             return x
         return self.fc(self.dropout(x.flatten(2).transpose(1, 2))).mean(dim=1)
+
+    def paths(self) -> Paths:
+        """One for each stream: blocks.py."""
+        return within("rgb", self.rgb.paths()) + within("pose", self.pose.paths())
 
     def places(self) -> Holes:
         found: Holes = {"two_stream": {"end": (self, "two_stream", self.two_stream.channels)}}

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from .blocks import Paths, within
 from .resnet12 import Encoder
 
 TEMPERATURE = 0.2  # tau
@@ -58,6 +59,10 @@ class RENet(nn.Module):
     ) -> Float[Tensor, "B K2"]:
         maps = self.maps(images)
         return self.logits(maps) if support is None else self.scores(support, maps)
+
+    def paths(self) -> Paths:
+        """Steps from the clip to the classifier, by depth: blocks.py."""
+        return within("encoder", self.encoder.paths())
 
     def places(self) -> dict[str, dict[str, tuple[nn.Module, str, int]]]:
         """slot -> place -> (parent, attribute, channels): where an operator can be put."""

@@ -16,6 +16,7 @@ from vidops_cli.functional.frames import per_frame
 from vidops_cli.ops.conv2d import Conv2d
 from vidops_cli.ops.conv3d import Conv3d
 
+from .blocks import Blocks, Paths
 from .inputs import check_clip
 
 
@@ -45,12 +46,13 @@ class BasicBlock(nn.Module):
         self.conv2 = convolution(width, width, frames=frames)  # slot
         self.bn2 = nn.BatchNorm3d(width)
         self.block_output = nn.Identity()  # slot
+        self.stochastic_depth = nn.Identity()
         self.downsample = shortcut(channels, width, stride)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.bn1(self.conv1(self.block_input(x))).relu()
         y = self.block_output(self.bn2(self.conv2(y)))
-        return (y + self.downsample(x)).relu()
+        return (self.stochastic_depth(y) + self.downsample(x)).relu()
 
 
 class Bottleneck(nn.Module):
@@ -69,13 +71,14 @@ class Bottleneck(nn.Module):
         self.conv3 = convolution(width, self.expansion * width, kernel=1)
         self.bn3 = nn.BatchNorm3d(self.expansion * width)
         self.block_output = nn.Identity()  # slot
+        self.stochastic_depth = nn.Identity()
         self.downsample = shortcut(channels, self.expansion * width, stride)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.bn1(self.conv1(self.block_input(x))).relu()
         y = self.after_conv2(self.bn2(self.conv2(y)).relu())
         y = self.block_output(self.bn3(self.conv3(y)))
-        return (y + self.downsample(x)).relu()
+        return (self.stochastic_depth(y) + self.downsample(x)).relu()
 
 
 BLOCKS = {"basic": BasicBlock, "bottleneck": Bottleneck}
@@ -90,13 +93,13 @@ def start(network: nn.Module) -> None:
 
 def stage_of(
     block: type[nn.Module], channels: int, width: int, depth: int, *, stride: int, frames: int = 1
-) -> tuple[nn.Sequential, int]:
+) -> tuple[Blocks, int]:
     """`depth` blocks of which the first strides, and how many channels they give."""
     stage = []
     for j in range(depth):
         stage.append(block(channels, width, 1 if j else stride, frames=frames))
         channels = width * block.expansion
-    return nn.Sequential(*stage), channels
+    return Blocks(*stage), channels
 
 
 class ResNet(nn.Module):
@@ -155,6 +158,14 @@ class ResNet(nn.Module):
             return x
         frames = x.mean(dim=(3, 4)).transpose(1, 2)  # B T C
         return self.fc(self.dropout(frames)).mean(dim=1)
+
+    def paths(self) -> Paths:
+        """Steps from the clip to the classifier, by depth: blocks.py."""
+        path = [["conv1", "bn1"] if self.stem != "none" else []]
+        for i in range(1, self.stages + 1):
+            path += [[f"layer{i}.{j}"] for j in range(len(getattr(self, f"layer{i}")))]
+            path[-1].append(f"after_res{i + 1}")
+        return [path]
 
     @staticmethod
     def holes(block: nn.Module) -> dict[str, tuple[nn.Module, str, int]]:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from vidops_cli.functional.frames import per_frame
 
+from .blocks import Blocks, Paths, within
 from .inputs import check_clip
 from .resnet import convolution, shortcut
 
@@ -35,12 +36,13 @@ class Block(nn.Module):
         self.bn3 = nn.BatchNorm3d(width)
         self.downsample = shortcut(channels, width, 1)
         self.maxpool = nn.MaxPool2d(2)
+        self.stochastic_depth = nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         y = leaky(self.bn1(self.conv1(x)))
         y = leaky(self.bn2(self.conv2(y)))
         y = self.bn3(self.conv3(y))
-        return per_frame(self.maxpool, leaky(y + self.downsample(x)))
+        return per_frame(self.maxpool, leaky(self.stochastic_depth(y) + self.downsample(x)))
 
 
 class Encoder(nn.Module):
@@ -50,7 +52,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.widths = widths
         for i, (channels, width) in enumerate(zip((3, *widths), widths, strict=False)):
-            self.add_module(f"layer{i + 1}", nn.Sequential(Block(channels, width)))
+            self.add_module(f"layer{i + 1}", Blocks(Block(channels, width)))
             self.add_module(f"after_res{i + 2}", nn.Identity())  # slot
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
@@ -63,6 +65,10 @@ class Encoder(nn.Module):
             x = getattr(self, f"layer{i}")(x)
             x = getattr(self, f"after_res{i + 1}")(x)
         return x
+
+    def paths(self) -> Paths:
+        """Steps from the clip to the classifier, by depth: blocks.py."""
+        return [[[], *([f"layer{i + 1}.0", f"after_res{i + 2}"] for i in range(len(self.widths)))]]
 
     def places(self) -> dict[str, dict[str, tuple[nn.Module, str, int]]]:
         """slot -> place -> (parent, attribute, channels): where an operator can be put."""
@@ -81,6 +87,10 @@ class ResNet12(nn.Module):
     def forward(self, clip: Float[Tensor, "B 3 T H W"]) -> Float[Tensor, "B K"]:
         frames = self.encoder(clip).mean(dim=(3, 4)).transpose(1, 2)  # B T C
         return self.fc(self.dropout(frames)).mean(dim=1)
+
+    def paths(self) -> Paths:
+        """Steps from the clip to the classifier, by depth: blocks.py."""
+        return within("encoder", self.encoder.paths())
 
     def places(self) -> dict[str, dict[str, tuple[nn.Module, str, int]]]:
         """slot -> place -> (parent, attribute, channels): where an operator can be put."""

@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from .blocks import Paths
 from .inputs import check_clip
 from .resnet import Bottleneck, ResNet, stage_of, start
 
@@ -60,6 +61,12 @@ class SIFANet(ResNet):
     def forward(self, clip: Float[Tensor, "B 3 T H W"]) -> Float[Tensor, "B K"]:
         one, other = (logits.log_softmax(-1) for logits in self.streams(clip))
         return torch.logaddexp(one, other) - math.log(2)
+
+    def paths(self) -> Paths:
+        """One for each branch: blocks.py."""
+        (path,) = super().paths()
+        dual = [[name.replace("layer4.", "layer4_dual.") for name in step] for step in path]
+        return [path, dual]
 
     def places(self) -> dict[str, dict[str, tuple[nn.Module, str, int]]]:
         """slot -> place -> (parent, attribute, channels): where an operator can be put."""

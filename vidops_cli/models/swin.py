@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from .blocks import Blocks, Paths
 from .inputs import check_clip
 from .vit import Mlp, Norm
 
@@ -108,11 +109,15 @@ class SwinBlock(nn.Module):
         self.after_mixer = nn.Identity()  # slot
         self.norm2 = Norm(channels)
         self.mlp = Mlp(channels)
+        self.stochastic_depth = nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.attn(self.norm1(x))
-        x = x + self.after_mixer(y) if self.inside_branch else self.after_mixer(x + y)
-        return x + self.mlp(self.norm2(x))
+        if self.inside_branch:
+            x = x + self.stochastic_depth(self.after_mixer(y))
+        else:
+            x = self.after_mixer(x + self.stochastic_depth(y))
+        return x + self.stochastic_depth(self.mlp(self.norm2(x)))
 
 
 class PatchMerging(nn.Module):
@@ -134,7 +139,7 @@ class Stage(nn.Module):
 
     def __init__(self, channels: int, depth: int, *, heads: int, window: int, last: bool):
         super().__init__()
-        self.blocks = nn.Sequential(
+        self.blocks = Blocks(
             *(SwinBlock(channels, heads=heads, window=window, shift=window // 2 * (j % 2)) for j in range(depth))
         )
         self.downsample = nn.Identity() if last else PatchMerging(channels)
@@ -184,6 +189,14 @@ class Swin(nn.Module):
             raise ValueError(f"this network takes a multiple of {self.tube} frames, got {clip.shape[2]}")
         x = self.norm(self.layers(self.patch_norm(self.patch_embed(clip))))
         return self.head(self.dropout(x.mean(dim=(2, 3, 4))))
+
+    def paths(self) -> Paths:
+        """Steps from the clip to the classifier, by depth: blocks.py."""
+        path = [["patch_embed", "patch_norm"]]
+        for i, stage in enumerate(self.layers):
+            path += [[f"layers.{i}.blocks.{j}"] for j in range(len(stage.blocks))]
+            path[-1].append(f"layers.{i}.downsample")
+        return [path]
 
     def places(self) -> dict[str, dict[str, tuple[nn.Module, str, int]]]:
         """slot -> place -> (parent, attribute, channels): where an operator can be put."""

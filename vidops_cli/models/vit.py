@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from vidops_cli.functional.frames import per_frame
 from vidops_cli.ops.self_attention import SelfAttention
 
+from .blocks import Blocks, Paths
 from .inputs import check_clip
 
 
@@ -65,10 +66,11 @@ class Block(nn.Module):
         self.mixer = SelfAttention(channels, heads=heads)  # slot
         self.norm2 = Norm(channels, eps=eps)
         self.mlp = Mlp(channels)
+        self.stochastic_depth = nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x + self.mixer(self.norm1(x))
-        return x + self.mlp(self.norm2(x))
+        x = x + self.stochastic_depth(self.mixer(self.norm1(x)))
+        return x + self.stochastic_depth(self.mlp(self.norm2(x)))
 
 
 class ViT(nn.Module):
@@ -81,7 +83,7 @@ class ViT(nn.Module):
         assert channels % 16 == 0, "positions share the channels out in 16ths"
         self.channels, self.patch = channels, patch
         self.patch_embed = nn.Conv2d(3, channels, patch, stride=patch)
-        self.blocks = nn.Sequential(*(Block(channels, heads) for _ in range(blocks)))
+        self.blocks = Blocks(*(Block(channels, heads) for _ in range(blocks)))
         self.norm = Norm(channels)
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(channels, classes)
@@ -93,6 +95,10 @@ class ViT(nn.Module):
         x = x + positions(self.channels, tuple(x.shape[2:]), dtype=weight.dtype, device=weight.device)
         x = self.norm(self.blocks(x)).mean(dim=(2, 3, 4))
         return self.head(self.dropout(x))
+
+    def paths(self) -> Paths:
+        """Steps from the clip to the classifier, by depth: blocks.py."""
+        return [[["patch_embed"], *([f"blocks.{i}"] for i in range(len(self.blocks)))]]
 
     def places(self) -> dict[str, dict[str, tuple[nn.Module, str, int]]]:
         """slot -> place -> (parent, attribute, channels): where an operator can be put."""

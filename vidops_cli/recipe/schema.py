@@ -201,6 +201,8 @@ class Model(Section):
     """a network of `vidops list models`"""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """before the classifier"""
+    drop_path: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """stochastic depth: probability of leaving the last block's residual branch out; the first's is 0; 0 is off"""
     width: Above0 = 1.0
     """times the channels of the network, rounded to what it can have"""
     skeleton: Name | None = None
@@ -241,6 +243,8 @@ class Optimizer(Section):
     """decay norms and biases too"""
     groups: list[Group] = []
     """weights with a rate or decay of their own"""
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """times the rate, once for each block from a weight to the head, the weight's own counted; 1 is off"""
 
 
 class Schedule(Section):
@@ -287,6 +291,10 @@ class Train(Section):
     """decay of a running mean of the weights over steps, which is what is tested; 0 is off"""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """by autocast; float16 with a scaled loss"""
+    activation_checkpointing: bool = False
+    """run residual blocks once more in the backward pass: less memory, more time, the same result"""
+    compile: bool = False
+    """by torch.compile, block by block: faster steps after a start of minutes; rounds otherwise"""
     recalibrate_bn: CountFrom0 = 0
     """training batches that renew batch-norm statistics after each epoch"""
     checkpoint: Literal["best", "last"] = "last"
@@ -453,9 +461,10 @@ class Recipe(Section):
         told["model"].pop("places")  # `at` says them
         if told["data"]["cache"] == "disk":
             told["data"]["cache"] = "memory"  # the same frames
-        told["train"].pop("save_every")
+        for key in ("save_every", "activation_checkpointing"):
+            told["train"].pop(key)
         later = {
-            "model": {"inflate": False, "width": 1.0, "weights": {}, "skeleton": None},
+            "model": {"inflate": False, "width": 1.0, "weights": {}, "skeleton": None, "drop_path": 0.0},
             "data": {
                 "generated": None,
                 "corruption": None,
@@ -467,12 +476,12 @@ class Recipe(Section):
             },
             "train": {
                 **{"gate_weight": 0.0, "frozen": [], "mixup": 0.0, "cutmix": 0.0},
-                **{"accumulate": 1, "batch_norm": "train", "ema": 0.0},
+                **{"accumulate": 1, "batch_norm": "train", "ema": 0.0, "compile": False},
             },
             "eval": {"clips": 1, "crops": 1, "crop": None, "average": "softmax"},
         }
         inner = {
-            "optimizer": {"groups": []},
+            "optimizer": {"groups": [], "layer_decay": 1.0},
             "schedule": {"start": 0.0, "at": [], "by": 0.1, "per": "step"},
         }
         for section, absent in inner.items():

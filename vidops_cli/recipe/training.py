@@ -28,6 +28,11 @@ def training_problems(train: Train, *, episodes: bool) -> Iterator[Found]:
     if train.accumulate > train.batch:
         told = f"train.accumulate: a batch of {train.batch} has no {train.accumulate} parts"
         yield ("train", "accumulate"), told, "lower it"
+    if train.compile and train.activation_checkpointing:
+        told = (
+            "train.activation_checkpointing: compiled blocks choose themselves what they keep and what they recompute"
+        )
+        yield ("train", "activation_checkpointing"), told, "set it or train.compile to false"
     if train.recalibrate_bn and train.batch_norm not in ("train", "sync"):
         told = f"train.recalibrate_bn renews statistics that train.batch_norm={train.batch_norm} keeps"
         yield ("train", "recalibrate_bn"), told, "set one of them back"
