@@ -7,17 +7,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import KNOWN
 
+from vidops_cli.data import DATASETS
 from vidops_cli.data.mini import benchmark, motion
 from vidops_cli.engine import checkpoint
 from vidops_cli.engine.distributed import Group, group
 from vidops_cli.engine.launching import launch
 from vidops_cli.engine.stopping import Left, Stop
 from vidops_cli.engine.train import train
-from vidops_cli.recipe import load
+from vidops_cli.models import MODELS
+from vidops_cli.ops import OPS
+from vidops_cli.recipe import Known, load
 from vidops_cli.record import read_lines
 
+KNOWN = Known(ops=OPS, models=MODELS, datasets=DATASETS)
 SGD, SLOW = "{name: sgd, lr: 2e-2, weight_decay: 1e-3}", "{name: sgd, lr: 5e-3}"
 CASES = {  # network, the training's words, the data's
     "vit": ("{name: vit_micro}", {"optimizer": SGD, "epochs": 4, "clip_norm": 1.0}, {}),
