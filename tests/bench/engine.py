@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from rows import Row, row
 from torch import Tensor, nn
 
-import vidops_cli.engine.train as engine
+import vidops_cli.engine.loop as engine
 from vidops_cli import stats
 from vidops_cli.cli.common import load_recipe
 from vidops_cli.cli.live import RunProgress
@@ -87,7 +87,7 @@ def pairs(told: Recipe, folder: Path) -> tuple[list[float], list[float]]:
 
     clips = SimpleNamespace(listed=range((WARM + STEPS + 2) * told.train.batch))  # the epoch does not end before
     with RunProgress(folder) as progress, patch.object(engine, "batches", batches):
-        loop = engine._Loop(told, folder, setup, {"train": clips}, model, Classification(CLASSES), progress, "")
+        loop = engine.Loop(told, folder, setup, {"train": clips}, model, Classification(CLASSES), progress, "")
         loop.run_epochs(Stop(lambda: len(bare) == WARM + STEPS))
     return ours[WARM:], bare[WARM:]
 

@@ -161,15 +161,15 @@ def test_best_checkpoint_is_the_one_tested_when_asked(recipe, tmp_path):
 def test_recalibrated_evaluation_equals_train_mode(recipe, tmp_path):
     """With statistics renewed on a batch, evaluating that batch equals running it in training mode."""
     from vidops_cli.data.clips import Order, batches
+    from vidops_cli.engine.loop import Loop
     from vidops_cli.engine.setup import Setup, open_clips
     from vidops_cli.engine.tasks import Classification
-    from vidops_cli.engine.train import _Loop
 
     told = recipe("model.dropout=0", "train.batch=16", "train.recalibrate_bn=1")
     setup = Setup.of(told, "cpu")
     splits = {split: open_clips(told, split, train=split == "train") for split in ("train", "val", "test")}
     model = setup.build(4)
-    loop = _Loop(told, tmp_path, setup, splits, model, Classification(4), lambda status: None, "")
+    loop = Loop(told, tmp_path, setup, splits, model, Classification(4), lambda status: None, "")
     loop._recalibrate(0)
     order = Order(splits["train"].listed, epoch=0, seed=0)
     batch = next(batches(splits["train"], order, 16))

@@ -1,0 +1,310 @@
+"""The steps of a training run and its state, in order of events: batches, steps, validation, checkpoints."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from vidops_cli.data.clips import Clips, Order, batches
+from vidops_cli.data.episodes import Beside
+from vidops_cli.data.mixing import mixed
+from vidops_cli.data.views import ONE
+from vidops_cli.recipe import Recipe
+from vidops_cli.record import append_line, read_lines, truncate_lines
+
+from . import checkpoint
+from .distributed import ALONE, Group
+from .evaluate import agree, evaluate
+from .few_shot import FewShot
+from .moving import BATCH_NORMS, averaged, learning_rate, make_optimizer, settle_norms
+from .setup import Setup, to_device
+from .stopping import Left, Stop
+from .tasks import Classification
+
+Report = Callable[[dict[str, Any]], None]
+
+
+def _parts(batch: dict[str, Any], count: int) -> Iterator[tuple[dict[str, Any], float]]:
+    """A batch in at most `count` parts of like size, each with its share of the clips."""
+    clips = len(batch["label"])
+    size = math.ceil(clips / count)
+    for start in range(0, clips, size):
+        part = {
+            key: value[start : start + size] if torch.is_tensor(value) and value.ndim else value
+            for key, value in batch.items()
+        }
+        yield part, len(part["label"]) / clips
+
+
+def _next(loader: Iterator[dict[str, Any]], stop: Stop) -> dict[str, Any]:
+    """The next batch; nothing, if the run is asked to leave while it waits for it."""
+    try:
+        with stop.at_once():
+            return next(loader)
+    except Left:
+        return {}
+
+
+class Loop:
+    """The state of a training run, and its steps."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        run: Path,
+        setup: Setup,
+        splits: dict[str, Clips],
+        model: nn.Module,
+        task: Classification | FewShot,
+        report: Report,
+        code: str,
+        group: Group = ALONE,
+    ):
+        self.recipe, self.run, self.setup, self.splits = recipe, run, setup, splits
+        self.model, self.task, self.report, self.code, self.group = model, task, report, code, group
+        settle_norms(model, recipe.train.batch_norm)
+        self.trained = group.wrapped(model)
+        group.seed(recipe.train.seed)
+        self.optimizer = make_optimizer(model, recipe.train.optimizer)
+        self.scaler = torch.amp.GradScaler(setup.device.type, enabled=recipe.train.precision == "float16")
+        self.mean = averaged(model, recipe.train.ema) if recipe.train.ema else None
+        self.step = 0
+        self.seconds = 0.0
+        self.best: dict[str, Any] = {}
+        self.last_epoch: dict[str, Any] = {}
+        self.sums = {"loss": 0.0, "accuracy": 0.0, "steps": 0}  # of the epoch under way
+        self.per_epoch = math.ceil(len(splits["train"].listed) / recipe.train.batch)
+        self.total = self.per_epoch * recipe.train.epochs
+
+    @property
+    def tested(self) -> nn.Module:
+        """The network, or the mean of its weights where that is kept."""
+        return self.model if self.mean is None else self.mean.module
+
+    def restore(self) -> None:
+        path = self.run / "last.pt"
+        state = checkpoint.load(path)
+        if state.get("recipe") != self.recipe.hash():
+            raise ValueError(f"{path} was written by another recipe", "use --no-resume to start over, or another --out")
+        states = state["rng"] if isinstance(state["rng"], list) else [state["rng"]]  # older ones are of one process
+        if len(states) != self.group.size:
+            told = f"{path} was written by {len(states)} processes, this is {self.group.size}"
+            raise ValueError(told, f"go on with {len(states)}, or use --no-resume to start over")
+        checkpoint.load_model(self.model, state, path)
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state.get("scaler", {}))  # nor had runs of before it factors
+        for group in self.optimizer.param_groups:
+            group.setdefault("factor", 1.0)
+        if self.mean is not None:
+            self.mean.module.load_state_dict(state["mean"])
+            self.mean.n_averaged.fill_(state["step"])
+        self.step, self.seconds, self.sums = state["step"], state["seconds"], state["sums"]
+        self.best, self.last_epoch = state["best"], state["last_epoch"]
+        if (before := state.get("code", self.code)) != self.code:
+            self.code = f"{before}+{self.code}"
+        torch.set_rng_state(states[self.group.rank])
+        if state["cuda_rng"] and self.setup.device.type == "cuda":
+            torch.cuda.set_rng_state(state["cuda_rng"][self.group.rank], self.setup.device)
+        if self.group.first:
+            metrics = self.run / "metrics.jsonl"
+            truncate_lines(metrics, [row for row in read_lines(metrics) if row["step"] <= self.step])
+
+    def save(self, name: str = "last.pt") -> None:
+        """By the first process, with the random numbers of all; none goes on before it is written."""
+        on_gpu = self.setup.device.type == "cuda"
+        states = self.group.gather(torch.get_rng_state())
+        cuda_states = self.group.gather(torch.cuda.get_rng_state(self.setup.device)) if on_gpu else []
+        if self.group.first:
+            self._write(name, states, cuda_states)
+        self.group.gather(None)
+
+    def _write(self, name: str, states: list[torch.Tensor], cuda_states: list[torch.Tensor]) -> None:
+        state = {
+            "model": self.model.state_dict(),
+            "mean": None if self.mean is None else self.mean.module.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "recipe": self.recipe.hash(),
+            "code": self.code,
+            "classes": self.task.classes,
+            "step": self.step,
+            "seconds": self.seconds,
+            "sums": self.sums,
+            "best": self.best,
+            "last_epoch": self.last_epoch,
+            "rng": states,
+            "cuda_rng": cuda_states,
+        }
+        checkpoint.save(self.run / name, state)
+
+    def run_epochs(self, stop: Stop) -> bool:
+        """True when all epochs are done, False when asked to stop."""
+        told = self.recipe.train
+        if self.step % self.per_epoch == 0 and self.step != self.last_epoch.get("step", 0):
+            self._finish_epoch(self.step // self.per_epoch - 1, stop)  # it was trained, and not validated
+        while self.step < self.total:
+            epoch, done = divmod(self.step, self.per_epoch)
+            self.trained.train()
+            settle_norms(self.model, told.batch_norm)
+            loader = self._batches(epoch, done)
+            for step in range(done, self.per_epoch):
+                batch = _next(loader, stop)
+                clips, leave = self._agree(batch, stop)
+                if leave:
+                    self.save()
+                    return False
+                began = time.perf_counter()
+                if any(clips):  # else all of its videos were bad
+                    self._update(self._given(self._lent(batch, clips), epoch, step), epoch, clips)
+                self.step += 1
+                self.seconds += time.perf_counter() - began
+                if told.save_every and self.step % told.save_every == 0 and step + 1 < self.per_epoch:
+                    self.save()
+            self.save()  # a video of val that cannot be used costs no epoch
+            self._finish_epoch(epoch, stop)
+        return True
+
+    def _agree(self, batch: dict[str, Any], stop: Stop) -> tuple[list[int], bool]:
+        """How many clips each process has for this step, and whether one of them was asked to leave."""
+        found = self.group.gather((len(batch.get("label", ())), stop()))
+        return [clips for clips, _ in found], any(leave for _, leave in found)
+
+    def _lent(self, batch: dict[str, Any], clips: list[int]) -> dict[str, Any]:
+        """The batch; a process that has none is lent a clip, which counts nothing, so that all take the step."""
+        if all(clips):
+            return batch
+        one = {key: value[:1] if torch.is_tensor(value) else value for key, value in batch.items()}
+        lent = next(each for each in self.group.gather(one) if "clip" in each)
+        return batch if "clip" in batch else lent
+
+    def _batches(self, epoch: int, start: int = 0, steps: int | None = None) -> Iterator[dict[str, Any]]:
+        """Training batches of an epoch, `steps` of them or all, from step `start` on."""
+        clips, size, seed = self.splits["train"], self.recipe.train.batch, self.recipe.train.seed
+        order: Order | Beside = Order(clips.listed, epoch=epoch, seed=seed, start=start * size)
+        order.keys = order.keys[: steps and steps * size]
+        last = len(order.keys) % size
+        if isinstance(self.task, FewShot):
+            shape = self.task.shape
+            order = Beside(order.keys, clips.labels, shape, batch=size, epoch=epoch, seed=seed, start=start)
+            size += shape.size
+        else:
+            order.keys = self.group.part(order.keys, size)
+        found = batches(clips, order, size // self.group.size, workers=self.recipe.data.workers)
+        return chain(found, [{}] if last and not self.group.part(range(last), size) else [])
+
+    def _given(self, batch: dict[str, Any], epoch: int, step: int) -> dict[str, Any]:
+        """A training batch as the network sees it. How it is mixed hangs on seed, epoch and step alone."""
+        told, batch = self.recipe.train, to_device(batch, self.setup.device)
+        if not (told.mixup or told.cutmix):
+            return batch
+        rng = np.random.default_rng([told.seed, epoch, 3, step])
+        return mixed(batch, mixup=told.mixup, cutmix=told.cutmix, rng=rng)
+
+    def _update(self, batch: dict[str, Any], epoch: int, clips: list[int]) -> None:
+        """A step. `clips` each process has: the loss is the mean over all of them."""
+        told = self.recipe.train
+        mine = clips[self.group.rank] / sum(clips)
+        rate = learning_rate(self.recipe, self.step, self.total)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * group["factor"]
+        self.optimizer.zero_grad(set_to_none=True)
+        value = accuracy = 0.0
+        device = self.setup.device.type
+        parts = list(_parts(batch, told.accumulate))
+        for i, (part, share) in enumerate(parts):
+            alone = self.trained.no_sync() if self.group.size > 1 and i + 1 < len(parts) else nullcontext()
+            with alone:
+                with torch.autocast(device, getattr(torch, told.precision), told.precision != "float32"):
+                    loss, logs = self.task.loss(self.trained, part)
+                value, accuracy = value + share * loss.item(), accuracy + share * logs["accuracy"]
+                weight = share * mine * self.group.size  # gradients are averaged over processes
+                self.scaler.scale(loss if weight == 1 else loss * weight).backward()
+        value, accuracy = self.group.sum(mine * value, mine * accuracy)
+        if not math.isfinite(value):
+            clips_told = ", ".join(map(str, batch["index"][:4].tolist()))
+            where = f"step {self.step} (epoch {epoch + 1}), learning rate {rate:.3g}, clips {clips_told}, ..."
+            raise ValueError(f"the loss is {value} at {where}", "lower train.optimizer.lr, or set train.clip_norm")
+        if told.clip_norm:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.model.parameters(), told.clip_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        if self.mean is not None:
+            self.mean.update_parameters(self.model)
+        self.sums["loss"] += value
+        self.sums["accuracy"] += accuracy
+        self.sums["steps"] += 1
+        self.report(
+            {
+                "phase": "training",
+                "epoch": epoch + 1,
+                "epochs": told.epochs,
+                "done": self.step + 1,
+                "total": self.total,
+                "loss": self.sums["loss"] / self.sums["steps"],
+                "accuracy": 100 * self.sums["accuracy"] / self.sums["steps"],
+                "step_loss": value,
+                "step_accuracy": 100 * accuracy,
+                "lr": rate,
+            }
+        )
+
+    def _finish_epoch(self, epoch: int, stop: Stop) -> None:
+        """Validate, after the state is saved: who is asked to leave leaves, and validates when it goes on."""
+        with stop.at_once():
+            agree(self.splits["train"], self.group)
+            if self.recipe.train.recalibrate_bn:
+                self._recalibrate(epoch)
+            self.report({"phase": "validating", "epoch": epoch + 1})
+            self.group.same_buffers(self.tested)
+            one = (ONE,)  # many views are for the last test
+            val, device = self.splits["val"], self.setup.device
+            found = evaluate(self.tested, val, self.task, self.recipe, device, views=one, group=self.group)
+        steps = max(1, self.sums["steps"])
+        if not math.isfinite(found["loss"]):
+            raise ValueError(
+                f"the val loss is {found['loss']} after step {self.step} (epoch {epoch + 1})",
+                "lower train.optimizer.lr, or set train.clip_norm",
+            )
+        self.last_epoch = {
+            "epoch": epoch + 1,
+            "step": self.step,
+            "train_loss": self.sums["loss"] / steps,
+            "train_top1": 100 * self.sums["accuracy"] / steps,
+            **{f"val_{key}": found[key] for key in ("loss", "top1", "mean_class") if key in found},
+        }
+        self.sums = {"loss": 0.0, "accuracy": 0.0, "steps": 0}
+        if not self.best or found["top1"] > self.best["val_top1"]:
+            self.best = self.last_epoch
+            self.save("best.pt")
+        if self.group.first:
+            append_line(self.run / "metrics.jsonl", self.last_epoch)
+        self.save()
+        self.report({"phase": "epoch", **self.last_epoch})
+
+    @torch.no_grad()
+    def _recalibrate(self, epoch: int) -> None:
+        """Renew running statistics as plain means over training batches: short schedules leave them stale."""
+        norms = [m for m in self.model.modules() if isinstance(m, BATCH_NORMS)]
+        momenta = [norm.momentum for norm in norms]
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None
+        self.model.train()
+        for step, batch in enumerate(self._batches(epoch, steps=self.recipe.train.recalibrate_bn)):
+            clips = self.group.gather(len(batch.get("label", ())))
+            if any(clips):
+                given = self._given(self._lent(batch, clips), epoch, step)
+                self.task.loss(self.model, given)  # through every norm of the network
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+            self.group.average(norm.running_mean, norm.running_var)
