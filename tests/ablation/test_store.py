@@ -323,3 +323,10 @@ def test_rows_of_several_views(found):
     assert {row["metric"] for row in rows}.isdisjoint({"views", "average"})
     wanted = {"views": 30, "average": "logits", "macs": 7, "macs_in_all": 210, "flops_in_all": 450}
     assert all({key: row[key] for key in wanted} == wanted for row in rows)
+
+
+def test_rows_tell_of_several_processes(tmp_path):
+    store, found = Store(tmp_path / "store"), grid(tmp_path)[:2]
+    finish(store, found[0], processes=8)
+    finish(store, found[1])
+    assert [row.get("processes") for row in store.rows(found) if row["metric"] == "top1"] == [8, None]

@@ -172,6 +172,7 @@ def rows_of(cell: Cell, summary: dict[str, Any]) -> list[dict[str, Any]]:
         "train_seconds": summary.get("train_seconds"),
         "seconds": summary["seconds"],
         **made,
+        **{name: summary[name] for name in ("processes",) if name in summary},
     }
     scores = {name: value for name, value in metrics.items() if name not in NO_SCORES}
     if "train" in summary:
