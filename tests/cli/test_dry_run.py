@@ -44,7 +44,7 @@ def test_train(vidops, fresh, recipe, words):
 
 
 def test_clips_of_unknown_size(vidops, fresh):
-    words = ("train", RECIPES / "selfy/ssv1_8f.yaml", "data.crop=null", "data.augment=null")
+    words = ("train", RECIPES / "selfy/ssv1_8f.yaml", "data.crop=null", "data.resize=256", "data.augment=null")
     code, _, err = vidops(*words, "--dry-run")
     assert code == 2 and "something_v1, which is not at" in err and "data.crop" in err
 
