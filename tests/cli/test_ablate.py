@@ -51,8 +51,8 @@ def test_ablate_dry_run(ablated, vidops, monkeypatch):
     _, folder = ablated
     monkeypatch.chdir(folder)
     before = tree(folder)
-    code, out, _ = vidops("ablate", "two.yaml", "--store", "kept", "--dry-run")
-    assert code == 0
+    code, out, err = vidops("ablate", "two.yaml", "--store", "kept", "--dry-run")
+    assert (code, err) == (0, "")
     assert out.count("finished") == 2 and "0 of 2 cells to run" in out
     code, out, _ = vidops("ablate", "two.yaml", "--store", "kept", "--dry-run", "--seeds", 2, "--only", "TSM")
     assert code == 0

@@ -61,7 +61,8 @@ def command(
         bool, typer.Option("--smoke", help="As --mini, one seed and one epoch: does it run?", rich_help_panel=CELLS)
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show the cells and what is left, run nothing.", rich_help_panel=CELLS)
+        bool,
+        typer.Option("--dry-run", help="Show what is left; try a step on the meta device.", rich_help_panel=CELLS),
     ] = False,
     only: Annotated[
         list[str] | None,
@@ -150,7 +151,7 @@ def command(
         raise typer.Exit(1 if check and not ok else 0)
     elif what.is_dir():
         _folder(what, run, shown, check)
-    elif not _table(what, run, shown) and check:
+    elif not _table(what, run, shown) and (check or run.dry):
         raise typer.Exit(1)
 
 
@@ -190,7 +191,7 @@ def _folder(folder: Path, run: Run, shown: Shown, check: bool) -> None:
     if not run.dry:
         whole = "hold what they claim" if shown.claims else "are whole"
         console(stderr=True).print(f"{len(paths) - len(failed)} of {len(paths)} tables {whole}")
-    if failed and (check or not run.nothing):
+    if failed and (check or run.dry or not run.nothing):
         raise typer.Exit(1)
 
 
@@ -217,7 +218,7 @@ def _table(path: Path, run: Run, shown: Shown) -> bool:
     left = left_of(cells, kept, run.chosen)
     if run.dry:
         show_plan(cells, left, kept)
-        return True
+        return _steps(cells)
     codes = run_left(left, kept, told, run.launch) if left and not run.nothing else {}
     head = told_of(told, _floors(cells, kept))
     rows = kept.rows(cells)
@@ -236,6 +237,18 @@ def _table(path: Path, run: Run, shown: Shown) -> bool:
     if shown.publish:
         write_record(path, head, rows)
     return ok if shown.claims else not unfinished
+
+
+def _steps(cells: list[Cell]) -> bool:
+    """Whether a step of each row's network runs on the meta device; what does not is told."""
+    from .plan import untrained
+
+    rows = {cell.row: cell.recipe for cell in reversed(cells) if cell.rate == 1}
+    failed, passed_over = untrained(dict(reversed(rows.items())))
+    told = f"a step of {len(rows) - len(failed) - len(passed_over)} of {len(rows)} rows runs on the meta device"
+    console().print("\n".join([told, *passed_over]), soft_wrap=True)
+    console(stderr=True).print("\n".join(f"failed: {line}" for line in failed), end="\n" if failed else "")
+    return not failed
 
 
 def _as_it_stands(told: Recipe, written: Recipe) -> bool:

@@ -111,8 +111,8 @@ def _write(path: Path, told: Any, found: dict[str, Any], made: dict[str, Any]) -
 def _show(told: Any, found: dict[str, Any], path: Path, format: str) -> None:
     from vidops_cli.report.table import Table
 
+    from .plan import views_of
     from .scores import class_table
-    from .train import views_of
 
     if format == "json":
         typer.echo(json.dumps({"checkpoint": str(path), **found}, indent=1))

@@ -14,6 +14,7 @@ from .cells import slurm_of
 from .common import Device, Overrides, console, known, load_recipe
 from .data import make_missing
 from .live import RunProgress, stoppable
+from .plan import show_run, views_of
 from .trackers import Track, Trackers, chosen
 
 
@@ -28,7 +29,7 @@ def command(
     cluster: Annotated[Path | None, typer.Option(help="A file that says what to ask Slurm for.")] = None,
     track: Track = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check the recipe, build the network, print the plan.")
+        bool, typer.Option("--dry-run", help="Check the recipe, run a step on the meta device, print the plan.")
     ] = False,
 ) -> None:
     """Train a recipe and test it.
@@ -42,7 +43,7 @@ def command(
     told, trackers = load_recipe(recipe, overrides, rows=False), chosen(track)
     run = out or Path("runs") / recipe.stem
     if dry_run:
-        _plan(told, run, device)
+        show_run(told, run, device)
         return
     if launcher not in ("local", "slurm"):
         raise ValueError(f"unknown launcher {launcher!r}", "local or slurm")
@@ -162,35 +163,3 @@ def cost(told: Any, classes: int, clip: tuple[int, ...]) -> dict[str, Any]:
         "params": found.params,
         **(in_all if views > 1 else {}),
     }
-
-
-def views_of(told: Any, macs: int | None = None) -> str:
-    """As "30 views (10 clips x 3 crops of 256), softmax averaged", with what one costs and all do, if that is known."""
-    from vidops_cli.report.table import number
-
-    tested, side = told.eval, told.eval.crop or told.data.crop
-    views = tested.clips * tested.crops
-    shape = f"{tested.clips} clips x {tested.crops} crops" + (f" of {side}" if side else "")
-    text = f"{views} views ({shape}), {tested.average} averaged"
-    return text if macs is None else f"{text}: {number(macs)} MACs a view, {number(views * macs)} in all"
-
-
-def _plan(told: Any, run: Path, device: str) -> None:
-    from vidops_cli.engine.setup import open_clips, pick_device
-    from vidops_cli.report.table import number
-
-    splits = {split: open_clips(told, split, train=split == "train") for split in ("train", "val", told.eval.split)}
-    classes = len(splits["train"].annotations.classes)
-    counted = cost(told, classes, splits["val"].shape())
-    steps = -(-len(splits["train"]) // told.train.batch) * told.train.epochs
-    lines = [
-        f"run      {run} on {pick_device(device)}",
-        f"recipe   {told.hash()}  {told.title}",
-        f"data     {told.data.name} at {told.data.root}: "
-        + ", ".join(f"{name} {clips.present}" for name, clips in splits.items()),
-        f"network  {told.model.name}: {number(counted['params'])} parameters, {number(counted['macs'])} MACs a clip",
-        *([f"test     {views_of(told, counted['macs'])}"] if "views" in counted else []),
-        f"train    {told.train.epochs} epochs, {steps} steps of {told.train.batch} clips, {told.train.optimizer.name}",
-    ]
-    for line in lines:
-        console().print(line, soft_wrap=True)

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from vidops_cli.data.episodes import Episode, fixed
 
+from .tasks import accuracy
+
 
 class FewShot:
     """Tell a few new classes apart by a few images of each. Batches hold "clip" and "label".
@@ -40,7 +42,7 @@ class FewShot:
         queries = shape.size - support
         way = torch.arange(shape.ways, device=clip.device).repeat(shape.queries)
         loss = self.weight * F.cross_entropy(scores, way) + base[:queries].mean() + base[queries:].mean()
-        return loss, {"accuracy": (scores.argmax(1) == way).float().mean().item()}
+        return loss, {"accuracy": accuracy(scores, way)}
 
     @torch.no_grad()
     def metrics(self, model: nn.Module, batches: Iterable[dict[str, Any]]) -> Iterator[tuple[str, Any]]:

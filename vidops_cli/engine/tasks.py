@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -12,6 +13,11 @@ from torch import Tensor, nn
 from vidops_cli.models.listening import listening
 
 from .scores import Part, tally
+
+
+def accuracy(scores: Tensor, label: Tensor) -> float:
+    """Share of the rows of `scores` (B, K) that are highest at their label (B); of shapes alone it is not a number."""
+    return math.nan if scores.is_meta else (scores.argmax(1) == label).float().mean().item()
 
 
 class Classification:
@@ -53,7 +59,7 @@ class Classification:
             pushes = [F.softplus(-gate.float()).mean() for gate in said.gates]
             loss = loss + self.gate_weight * torch.stack(pushes).mean()
         label = batch["label"] if batch.get("share", 1) >= 0.5 else batch["other"]  # what most of a mixed clip is
-        return loss, {"accuracy": (logits.argmax(1) == label).float().mean().item()}
+        return loss, {"accuracy": accuracy(logits, label)}
 
     def _cross_entropy(self, scores: Tensor, batch: dict[str, Any]) -> Tensor:
         """Of mixed clips (data/mixing.py) that to both labels by their shares: cross-entropy to the soft label."""

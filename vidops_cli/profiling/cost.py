@@ -19,7 +19,7 @@ from vidops_cli.ops.cost import Cost
 
 from .counter import Counted, count_backward, count_forward, on_meta
 from .handles import HANDLES
-from .traced import as_published, traced
+from .traced import as_published, evaluating, traced
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,12 @@ def count(module: nn.Module, *inputs: Tensor) -> Count:
     params = sum(p.numel() for p in module.parameters())
     uncounted = tuple(sorted(found.unsupported_ops()))
     return Count(params, round(by_operator["macs"]), round(by_operator["other"]), uncounted)
+
+
+def count_shapes(module: nn.Module, *inputs: Tensor) -> Cost:
+    """As `count`, of shapes alone: a module and inputs on the meta device, which fvcore cannot trace."""
+    with as_published(module), evaluating(module):
+        return count_forward(module, *inputs).cost
 
 
 def costs(

@@ -1,5 +1,6 @@
 """Every data set that is shipped a card for: its miniature is read, described, looked through, and trained on for one
-epoch by the recipe that is shipped for it, of which only sizes are made small."""
+epoch by the recipes that are shipped for it, of which only sizes are made small: rows of the papers' tables with their
+networks and operators, and, where no row is of a data set, its recipe with a small network."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ from vidops_cli.data.clips import open_file
 from vidops_cli.data.datasets import REAL
 from vidops_cli.engine.evaluate import evaluate_checkpoint
 from vidops_cli.engine.train import train
-from vidops_cli.recipe import Recipe, load
+from vidops_cli.recipe import Recipe, load, resolve
 
 REPOSITORY = Path(__file__).parents[3]
 FEW_SHOT = {"miniimagenet", "tieredimagenet", "cub", "cifar_fs"}
@@ -42,6 +43,33 @@ RECIPES = {
 }
 TESTED_ALONE = {"mimetics": "kinetics50"}  # and what it is trained on
 RENUMBERED = {"mimetics400"}  # among classes that no miniature has
+ROWS = [  # data set, table, row: networks, operators and training as in the papers
+    ("imagenet", "lisa/imagenet.yaml", "LiSA, 224 x 224"),
+    ("kinetics400", "lisa/kinetics.yaml", "LiSA"),
+    ("something_v2", "lisa/something_v2.yaml", "LiSA"),
+    ("something_v1", "rsa/ssv1_8f.yaml", "RSANet-R50"),
+    ("something_v2", "rsa/ssv2_8f.yaml", "RSANet-R50"),
+    ("diving48_v2", "rsa/diving48.yaml", "RSANet-R50"),
+    ("gym99", "rsa/finegym99.yaml", "RSANet-R50"),
+    ("something_v1", "selfy/ssv1_8f.yaml", "SELFYNet-TSM-R50"),
+    ("diving48_v1", "selfy/diving48.yaml", "SELFYNet-TSM-R50"),
+    ("something_v1", "motionsqueeze/ssv1_8f.yaml", "MSNet-R50"),
+    ("something_v2", "motionsqueeze/ssv2_8f.yaml", "MSNet-R50"),
+    ("kinetics400", "motionsqueeze/kinetics400_8f.yaml", "MSNet-R50"),
+    ("hmdb51", "motionsqueeze/hmdb51_8f.yaml", "MSNet-R50"),
+    ("kinetics400", "sifa/table2_kinetics.yaml", "SIFA-Net-R50, 16 frames"),
+    ("something_v1", "sifa/table4_ssv1.yaml", "SIFA-Net-R50, 16 frames"),
+    ("something_v2", "sifa/table4_ssv2.yaml", "SIFA-Net-R50, 16 frames"),
+    ("miniimagenet", "renet/mini_imagenet_1shot.yaml", "RENet"),
+    ("tieredimagenet", "renet/tiered_imagenet_1shot.yaml", "RENet"),
+    ("cub", "renet/cub_1shot.yaml", "RENet"),
+    ("cifar_fs", "renet/cifar_fs_1shot.yaml", "RENet"),
+]
+STAGES = [  # of IntegralAction: RGB, pose, and both with a gate, which starts from them
+    ("kinetics50", "streams.yaml", ("appearance only", "pose only", "gate driven by pose (IntegralAction)")),
+    ("ntu60", "table3_ntu.yaml", ("RGB only", "pose only", "pose gate, lambda 1.5")),
+]
+PAPERS = {"lisa", "rsa", "selfy", "motionsqueeze", "sifa", "renet"}
 
 
 @pytest.fixture(scope="module")
@@ -137,16 +165,19 @@ def present(name: str, split: str, told: Told) -> str:
     return f"{clips}/{DATASETS[name].size(split, told.splits) or clips}"
 
 
-def small(name: str, root: Path, told: Told, recipe: str, *more: str) -> Recipe:
+def small(name: str, root: Path, told: Told, recipe: str, *more: str, row: str | None = None) -> Recipe:
     chosen = [f"data.name={name}", f"data.root={root}", f"data.splits={json.dumps(told.splits)}"]
     chosen += [f"data.classes={len(told.names('train'))}", "data.resize=28", "data.crop=24", "eval.crop=null"]
     chosen += ["data.workers=0", "train.epochs=1", "train.batch=2", "train.threads=1", *more]
-    if DATASETS[name].mirrors is False:
+    if DATASETS[name].mirrors is False and load(REPOSITORY / "recipes" / recipe, known(), rows=False).data.flip:
         chosen.append("data.flip_keep=[0]")  # the recipe's are of all classes
-    return load(REPOSITORY / "recipes" / recipe, known(), chosen, rows=False)
+    found = load(REPOSITORY / "recipes" / recipe, known(), chosen, rows=row is not None)
+    if row is None:
+        return found
+    return resolve(found, next(one for one in found.ablation.rows if one.name == row), 0, known())
 
 
-@pytest.mark.parametrize("name", sorted({*MINIATURES} - FEW_SHOT - RENUMBERED))
+@pytest.mark.parametrize("name", sorted({*MINIATURES} - {name for name, *_ in (*ROWS, *STAGES)} - RENUMBERED))
 def test_trained_on_for_an_epoch(laid, tmp_path, name):
     trained = TESTED_ALONE.get(name, name)
     root, told = laid(trained)
@@ -161,11 +192,35 @@ def test_trained_on_for_an_epoch(laid, tmp_path, name):
         assert found["metrics"]["n"] == len(tested.clips["test"])
 
 
-@pytest.mark.parametrize("name", sorted(FEW_SHOT))
-def test_trained_on_in_episodes_for_an_epoch(laid, tmp_path, name):
+SMALLER = ("model.width=0.125", "data.resize=32", "data.crop=32", "eval.clips=1", "eval.crops=1", "eval.batch=2")
+FEWER = ("model.width=0.125", "episodes.ways=2", "episodes.queries=2", "episodes.eval=4")
+
+
+def test_rows_are_of_every_paper():
+    assert {recipe.split("/")[0] for _, recipe, _ in ROWS} == PAPERS and len(ROWS) == 20
+    assert {name for name, *_ in ROWS} >= FEW_SHOT
+
+
+@pytest.mark.parametrize(("name", "recipe", "row"), ROWS, ids=lambda word: word.replace("/", " "))
+def test_a_row_trains_for_an_epoch(laid, tmp_path, name, recipe, row):
     root, told = laid(name)
-    ops = "[{op: scr, at: res4, options: {planes: [8, 8, 8]}}, {op: cca, options: {reduced: 8, planes: [2, 1]}}]"
-    episodes = "episodes={ways: 2, shots: 1, queries: 2, eval: 4}"
-    recipe = small(name, root, told, RECIPES[name], "model.name=renet_tiny", f"model.ops={ops}", episodes)
+    more = FEWER if name in FEW_SHOT else SMALLER
+    if recipe.startswith("lisa/"):
+        more = (*more, "model.width=0.25")  # three heads divide its channels
+    recipe = small(name, root, told, recipe, *more, row=row)
     summary = train(recipe, tmp_path / "run", device="cpu")
-    assert summary["metrics"]["present"] == present(name, "test", told)
+    assert summary["metrics"]["present"] == present(name, recipe.eval.split, told)
+    assert summary["train"]["epoch"] == 1 and summary["params"] > 1e4
+
+
+@pytest.mark.parametrize(("name", "recipe", "rows"), STAGES, ids=lambda word: str(word).replace("/", " "))
+def test_three_stages_train_for_an_epoch_each(laid, tmp_path, name, recipe, rows):
+    root, told = laid(name)
+    weights = {}
+    for part, row in zip(("rgb", "pose", "both"), rows, strict=True):
+        stage = small(name, root, told, f"integral_action/{recipe}", *SMALLER, row=row)
+        network = stage.model.model_copy(update={"weights": weights if part == "both" else {}})
+        stage = stage.model_copy(update={"model": network})
+        summary = train(stage, tmp_path / part, device="cpu")
+        assert summary["metrics"]["present"] == present(name, "val", told)
+        weights[part] = str(tmp_path / part / "last.pt")
