@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from vidops_cli.data.mixing import mixed
+from vidops_cli.models.blocks import recompute
 from vidops_cli.recipe import Recipe
 
 from . import checkpoint
@@ -50,6 +51,8 @@ def dry_step(recipe: Recipe, classes: int, clip: tuple[int, ...], view: tuple[in
         checkpoint.part_of(model, part).requires_grad_(False)
     if not any(p.requires_grad for p in model.parameters()):
         raise ValueError("train.frozen leaves nothing to train", "leave out a part")
+    if told.activation_checkpointing:
+        recompute(model)
     optimizer, task = make_optimizer(model, told.optimizer), setup.task(classes)
     mean = averaged(model, told.ema) if told.ema else None
     beside = task.shape.size if isinstance(task, FewShot) else 0
