@@ -27,6 +27,11 @@ CASES = {  # network, the training's words, the data's
     "tail": ("{name: vit_micro}", {"optimizer": SGD, "batch": 14, "accumulate": 2, "ema": 0.9}, {"num_frames": 2}),
     "sync": ("{name: resnet_tiny}", {"optimizer": SLOW, "epochs": 4, "batch_norm": "sync", "recalibrate_bn": 2}, {}),
     "bad": ("{name: vit_micro}", {"optimizer": SGD}, {"root": "DAMAGED", "max_bad": 7, "workers": 1}),
+    "parts": (
+        "{name: resnet_tiny}",
+        {"optimizer": SLOW, "batch_norm": "sync", "accumulate": 4},
+        {"root": "DAMAGED", "max_bad": 7},
+    ),
     "too_bad": ("{name: vit_micro}", {"optimizer": SGD}, {"root": "DAMAGED", "max_bad": 6}),
     "whole": ("{name: resnet_tiny, dropout: 0.5}", {"optimizer": SGD, "mixup": 0.2, "recalibrate_bn": 2}, {}),
     "cut": ("{name: resnet_tiny, dropout: 0.5}", {"optimizer": SGD, "mixup": 0.2, "recalibrate_bn": 2}, {}),
@@ -116,6 +121,11 @@ def test_bad_videos_that_either_process_meets_are_known_to_both(both):
     one, two = (told(both[place], "bad") for place in ("one", "two"))
     assert one["bad"] == two["bad"] == told(both["two"], "bad", 1)["bad"]
     assert len(two["bad"]) == 7 and two["present"]["train"] == "33/40" and two["backends"] == one["backends"]
+
+
+def test_processes_with_fewer_clips_take_as_many_parts_of_a_step(both):
+    """Norms of all processes meet in each part. Of the first step one has 2 clips, the other is lent one."""
+    assert told(both["two"], "parts")["metrics"]["n"] == 15 and told(both["two"], "parts")["steps"] == 10
 
 
 def test_more_bad_videos_than_allowed_are_told_by_both(both):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from vidops_cli.recipe import Recipe
 
 from . import checkpoint
 from .few_shot import FewShot
+from .loop import sizes
 from .moving import averaged, make_optimizer, settle_norms
 from .setup import Setup, network_of
 
@@ -58,7 +58,7 @@ def dry_step(recipe: Recipe, classes: int, clip: tuple[int, ...], view: tuple[in
     beside = task.shape.size if isinstance(task, FewShot) else 0
     settle_norms(model.train(), told.batch_norm)
     most = 0
-    for size in _sizes(told.batch, told.accumulate):
+    for size in sizes(told.batch, told.accumulate):
         batch = _batch(recipe, clip, beside + size)
         if told.mixup or told.cutmix:
             batch = mixed(batch, mixup=told.mixup, cutmix=told.cutmix, rng=np.random.default_rng(told.seed))
@@ -76,13 +76,6 @@ def dry_step(recipe: Recipe, classes: int, clip: tuple[int, ...], view: tuple[in
         held += [*mean.module.parameters(), *mean.module.buffers()]
     _test(model, task, _batch(recipe, view or clip, recipe.eval.batch))
     return DryStep(sum(p.numel() for p in model.parameters()), sum(x.nbytes for x in held), most)
-
-
-def _sizes(batch: int, parts: int) -> Iterator[int]:
-    """Clips of each part of a batch, as a training step cuts it."""
-    size = math.ceil(batch / parts)
-    for start in range(0, batch, size):
-        yield min(size, batch - start)
 
 
 def _batch(recipe: Recipe, clip: tuple[int, ...], size: int) -> dict[str, Any]:

@@ -33,16 +33,21 @@ from .tasks import Classification
 Report = Callable[[dict[str, Any]], None]
 
 
+def sizes(clips: int, count: int) -> list[int]:
+    """Of `count` parts of as many clips, the larger ones first."""
+    return [clips // count + (i < clips % count) for i in range(count)]
+
+
 def _parts(batch: dict[str, Any], count: int) -> Iterator[tuple[dict[str, Any], float]]:
-    """A batch in at most `count` parts of like size, each with its share of the clips."""
-    clips = len(batch["label"])
-    size = math.ceil(clips / count)
-    for start in range(0, clips, size):
+    """A batch in `count` parts, each with its share of the clips."""
+    clips, start = len(batch["label"]), 0
+    for size in sizes(clips, count):
         part = {
             key: value[start : start + size] if torch.is_tensor(value) and value.ndim else value
             for key, value in batch.items()
         }
-        yield part, len(part["label"]) / clips
+        yield part, size / clips
+        start += size
 
 
 def _next(loader: Iterator[dict[str, Any]], stop: Stop) -> dict[str, Any]:
@@ -219,9 +224,9 @@ class Loop:
         self.optimizer.zero_grad(set_to_none=True)
         value = accuracy = 0.0
         device = self.setup.device.type
-        parts = list(_parts(batch, told.accumulate))
-        for i, (part, share) in enumerate(parts):
-            alone = self.trained.no_sync() if self.group.size > 1 and i + 1 < len(parts) else nullcontext()
+        count = min(told.accumulate, *(max(1, of) for of in clips))  # the same for all processes, which meet in each
+        for i, (part, share) in enumerate(_parts(batch, count)):
+            alone = self.trained.no_sync() if self.group.size > 1 and i + 1 < count else nullcontext()
             with alone:
                 with torch.autocast(device, getattr(torch, told.precision), told.precision != "float32"):
                     loss, logs = self.task.loss(self.trained, part)
