@@ -55,22 +55,23 @@ def main() -> None:
         print("stopped", file=sys.stderr)
         sys.exit(130)
     except Exception as error:
+        rank = os.environ.get("RANK")
+        if rank and (rank != "0" or isinstance(error, ConnectionError)):
+            _wait_for_the_others()
         if type(error).__name__ == "NoArgsIsHelpError":
             print(error.format_message())
             sys.exit(2)
         expected = isinstance(error, (ValueError, OSError)) or hasattr(error, "format_message")
         if not expected and not is_out_of_memory(error):
             raise
-        if os.environ.get("RANK", "0") != "0":
-            _wait_for_the_first()
         for message, hint in _told(error):
             print(f"error: {message}", file=sys.stderr)
             print(f"hint: {hint}", file=sys.stderr)
         sys.exit(2)
 
 
-def _wait_for_the_first() -> None:
-    """Of several processes the first one tells of an error that all have, and the others are ended meanwhile."""
+def _wait_for_the_others() -> None:
+    """Of several processes the one that has failed, or the first of all that have, tells, and ends them meanwhile."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     time.sleep(5)
 
@@ -86,6 +87,8 @@ def _told(error: Exception) -> list[tuple[str, str]]:
     if is_out_of_memory(error):
         told = (str(error).splitlines() or [""])[0][:160]
         return [(f"out of memory: {told}", "lower the batch, the frames or the size of the map")]
+    if isinstance(error, ConnectionError):
+        return [(str(error), "the same command goes on; what that process told stands above, or in its log")]
     if isinstance(error, OSError):
         what = f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")
         return [(what, "check that the place exists, may be written, and is not full")]

@@ -119,7 +119,8 @@ ALONE = Group()
 
 @contextmanager
 def group(device: str = "auto") -> Iterator[Group]:
-    """This process among those that the environment tells of; alone, if it tells of none. ValueError if it is unclear.
+    """This process among those that the environment tells of; alone, if it tells of none. ValueError if it is unclear,
+    ConnectionError in the body where another process has ended.
 
     Gradients go by NCCL between GPUs, all else by Gloo.
     """
@@ -135,5 +136,10 @@ def group(device: str = "auto") -> Iterator[Group]:
     if on_gpu:
         torch.cuda.set_device(found.local)
     dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo", timeout=PATIENCE)
-    yield Group(found.rank, found.size, found.local, dist.new_group(backend="gloo", timeout=PATIENCE))
+    try:
+        yield Group(found.rank, found.size, found.local, dist.new_group(backend="gloo", timeout=PATIENCE))
+    except RuntimeError as error:
+        if any(word in str(error) for word in ("gloo", "NCCL", "Connection")):
+            raise ConnectionError("another process of the run has ended") from None
+        raise
     dist.destroy_process_group()  # not after an error: others may wait in a collective for ever
