@@ -20,15 +20,7 @@ from vidops_cli.models import MODELS
 from vidops_cli.recipe import Recipe, load, resolve
 
 ROOT = Path(__file__).parent.parent / "recipes"
-PAPERS = {
-    "integral_action": 8,
-    "lisa": 10,
-    "motionsqueeze": 14,
-    "renet": 11,
-    "rsa": 15,
-    "selfy": 12,
-    "sifa": 9,
-}
+PAPERS = ("integral_action", "lisa", "motionsqueeze", "renet", "rsa", "selfy", "sifa")
 TABLES = [path for paper in PAPERS for path in sorted((ROOT / paper).glob("*.yaml"))]
 
 
@@ -55,7 +47,7 @@ def chosen() -> dict[Path, Recipe]:
 
 
 def test_how_many_there_are():
-    assert {paper: sum(path.parent.name == paper for path in TABLES) for paper in PAPERS} == PAPERS
+    assert len(TABLES) == 79
     assert len(chosen()) >= 50
 
 

@@ -192,7 +192,7 @@ def noted(tmp_path, count):
 
 def test_a_job_starts_a_process_for_each_gpu(tmp_path, cluster, module):
     slurm = Slurm(ASKED.model_copy(update={"setup": []}), tmp_path / "run")
-    assert slurm.submit(module, tmp_path / "run") == "1"
+    assert slurm.submit(module, tmp_path / "run", 2) == "1"
     assert noted(tmp_path, 2) == {"0": "0 2 0 1", "1": "1 2 1 1"}
     script = (cluster / "1.sh").read_text()
     for words in ("nodes=1", "ntasks-per-node=1", "gpus-per-node=2"):
@@ -225,10 +225,10 @@ def test_a_job_that_waits_is_not_submitted_twice(tmp_path, cluster, module, monk
     for _ in range(2):
         slurm = Slurm(ASKED, tmp_path / "run")
         if not (cluster / "jobs").exists():
-            slurm.submit(module, tmp_path / "run")
+            slurm.submit(module, tmp_path / "run", 2)
         else:
             with pytest.raises(ValueError, match=r"job 1 of .*run is pending") as error:
-                slurm.submit(module, tmp_path / "run")
+                slurm.submit(module, tmp_path / "run", 2)
             assert "scancel" in error.value.args[1]
     assert (cluster / "jobs").read_text() == "1\n"
 

@@ -1,11 +1,8 @@
 import math
-import signal
-import time
 
 import pytest
 import torch
 
-from vidops_cli.data.clips import Clips
 from vidops_cli.engine import checkpoint
 from vidops_cli.engine.evaluate import evaluate_checkpoint
 from vidops_cli.engine.moving import make_optimizer
@@ -488,38 +485,3 @@ def test_eval_on_data_of_more_classes_is_refused(recipe, tmp_path):
     with pytest.raises(ValueError, match=r"8 classes, .* was trained on 4"):
         told = recipe(f"data.root={tmp_path / 'eight'}")
         evaluate_checkpoint(told, tmp_path / "run" / "last.pt", "cpu", lambda done, total: None)
-
-
-@pytest.mark.parametrize("phase", ["decoding train", "validating", "testing"])
-def test_a_run_that_is_left_in_any_phase_goes_on_exactly(recipe, tmp_path, phase):
-    """At once, not at its end: what follows in the phase is done when the run goes on."""
-    told, stop, after = recipe("data.cache=memory", "train.ema=0.5"), Stop(), []
-    whole = train(told, tmp_path / "whole", device="cpu")
-
-    def report(status):
-        if stop.asked:
-            after.append(status)
-        elif status["phase"] == phase:
-            stop.ask()
-
-    assert train(told, tmp_path / "cut", device="cpu", report=report, stop=stop) is None
-    assert not after
-    assert train(told, tmp_path / "cut", device="cpu")["metrics"] == whole["metrics"]
-    a, b = (checkpoint.load(tmp_path / name / "last.pt") for name in ("whole", "cut"))
-    assert same(a["model"], b["model"]) and same(a["mean"], b["mean"])
-    assert read_lines(tmp_path / "whole" / "metrics.jsonl") == read_lines(tmp_path / "cut" / "metrics.jsonl")
-
-
-def test_who_waits_for_a_batch_leaves_at_once(recipe, tmp_path, monkeypatch):
-    """A clip that takes for ever stands for a disk that does not answer; the run goes on with the same step."""
-    read, stop = Clips.__getitem__, Stop()
-    monkeypatch.setattr(Clips, "__getitem__", lambda clips, key: time.sleep(60) if clips.train else read(clips, key))
-    before = signal.signal(signal.SIGALRM, lambda *_: stop.ask())
-    signal.setitimer(signal.ITIMER_REAL, 2)
-    began = time.monotonic()
-    try:
-        assert train(recipe("data.workers=1"), tmp_path / "run", device="cpu", stop=stop) is None
-    finally:
-        signal.signal(signal.SIGALRM, before)
-    assert 2 <= time.monotonic() - began < 12
-    assert checkpoint.load(tmp_path / "run" / "last.pt")["step"] == 0

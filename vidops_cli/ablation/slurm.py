@@ -111,8 +111,8 @@ class Slurm:
             **{name: value for name, value in asked.items() if value is not None},
         )
 
-    def submit(self, words: list[str], folder: Path) -> str:
-        """The number of a job that runs `python -m WORDS` in a process for each GPU of all its machines.
+    def submit(self, words: list[str], folder: Path, processes: int) -> str:
+        """The number of a job that runs `python -m WORDS` in as many processes on each of its machines.
 
         ValueError if one that was submitted for this folder waits or runs.
         """
@@ -123,7 +123,7 @@ class Slurm:
             job = submitit.SlurmJob(self.folder / "%j", read_json(told)["job"])
             if not job.done() and job.state != "UNKNOWN":
                 raise ValueError(f"job {job.job_id} of {folder} is {job.state.lower()}", "wait for it, or scancel it")
-        job = self.executor.submit(Work(words, folder / "log.txt", self.cluster.nodes, max(1, self.cluster.gpus)))
+        job = self.executor.submit(Work(words, folder / "log.txt", self.cluster.nodes, processes))
         write_json(told, {"job": job.job_id, "cluster": self.cluster.cluster})
         return str(job.job_id)
 

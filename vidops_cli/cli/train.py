@@ -24,7 +24,10 @@ def command(
     out: Annotated[Path | None, typer.Option(help="Folder of the run. Default: runs/NAME of the recipe.")] = None,
     resume: Annotated[bool, typer.Option(help="Continue the run in the folder, if there is one.")] = True,
     device: Device = "auto",
-    nproc: Annotated[int, typer.Option(min=1, help="Processes on this machine, one for each GPU.")] = 1,
+    nproc: Annotated[
+        int | None,
+        typer.Option(min=1, help="Processes on a machine. Default: 1; of a job, one for each GPU."),
+    ] = None,
     launcher: Annotated[str, typer.Option(help="local, or slurm (with --cluster): submit it as a job.")] = "local",
     cluster: Annotated[Path | None, typer.Option(help="A file that says what to ask Slurm for.")] = None,
     track: Track = None,
@@ -47,12 +50,14 @@ def command(
         return
     if launcher not in ("local", "slurm"):
         raise ValueError(f"unknown launcher {launcher!r}", "local or slurm")
+    if launcher == "local" and cluster is not None:
+        raise ValueError("--cluster is of --launcher slurm", "leave it out, or add --launcher slurm")
     if launcher == "slurm":
         if not resume:
             raise ValueError("--no-resume: a job that is queued again would start over", f"remove {run} instead")
-        _submit(told, run, cluster, device, trackers)
+        _submit(told, run, cluster, nproc, device, trackers)
         return
-    if nproc > 1 and os.environ.get("WORLD_SIZE", "1") == "1":
+    if nproc and nproc > 1 and os.environ.get("WORLD_SIZE", "1") == "1":
         from vidops_cli.engine.launching import launch
 
         raise typer.Exit(launch(["-m", "vidops_cli", *sys.argv[1:]], nproc))
@@ -81,8 +86,10 @@ def command(
         console().print(f"tested: {views_of(told, summary['cost']['macs'])}", soft_wrap=True)
 
 
-def _submit(told: Any, run: Path, cluster: Path | None, device: str, trackers: tuple[str, ...]) -> None:
-    """A job that trains in a process for each GPU; put into the queue again, it goes on."""
+def _submit(
+    told: Any, run: Path, cluster: Path | None, nproc: int | None, device: str, trackers: tuple[str, ...]
+) -> None:
+    """A job that trains; put into the queue again, it goes on."""
     from vidops_cli.recipe import dump
     from vidops_cli.record import write_text
 
@@ -91,7 +98,7 @@ def _submit(told: Any, run: Path, cluster: Path | None, device: str, trackers: t
     write_text(run / "job.yaml", dump(told))  # as it is now, not as it may be when the job starts
     track = ["--track", ",".join(trackers)] if trackers else []
     words = ["vidops_cli", "train", str(run / "job.yaml"), "--out", str(run), "--device", device, *track]
-    job = slurm.submit(words, run)
+    job = slurm.submit(words, run, nproc or max(1, slurm.cluster.gpus))
     console().print(f"job {job} is submitted; its output: {run / 'log.txt'}", soft_wrap=True)
 
 

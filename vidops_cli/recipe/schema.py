@@ -294,7 +294,7 @@ class Train(Section):
     activation_checkpointing: bool = False
     """run residual blocks once more in the backward pass: less memory, more time, the same result"""
     compile: bool = False
-    """by torch.compile, block by block: faster steps after a start of minutes; rounds otherwise"""
+    """by torch.compile, block by block: a start of minutes, and other rounding"""
     recalibrate_bn: CountFrom0 = 0
     """training batches that renew batch-norm statistics after each epoch"""
     checkpoint: Literal["best", "last"] = "last"
