@@ -65,11 +65,16 @@ def command(
     from vidops_cli.engine.stopping import RESUME, Stop
 
     stop = Stop()
-    with distributed.group(device) as group:
-        with stoppable(), group.in_turn():
-            make_missing(told)
-        _heed(stop)
-        summary = _run(told, run, device, resume, trackers, stop, group)
+    try:
+        with distributed.group(device) as group:
+            with stoppable(), group.in_turn():
+                make_missing(told)
+            _heed(stop)
+            summary = _run(told, run, device, resume, trackers, stop, group)
+    except (ValueError, OSError) as error:
+        if stop.asked and (isinstance(error, ConnectionError) or os.environ.get("RANK", "0") != "0"):
+            raise typer.Exit(RESUME) from None  # it is being ended by who tells why
+        raise
     if not group.first:
         raise typer.Exit(0 if summary else RESUME)
     if summary is None:
