@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from vidops_cli.data.clips import Clips
-from vidops_cli.engine import checkpoint
+from vidops_cli.engine import checkpoint, loop
 from vidops_cli.engine.stopping import Left, Stop
+from vidops_cli.engine.tasks import Classification
 from vidops_cli.engine.train import train
 from vidops_cli.record import read_lines
 
@@ -53,6 +54,38 @@ def test_a_run_that_is_left_in_any_phase_goes_on_exactly(recipe, tmp_path, phase
     a, b = (checkpoint.load(tmp_path / name / "last.pt") for name in ("whole", "cut"))
     assert same(a["model"], b["model"]) and same(a["mean"], b["mean"])
     assert read_lines(tmp_path / "whole" / "metrics.jsonl") == read_lines(tmp_path / "cut" / "metrics.jsonl")
+
+
+@pytest.mark.parametrize("phase", ["forward", "backward"])
+def test_a_long_step_is_left_amid_and_taken_anew(recipe, tmp_path, monkeypatch, phase):
+    """Running statistics and random numbers are as before it; of its backward pass the rest is not waited for."""
+    told, stop, calls = recipe("train.recalibrate_bn=0"), Stop(), []
+    whole = train(told, tmp_path / "whole", device="cpu")
+    loss = Classification.loss
+
+    def slow(task, model, batch):
+        found, logs = loss(task, model, batch)
+        calls.append(model)
+        if len(calls) == 3 and phase == "forward":
+            stop.ask()
+        if len(calls) == 3 and phase == "backward":  # a second or so, without a line of Python
+            found = found + (torch.ones(2000, 2000, requires_grad=True) @ torch.ones(2000, 2000)).sum()
+            signal.setitimer(signal.ITIMER_REAL, 0.02)
+        return found, logs
+
+    monkeypatch.setattr(Classification, "loss", slow)
+    monkeypatch.setattr(loop, "LONG", 0.0)
+    before = signal.signal(signal.SIGALRM, lambda *_: stop.ask())
+    try:
+        assert train(told, tmp_path / "cut", device="cpu", stop=stop) is None
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert checkpoint.load(tmp_path / "cut" / "last.pt")["step"] == 2
+    assert any(each.grad is None for each in calls[2].parameters())
+    monkeypatch.setattr(Classification, "loss", loss)
+    assert train(told, tmp_path / "cut", device="cpu")["metrics"] == whole["metrics"]
+    a, b = (checkpoint.load(tmp_path / name / "last.pt") for name in ("whole", "cut"))
+    assert same(a["model"], b["model"]) and torch.equal(a["rng"][0], b["rng"][0])
 
 
 def test_who_waits_for_a_batch_leaves_at_once(recipe, tmp_path, monkeypatch):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,8 @@ from .stopping import Left, Stop
 from .tasks import Classification
 
 Report = Callable[[dict[str, Any]], None]
+
+LONG = 1.0  # seconds; after a shorter step, who is asked to leave finishes the next
 
 
 def sizes(clips: int, count: int) -> list[int]:
@@ -84,6 +86,7 @@ class Loop:
         self.mean = averaged(model, recipe.train.ema) if recipe.train.ema else None
         self.step = 0
         self.seconds = 0.0
+        self.took = math.inf  # seconds of the last step
         self.best: dict[str, Any] = {}
         self.last_epoch: dict[str, Any] = {}
         self.sums = {"loss": 0.0, "accuracy": 0.0, "steps": 0}  # of the epoch under way
@@ -169,9 +172,14 @@ class Loop:
                     return False
                 began = time.perf_counter()
                 if any(clips):  # else all of its videos were bad
-                    self._update(self._given(self._lent(batch, clips), epoch, step), epoch, clips)
+                    try:
+                        self._update(self._given(self._lent(batch, clips), epoch, step), epoch, clips, stop)
+                    except Left:
+                        self.save()
+                        return False
                 self.step += 1
-                self.seconds += time.perf_counter() - began
+                self.took = time.perf_counter() - began
+                self.seconds += self.took
                 if told.save_every and self.step % told.save_every == 0 and step + 1 < self.per_epoch:
                     self.save()
             self.save()  # a video of val that cannot be used costs no epoch
@@ -214,7 +222,33 @@ class Loop:
         rng = np.random.default_rng([told.seed, epoch, 3, step])
         return mixed(batch, mixup=told.mixup, cutmix=told.cutmix, rng=rng)
 
-    def _update(self, batch: dict[str, Any], epoch: int, clips: list[int]) -> None:
+    @contextmanager
+    def _left_amid(self, stop: Stop) -> Iterator[None]:
+        """Around forward and backward: who is asked to leave leaves at once, and takes the step anew."""
+        if self.took < LONG or self.group.size > 1:  # of several processes, one may have taken the step
+            yield
+            return
+        states = [(state, state.clone()) for state in self.model.buffers()]
+        rng, on_gpu = torch.get_rng_state(), self.setup.device.type == "cuda"
+        cuda_rng = torch.cuda.get_rng_state(self.setup.device) if on_gpu else None
+        trained = [each for each in self.model.parameters() if each.requires_grad]
+        # signals are heeded where Python runs: in a backward pass, in hooks
+        hooks = [each.register_post_accumulate_grad_hook(lambda _: None) for each in trained]
+        try:
+            with stop.at_once():
+                yield
+        except Left:
+            for state, before in states:
+                state.copy_(before)
+            torch.set_rng_state(rng)
+            if cuda_rng is not None:
+                torch.cuda.set_rng_state(cuda_rng, self.setup.device)
+            raise
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def _update(self, batch: dict[str, Any], epoch: int, clips: list[int], stop: Stop) -> None:
         """A step. `clips` each process has: the loss is the mean over all of them."""
         told = self.recipe.train
         mine = clips[self.group.rank] / sum(clips)
@@ -225,14 +259,15 @@ class Loop:
         value = accuracy = 0.0
         device = self.setup.device.type
         count = min(told.accumulate, *(max(1, of) for of in clips))  # the same for all processes, which meet in each
-        for i, (part, share) in enumerate(_parts(batch, count)):
-            alone = self.trained.no_sync() if self.group.size > 1 and i + 1 < count else nullcontext()
-            with alone:
-                with torch.autocast(device, getattr(torch, told.precision), told.precision != "float32"):
-                    loss, logs = self.task.loss(self.trained, part)
-                value, accuracy = value + share * loss.item(), accuracy + share * logs["accuracy"]
-                weight = share * mine * self.group.size  # gradients are averaged over processes
-                self.scaler.scale(loss if weight == 1 else loss * weight).backward()
+        with self._left_amid(stop):
+            for i, (part, share) in enumerate(_parts(batch, count)):
+                alone = self.trained.no_sync() if self.group.size > 1 and i + 1 < count else nullcontext()
+                with alone:
+                    with torch.autocast(device, getattr(torch, told.precision), told.precision != "float32"):
+                        loss, logs = self.task.loss(self.trained, part)
+                    value, accuracy = value + share * loss.item(), accuracy + share * logs["accuracy"]
+                    weight = share * mine * self.group.size  # gradients are averaged over processes
+                    self.scaler.scale(loss if weight == 1 else loss * weight).backward()
         value, accuracy = self.group.sum(mine * value, mine * accuracy)
         if not math.isfinite(value):
             clips_told = ", ".join(map(str, batch["index"][:4].tolist()))
