@@ -6,7 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from vidops_cli.data import DATASETS
 from vidops_cli.engine import dry
+from vidops_cli.models import MODELS
+from vidops_cli.ops import OPS
+from vidops_cli.recipe import Known, load, resolve
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 
@@ -37,10 +41,67 @@ def fresh(tmp_path, monkeypatch):
 )
 def test_train(vidops, fresh, recipe, words):
     code, out, err = vidops("train", RECIPES / recipe, "--dry-run")
-    assert (code, err) == (0, "")
+    assert (code, err) == (0, "") and "the recipe above its table; for a row of that: --row NAME, of '" in out
     for word in (*words, "a training step and a tested batch run on the meta device"):
         assert word in out, word
     assert not list(fresh.iterdir())
+
+
+def test_a_row_of_a_table_is_trained_as_the_table_would(vidops, fresh):
+    table = RECIPES / "rsa/ssv1_8f.yaml"
+    words = ("train", table, "--row", "RSANet-R50")
+    code, out, err = vidops(*words, "--dry-run", "train.seed=2")
+    known = Known(ops=OPS, models=MODELS, datasets=DATASETS)
+    told = load(table, known)
+    cell = resolve(told, told.ablation.rows[2], 2, known)
+    assert (code, err) == (0, "") and cell.hash() in out and "runs/ssv1_8f-rsanet-r50" in out
+    assert "22.0 M parameters, 35.9 G MACs" in out
+    assert vidops(*words)[2] == "error: no such folder of videos: datasets/something-something-v1\n" + (
+        "hint: set data.root to the folder that holds them\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("recipe", "words", "told"),
+    [
+        ("rsa/ssv1_8f.yaml", ["RSANet"], ("no row 'RSANet'", "did you mean 'RSANet-R50'?")),
+        ("base/rsa_ssv1.yaml", ["RSANet-R50"], ("has no rows", "leave --row out")),
+        ("rsa/ssv1_8f.yaml", ["RSANet-R50", "model.ops=[]"], ("sets model.ops itself", "leave model.ops out")),
+        (
+            "integral_action/table2_mimetics.yaml",
+            ["pose gate, lambda 1.5", "train.optimizer={name: adamw, lr: 1e-3}"],
+            ("sets train.optimizer.lr itself", "leave train.optimizer out"),
+        ),
+        (
+            "integral_action/table2_mimetics.yaml",
+            ["pose gate, lambda 1.5", "model.weights.rgb=rgb.pt"],
+            ("starts from weights of 'pose only'", "add model.weights.pose=CHECKPOINT, or run all: vidops ablate"),
+        ),
+        (
+            "integral_action/table2_mimetics.yaml",
+            ["RGB only, Mimetics"],
+            ("tests weights of another", "train that: --row 'RGB only'"),
+        ),
+    ],
+)
+def test_rows_that_cannot_be_trained(vidops, fresh, recipe, words, told):
+    code, out, err = vidops("train", RECIPES / recipe, "--row", *words, "--dry-run")
+    error, hint = err.splitlines()
+    assert (code, out) == (2, "") and told[0] in error and told[1] in hint
+
+
+def test_a_row_is_tested_and_profiled(vidops, fresh):
+    """An eval row, too: its data, and weights that are named."""
+    table = RECIPES / "rsa/ssv1_8f.yaml"
+    assert "no such checkpoint: runs/ssv1_8f-rsanet-r50/" in vidops("eval", table, "--row", "RSANet-R50")[2]
+    words = ("profile", RECIPES / "quickstart.yaml", "--depth", "0", "--grid", "2x32x32", "--classes", "4")
+    code, out, _ = vidops(*words, "--row", "TSM + MotionSqueeze")
+    assert code == 0 and "84.3 k" in out and "--row NAME" not in out
+    assert "--row NAME, of 'TSN', 'TSM', 'TSM + MotionSqueeze'" in vidops(*words)[1].replace("\n", " ")
+    words = (RECIPES / "integral_action/table2_mimetics.yaml", "--row", "RGB only, Mimetics", "--checkpoint", "x.pt")
+    assert "no such checkpoint: x.pt" in vidops("eval", *words)[2]
+    code, _, err = vidops("profile", "--op", "rsa", "--row", "TSM")
+    assert code == 2 and "--row means nothing beside --op" in err
 
 
 def test_clips_of_unknown_size(vidops, fresh):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 Overrides = Annotated[
     list[str] | None, typer.Argument(help="Changes to the recipe, as in train.epochs=2.", metavar="[KEY=VALUE]...")
 ]
+OneRow = Annotated[str | None, typer.Option("--row", metavar="NAME", help="A row of the recipe's table.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 
 
@@ -33,6 +34,56 @@ def load_recipe(path: Path, overrides: list[str] | None = None, *, rows: bool = 
     from vidops_cli.recipe import load
 
     return load(path, known(), overrides, rows=rows, scale=scale)
+
+
+def load_run(path: Path, overrides: list[str] | None, row: str | None, *, trained: bool = False) -> Recipe:
+    """The recipe of one run: as it stands above its table, or as a row changes it. `trained`: and as can be trained.
+
+    ValueError on a row that is not there, and on what it and an override both set.
+    """
+    if row is None:
+        return load_recipe(path, overrides, rows=False)
+    from vidops_cli.recipe import nearest, parse_override, resolve
+
+    told = load_recipe(path, overrides)
+    if told.ablation is None:
+        raise ValueError(f"{path} has no rows", "leave --row out")
+    named = {each.name: each for each in told.ablation.rows}
+    if row not in named:
+        raise ValueError(f"{path} has no row {row!r}", nearest(row, named, "rows"))
+    found = named[row]
+    for key in (parse_override(text)[0] for text in overrides or []):
+        for mine in found.set:
+            if f"{key}.".startswith(f"{mine}.") or f"{mine}.".startswith(f"{key}."):
+                raise ValueError(f"the row {row!r} sets {mine} itself", f"leave {key} out, or leave --row out")
+    run = resolve(told, found, told.train.seed, known())
+    if trained and found.of is not None:
+        raise ValueError(f"the row {row!r} tests weights of another", f"train that: --row {found.of!r}")
+    given = run.model.weights if isinstance(run.model.weights, dict) else {}
+    if trained and (absent := {part: name for part, name in found.weights.items() if part not in given}):
+        words = " ".join(f"model.weights.{part}=CHECKPOINT" for part in absent)
+        told_rows = ", ".join(dict.fromkeys(map(repr, absent.values())))
+        hint = f"train those and add {words}, or run all: vidops ablate {path} --only {row!r}"
+        raise ValueError(f"the row {row!r} starts from weights of {told_rows}", hint)
+    return run
+
+
+def of_no_row(path: Path, overrides: list[str] | None, row: str | None) -> list[str]:
+    """A line for who runs the recipe of a table, and may mean a row of it; none where row or network are told."""
+    if row or any(word.startswith("model") for word in overrides or []):
+        return []
+    try:
+        ablation = load_recipe(path).ablation
+    except ValueError:  # in its rows; the recipe itself is sound
+        return []
+    names = [repr(each.name) for each in ablation.rows if each.of is None] if ablation else []
+    return [f"the recipe above its table; for a row of that: --row NAME, of {', '.join(names)}"] if names else []
+
+
+def run_folder(path: Path, row: str | None) -> Path:
+    """Where a recipe's run is kept unless a folder is named."""
+    words = "".join(c if c.isalnum() or c in "._" else " " for c in row or "").split()
+    return Path("runs") / "-".join([path.stem, *words]).lower() if row else Path("runs") / path.stem
 
 
 def console(*, stderr: bool = False) -> Console:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .common import Device, Overrides, known, load_recipe, print_table
+from .common import Device, OneRow, Overrides, known, load_run, of_no_row, print_table, run_folder
 from .live import Counter
 
 
@@ -18,6 +18,7 @@ def command(
         typer.Argument(help="The folder of a run, or a recipe.", metavar="RECIPE_OR_RUN", show_default=False),
     ] = None,
     overrides: Overrides = None,
+    row: OneRow = None,
     checkpoint: Annotated[Path | None, typer.Option(help="Weights. Default: those that the run tested.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder that takes a summary.json.")] = None,
     dump: Annotated[Path | None, typer.Option(help="File (.npz) that takes the scores, or those of episodes.")] = None,
@@ -38,7 +39,7 @@ def command(
         raise ValueError(f"unknown format {format!r}", "table or json")
     if scores and what is not None and all(word.endswith(".npz") for word in (str(what), *(overrides or []))):
         scores, what, overrides = [*scores, what, *map(Path, overrides or [])], None, None
-    _check(what, overrides, checkpoint, out, dump, scores, against, average)
+    _check(what, overrides, row, checkpoint, out, dump, scores, against, average)
     if scores:
         from .scores import rescore
 
@@ -49,8 +50,8 @@ def command(
         raise ValueError(
             f"{what} is not the folder of a run: it has no recipe.yaml", "name a folder that `vidops train` wrote"
         )
-    run = what if what.is_dir() else Path("runs") / what.stem
-    told = load_recipe(what / "recipe.yaml" if what.is_dir() else what, overrides, rows=False)
+    run = what if what.is_dir() else run_folder(what, row)
+    told = load_run(what / "recipe.yaml" if what.is_dir() else what, overrides, row)
     path = checkpoint or run / ("best.pt" if told.train.checkpoint == "best" else "last.pt")
     if per_class and told.episodes:
         raise ValueError("episodes have no classes of their own", "leave --per-class out")
@@ -63,12 +64,13 @@ def command(
     found = engine.evaluate_checkpoint(told, path, device, Counter("decoding"), dump, per_class=per_class)
     if out is not None:
         _write(out / "summary.json", told, found, made)
-    _show(told, found, path, format)
+    _show(told, found, path, format, of_no_row(what, overrides, row))
 
 
 def _check(
     what: Path | None,
     overrides: list[str] | None,
+    row: str | None,
     checkpoint: Path | None,
     out: Path | None,
     dump: Path | None,
@@ -92,7 +94,7 @@ def _check(
     if extra := [*words, *(overrides or [])]:
         told = f"--scores runs no network, and takes no run, recipe or override: {' '.join(extra)}"
         raise ValueError(told, "leave one of the two out; files of scores end in .npz")
-    for name, given in (("--checkpoint", checkpoint), ("--out", out), ("--dump", dump)):
+    for name, given in (("--row", row), ("--checkpoint", checkpoint), ("--out", out), ("--dump", dump)):
         if given is not None:
             raise ValueError(f"{name} is of a network that is run, not of --scores", f"leave {name} out")
 
@@ -108,7 +110,7 @@ def _write(path: Path, told: Any, found: dict[str, Any], made: dict[str, Any]) -
     write_json(path, {**head, **found, "cost": counted, "env": environment(found["device"], made["code"]) | made})
 
 
-def _show(told: Any, found: dict[str, Any], path: Path, format: str) -> None:
+def _show(told: Any, found: dict[str, Any], path: Path, format: str, notes: list[str]) -> None:
     from vidops_cli.report.table import Table
 
     from .plan import views_of
@@ -121,6 +123,7 @@ def _show(told: Any, found: dict[str, Any], path: Path, format: str) -> None:
     body = [[name, f"{value:.2f}"] for name, value in metrics.items() if isinstance(value, float)]
     floors = ", ".join(f"{name} {100 * value:.1f} %" for name, value in found["floors"].items())
     notes = [
+        *notes,
         f"{metrics['n']} clips scored ({metrics['present']} of the listed videos present), checkpoint {path}",
         f"floors: {floors}",
     ]

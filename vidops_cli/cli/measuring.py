@@ -22,7 +22,7 @@ from vidops_cli.report.claims import claims_table
 from vidops_cli.report.profile import means, means_table, profile_table, scaling_table, tree_table
 from vidops_cli.report.table import Table, number
 
-from .common import console, known, load_recipe
+from .common import console, known, load_run, of_no_row
 from .output import Output
 
 INTERRUPTED = 130
@@ -143,6 +143,7 @@ def network(
     grid: tuple[int, int, int] | None,
     classes: int | None,
     views: int,
+    row: str | None,
 ) -> None:
     """The tree of a recipe's network: parameters, operations, memory and time of its modules."""
     from vidops_cli.ablation.grid import code_of
@@ -153,10 +154,11 @@ def network(
 
     if path.is_file() and is_suite(path):
         raise ValueError(f"{path} is a suite of layers, not a recipe", f"give --suite {path}")
-    told = load_recipe(path, overrides, rows=False)
+    told = load_run(path, overrides, row)
     if classes is not None:
         told = told.model_copy(update={"data": told.data.model_copy(update={"classes": classes})})
     clip, classes, notes = _clip(told, grid, classes)
+    notes += of_no_row(path, overrides, row)
     setup = Setup.of(told, str(device))
     model = setup.build(classes)
     inputs = [x.to(device) for x in setup.example(model, clip)]
@@ -171,7 +173,14 @@ def network(
     if views > 1:
         notes.append(f"{views} views: {number(views * rows[0]['macs'])} MACs a video")
     env = {**environment(str(device), code_of(told, known())), "command": command_line()}
-    head = {"recipe": str(path), "network": told.model.name, "clip": shape, "classes": classes, "views": views}
+    head = {
+        "recipe": str(path),
+        "row": row,
+        "network": told.model.name,
+        "clip": shape,
+        "classes": classes,
+        "views": views,
+    }
     document = {"schema": SCHEMA, "env": {**env, **head}, "rows": rows, "notes": notes, "printed": printed}
     table = tree_table(rows)
     threads = f", {torch.get_num_threads()} threads" if device.type == "cpu" else ""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Shape = tuple[int, ...]
 
 
-def show_run(told: Recipe, run: Path, device: str) -> None:
+def show_run(told: Recipe, run: Path, device: str, notes: list[str]) -> None:
     """Print what `vidops train` would do; no data are needed, and nothing is computed. ValueError if it cannot run."""
     from vidops_cli.engine.dry import META, dry_step
     from vidops_cli.engine.setup import Setup, pick_device
@@ -41,6 +41,7 @@ def show_run(told: Recipe, run: Path, device: str) -> None:
     lines = [
         f"run      {run} on {pick_device(device)}",
         f"recipe   {told.hash()}  {told.title}",
+        *(f"         {note}" for note in notes),
         f"data     {_data(told, splits)}",
         f"clip     {' x '.join(map(str, clip))}, of {classes} classes",
         f"network  {told.model.name}: {number(step.params)} parameters, {number(macs)} MACs a clip",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .common import Device, Overrides, find_op
+from .common import Device, OneRow, Overrides, find_op
 from .output import FORMATS, SUFFIXES, Output
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def command(
         ),
     ] = None,
     overrides: Overrides = None,
+    row: OneRow = None,
     op: Annotated[
         list[str] | None,
         typer.Option(help="Operator, or package.module:Class of yours. Repeatable.", rich_help_panel=WHAT),
@@ -139,7 +140,7 @@ def command(
     where = pick_device(device)
     if recipe:
         measuring.network(
-            recipe, overrides, where, output, depth=depth, grid=size, classes=classes, views=_views(views)
+            recipe, overrides, where, output, depth=depth, grid=size, classes=classes, views=_views(views), row=row
         )
         return
     settings = Settings(
@@ -167,9 +168,9 @@ def command(
 
 
 _LAYER = {"seq", "channels", "batch", "set_", "input_", "sweep"}
-_TREE = {"depth", "classes"}
+_TREE = {"depth", "classes", "row"}
 _HOW = {"baseline", "dtype", "backward", "compile_", "channels_last", "processes", "row_budget", "full", "plot"}
-_ALL = _LAYER | _TREE | (_HOW - {"full"}) | {"grid", "overrides", "classes", "views", "device", "threads"}
+_ALL = _LAYER | _TREE | (_HOW - {"full"}) | {"grid", "overrides", "views", "device", "threads"}
 OTHERS = {"rows": _ALL, "a recipe": _LAYER | _HOW, "--suite": _LAYER - {"sweep"} | _TREE | {"grid"}, "--op": _TREE}
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from .cells import slurm_of
-from .common import Device, Overrides, console, known, load_recipe
+from .common import Device, OneRow, Overrides, console, known, load_run, of_no_row, run_folder
 from .data import make_missing
 from .live import RunProgress, stoppable
 from .plan import show_run, views_of
@@ -21,7 +21,8 @@ from .trackers import Track, Trackers, chosen
 def command(
     recipe: Annotated[Path, typer.Argument(help="A recipe (YAML).", show_default=False)],
     overrides: Overrides = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of the run. Default: runs/NAME of the recipe.")] = None,
+    row: OneRow = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run. Default: runs/NAME of recipe and row.")] = None,
     resume: Annotated[bool, typer.Option(help="Continue the run in the folder, if there is one.")] = True,
     device: Device = "auto",
     nproc: Annotated[
@@ -43,10 +44,11 @@ def command(
 
     Example: vidops train recipes/quickstart.yaml train.epochs=2 --out runs/first
     """
-    told, trackers = load_recipe(recipe, overrides, rows=False), chosen(track)
-    run = out or Path("runs") / recipe.stem
+    told, trackers = load_run(recipe, overrides, row, trained=True), chosen(track)
+    run = out or run_folder(recipe, row)
+    notes = of_no_row(recipe, overrides, row)
     if dry_run:
-        show_run(told, run, device)
+        show_run(told, run, device, notes)
         return
     if launcher not in ("local", "slurm"):
         raise ValueError(f"unknown launcher {launcher!r}", "local or slurm")
@@ -70,7 +72,7 @@ def command(
             with stoppable(), group.in_turn():
                 make_missing(told)
             _heed(stop)
-            summary = _run(told, run, device, resume, trackers, stop, group)
+            summary = _run(told, run, device, resume, trackers, stop, group, notes)
     except (ValueError, OSError) as error:
         if stop.asked and (isinstance(error, ConnectionError) or os.environ.get("RANK", "0") != "0"):
             raise typer.Exit(RESUME) from None  # it is being ended by who tells why
@@ -120,7 +122,14 @@ def _heed(stop: Any) -> None:
 
 
 def _run(
-    told: Any, run: Path, device: str, resume: bool, trackers: tuple[str, ...], stop: Any, group: Any
+    told: Any,
+    run: Path,
+    device: str,
+    resume: bool,
+    trackers: tuple[str, ...],
+    stop: Any,
+    group: Any,
+    notes: list[str],
 ) -> dict[str, Any] | None:
     import vidops_cli.engine.train as engine
     from vidops_cli.ablation.grid import code_of
@@ -133,6 +142,8 @@ def _run(
     with RunProgress(run) as progress, Trackers(trackers, run, told, code) as tracked:
 
         def report(status: dict[str, Any]) -> None:
+            while notes and status["phase"] == "training":  # what can be refused is refused by then
+                console(stderr=True).print(notes.pop(), soft_wrap=True)
             progress(status)
             tracked(status)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from .checking import Known, check, section, where
+from .checking import Known, check, nearest, section, where
 from .problems import Problem, RecipeError
 from .reading import Dumper, Lines, override, parse_override, with_base
 from .rows import CHANGED, check_ablation, with_row
@@ -29,6 +29,8 @@ __all__ = [
     "dump",
     "keys",
     "load",
+    "nearest",
+    "parse_override",
     "resolve",
 ]
 
