@@ -20,7 +20,8 @@ def launch(words: list[str], processes: int) -> int:
 
     Signals go to all of them; they have half a minute to save and leave. ValueError if one was killed.
     """
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # what failed has told it itself
+    for name in ("", ".agent.server.api", ".multiprocessing.errors"):  # some have levels of their own
+        logging.getLogger(f"torch.distributed.elastic{name}").setLevel(logging.CRITICAL)  # what failed has told it
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
     config = LaunchConfig(
         min_nodes=1,
