@@ -104,6 +104,18 @@ def test_a_row_is_tested_and_profiled(vidops, fresh):
     assert code == 2 and "--row means nothing beside --op" in err
 
 
+@pytest.mark.parametrize(
+    ("recipe", "told"),
+    [("quickstart.yaml", "3 processes cannot share a batch of 32"), ("renet/cub_5shot.yaml", "in one process")],
+)
+def test_as_many_processes_cannot_train_it(vidops, fresh, recipe, told):
+    """Told before any is started."""
+    words = ("train", RECIPES / recipe, "--nproc", "3")
+    assert vidops(*words)[0::2] == vidops(*words, "--dry-run")[0::2]
+    code, _, err = vidops(*words)
+    assert code == 2 and told in err and not list(fresh.iterdir())
+
+
 def test_clips_of_unknown_size(vidops, fresh):
     words = ("train", RECIPES / "selfy/ssv1_8f.yaml", "data.crop=null", "data.resize=256", "data.augment=null")
     code, _, err = vidops(*words, "--dry-run")

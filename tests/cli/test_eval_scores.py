@@ -55,6 +55,7 @@ def test_words_and_files_that_do_not_fit(vidops, place, run):
         ("--scores foreign.npz", "no file of scores", "--dump"),
         ("--scores absent.npz", "absent.npz", "--dump"),
         ("run --against a.npz", "--against is of --scores", "--scores"),
+        ("a.npz --per-class", "a.npz holds scores", "vidops eval --scores a.npz"),
         ("run --dump scores.txt", ".npz", "--dump"),
         ("", "--scores", "vidops eval runs/first"),
         ("run data.resize=40 eval.crop=48", "48 does not fit frames of data.resize 40", "at most 40"),

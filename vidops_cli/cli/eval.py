@@ -87,6 +87,8 @@ def _check(
                 raise ValueError(f"{name} is of --scores", "as in vidops eval --scores a.npz --against b.npz")
         if what is None:
             raise ValueError("neither a run or recipe nor --scores is given", "as in vidops eval runs/first")
+        if what.suffix == ".npz":
+            raise ValueError(f"{what} holds scores, and is no run or recipe", f"as in vidops eval --scores {what}")
         if dump is not None and (dump.suffix != ".npz" or dump.is_dir()):
             raise ValueError(f"--dump ends in .npz, got {dump}", "as in --dump scores.npz")
         return

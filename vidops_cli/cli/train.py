@@ -47,6 +47,10 @@ def command(
     told, trackers = load_run(recipe, overrides, row, trained=True), chosen(track)
     run = out or run_folder(recipe, row)
     notes = of_no_row(recipe, overrides, row)
+    if nproc:
+        from vidops_cli.engine.train import check_processes
+
+        check_processes(told, nproc)
     if dry_run:
         show_run(told, run, device, notes)
         return

@@ -51,7 +51,7 @@ def _train(
     recipe: Recipe, run: Path, device: str, resume: bool, code: str, report: Report, stop: Stop, group: Group
 ) -> dict[str, Any] | None:
     """Left where `stop` asks to, in the middle of what is done anew."""
-    _check_group(recipe, group)
+    check_processes(recipe, group.size)
     setup = Setup.of(recipe, group.device(device))
     splits = {split: open_clips(recipe, split, train=split == "train") for split in SPLITS}
     tested = splits["val"] if recipe.eval.split == "val" else open_clips(recipe, recipe.eval.split, train=False)
@@ -131,9 +131,9 @@ def _train(
     }
 
 
-def _check_group(recipe: Recipe, group: Group) -> None:
+def check_processes(recipe: Recipe, size: int) -> None:
     """ValueError if as many processes cannot train the recipe."""
-    batch, size = recipe.train.batch, group.size
+    batch = recipe.train.batch
     if size > 1 and recipe.episodes:
         raise ValueError("episodes go through the network whole, in one process", "train it without --nproc")
     if batch % size:
