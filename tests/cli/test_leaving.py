@@ -51,7 +51,7 @@ def test_a_signal_saves_and_the_same_command_goes_on(place, processes, number):
     process = begin(place, *words)
     until(process, place / "run/status.json", '"training"')
     done = json.loads((place / "run/status.json").read_text())["done"]
-    _, err = leave(process, number)
+    _, err = leave(process, signal.SIGHUP)
     assert process.returncode == RESUME and done > 1, err
     assert not (place / "run/summary.json").exists()
 

@@ -45,11 +45,20 @@ def test_files_that_are_none(tmp_path):
     np.save(tmp_path / "array.npy", np.zeros(3))
     np.savez(tmp_path / "pickle.npz", x=np.array([{}], dtype=object))
     clips(np.eye(3)[LABELS], labels=LABELS[:4]).save(tmp_path / "unlike.npz")
+    clips(np.eye(3)[LABELS], labels=LABELS + 1).save(tmp_path / "beyond.npz")
+    clips(np.eye(3)[LABELS], labels=LABELS + 0.5).save(tmp_path / "halves.npz")
     names = ["absent.npz", "cut.npz", "text.npz", "empty.npz", "foreign.npz", "array.npy", "pickle.npz", "unlike.npz"]
+    names += ["beyond.npz", "halves.npz"]
     for name in [*names, "."]:
         with pytest.raises(ValueError, match=r"cannot be read|cut short|no file of scores") as refused:
             Kept.load(tmp_path / name)
         assert len(refused.value.args) == 2, name
+
+
+def test_scores_that_are_not_finite(tmp_path):
+    clips(np.full((6, 3), np.nan)).save(tmp_path / "nan.npz")
+    with pytest.raises(ValueError, match="not finite"):
+        Kept.load(tmp_path / "nan.npz")
 
 
 def test_metrics_and_classes_by_hand():

@@ -58,6 +58,8 @@ def test_rates_by_epochs_are_those_of_the_released_log(recipe):
 def test_a_warm_up_starts_where_it_is_told(recipe):
     told = recipe("train.optimizer.lr=1.0", "train.schedule={warmup: 0.1, start: 0.5}")
     assert [learning_rate(told, step, 100) for step in (0, 4, 9)] == pytest.approx([0.55, 0.75, 1.0])
+    told = recipe("train.optimizer.lr=1.0", "train.epochs=100", "train.schedule={warmup: 0.07, per: epoch}")
+    assert learning_rate(told, 6, 100) == 1.0 > learning_rate(told, 5, 100)  # 7 epochs, not 7.000000000000001
 
 
 def test_groups_have_rates_and_decay_of_their_own(recipe, tmp_path):

@@ -8,6 +8,7 @@ from vidops_cli.engine.evaluate import evaluate_checkpoint
 from vidops_cli.engine.moving import make_optimizer
 from vidops_cli.engine.setup import Setup, pick_device
 from vidops_cli.engine.stopping import Stop
+from vidops_cli.engine.tasks import Classification
 from vidops_cli.engine.train import train
 from vidops_cli.record import read_lines
 
@@ -160,7 +161,6 @@ def test_recalibrated_evaluation_equals_train_mode(recipe, tmp_path):
     from vidops_cli.data.clips import Order, batches
     from vidops_cli.engine.loop import Loop
     from vidops_cli.engine.setup import Setup, open_clips
-    from vidops_cli.engine.tasks import Classification
 
     told = recipe("model.dropout=0", "train.batch=16", "train.recalibrate_bn=1")
     setup = Setup.of(told, "cpu")
@@ -311,7 +311,7 @@ def test_corrupt_clips_are_counted_and_stop_training_above_max_bad(recipe, clips
 
     root = tmp_path / "damaged"
     shutil.copytree(clips_root, root)
-    for name in ("train/00003.mp4", "train/00007.mp4", "test/00000.mp4"):
+    for name in ("train/00003.mp4", "train/00007.mp4", "test/00005.mp4"):
         (root / name).write_bytes(b"not a video")
     with pytest.raises(ValueError, match=r"1 videos of split train cannot be used.*0000[37]\.mp4"):
         train(recipe(f"data.root={root}"), tmp_path / "strict", device="cpu")
@@ -320,7 +320,7 @@ def test_corrupt_clips_are_counted_and_stop_training_above_max_bad(recipe, clips
         summary = train(recipe(*changes), tmp_path / cache, device="cpu")
         assert summary["metrics"]["n"] == 15
         assert summary["metrics"]["present"] == "15/16"
-        assert sorted(summary["bad"]) == ["test/00000.mp4", "train/00003.mp4", "train/00007.mp4"]
+        assert sorted(summary["bad"]) == ["test/00005.mp4", "train/00003.mp4", "train/00007.mp4"]
         counts = {split: int(present.split("/")[0]) for split, present in summary["present"].items()}
         assert summary["backends"] == {split: {"decord": count} for split, count in counts.items()}
 
@@ -360,7 +360,6 @@ def test_which_clips_were_right_is_told_by_their_place_in_the_list(recipe, clips
 
     from vidops_cli.engine.evaluate import evaluate
     from vidops_cli.engine.setup import open_clips
-    from vidops_cli.engine.tasks import Classification
 
     root = tmp_path / "damaged"
     shutil.copytree(clips_root, root)
@@ -485,3 +484,55 @@ def test_eval_on_data_of_more_classes_is_refused(recipe, tmp_path):
     with pytest.raises(ValueError, match=r"8 classes, .* was trained on 4"):
         told = recipe(f"data.root={tmp_path / 'eight'}")
         evaluate_checkpoint(told, tmp_path / "run" / "last.pt", "cpu", lambda done, total: None)
+
+
+def test_a_run_goes_on_with_its_own_data_alone(recipe, clips_root, tmp_path):
+    """In another place it is the same data; other clips are refused, and so are other keys, by name."""
+    import shutil
+
+    from vidops_cli.data.mini import benchmark, motion
+
+    stop = Stop()
+    report = lambda status: stop.ask() if status["phase"] == "training" else None  # noqa: E731
+    assert train(recipe(), tmp_path / "run", device="cpu", report=report, stop=stop) is None
+    dials = motion.Dials(frames=4, size=16, radius=4.0, speed=4.0, crf=0)
+    benchmark.generate(
+        "mini_motion", tmp_path / "other", dials=dials, sizes={"train": 20, "val": 8, "test": 16}, seed=1
+    )
+    with pytest.raises(ValueError, match="was trained on other data: train at"):
+        train(recipe(f"data.root={tmp_path / 'other'}"), tmp_path / "run", device="cpu")
+    with pytest.raises(ValueError, match=r"another recipe: train\.epochs"):
+        train(recipe("train.epochs=3"), tmp_path / "run", device="cpu")
+    shutil.copytree(clips_root, tmp_path / "moved")
+    assert train(recipe(f"data.root={tmp_path / 'moved'}"), tmp_path / "run", device="cpu")["steps"] == 10
+
+
+def test_what_would_stop_a_test_stops_the_run_before_it_is_trained(recipe, tmp_path):
+    seen = []
+    with pytest.raises(ValueError, match="val: a 64 crop does not fit"):
+        train(recipe("data.crop=null", "eval.crop=64"), tmp_path / "run", device="cpu", report=seen.append)
+    assert "training" not in [status["phase"] for status in seen]
+
+
+def test_the_mean_of_weights_has_statistics_of_its_own(recipe, tmp_path):
+    """train.recalibrate_bn renews those of what is tested."""
+    means = []
+    for count in (0, 2):
+        words = ("train.ema=0.5", f"train.recalibrate_bn={count}", "train.epochs=1")
+        train(recipe(*words), tmp_path / str(count), device="cpu")
+        means.append(checkpoint.load(tmp_path / str(count) / "last.pt")["mean"])
+    apart = [key for key in means[0] if not torch.equal(means[0][key], means[1][key])]
+    assert apart and all("running" in key or "num_batches" in key for key in apart)
+
+
+def test_train_scores_are_means_over_clips(recipe, tmp_path, monkeypatch):
+    """Not over steps, the last of which may be a single clip."""
+
+    def loss(task, model, batch):
+        share = 1 / len(batch["clip"])
+        return 0 * model(batch["clip"]).sum() + share, {"accuracy": share}
+
+    monkeypatch.setattr(Classification, "loss", loss)
+    train(recipe("train.batch=39", "train.epochs=1", "train.recalibrate_bn=0"), tmp_path / "run", device="cpu")
+    row = read_lines(tmp_path / "run" / "metrics.jsonl")[0]
+    assert row["train_top1"] == pytest.approx(100 * 2 / 40) and row["train_loss"] == pytest.approx(2 / 40)

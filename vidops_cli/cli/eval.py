@@ -53,6 +53,8 @@ def command(
     run = what if what.is_dir() else run_folder(what, row)
     told = load_run(what / "recipe.yaml" if what.is_dir() else what, overrides, row)
     path = checkpoint or run / ("best.pt" if told.train.checkpoint == "best" else "last.pt")
+    if out is not None and _trained(out / "summary.json"):
+        raise ValueError(f"{out} is the folder of a run, whose summary.json this would replace", "another --out")
     if per_class and told.episodes:
         raise ValueError("episodes have no classes of their own", "leave --per-class out")
 
@@ -65,6 +67,14 @@ def command(
     if out is not None:
         _write(out / "summary.json", told, found, made)
     _show(told, found, path, format, of_no_row(what, overrides, row))
+
+
+def _trained(path: Path) -> bool:
+    """Whether it is the summary of a training."""
+    try:
+        return json.loads(path.read_text()).get("kind") == "train"
+    except (OSError, ValueError, AttributeError):
+        return False
 
 
 def _check(

@@ -52,14 +52,15 @@ def clock(seconds: float) -> str:
 
 
 @contextmanager
-def stoppable() -> Iterator[None]:
-    """Work that is kept piece by piece: Ctrl-C, SIGTERM and SIGHUP stop it with one line and exit code 130."""
-    before = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGTERM, signal.SIGHUP)}
+def stoppable(code: int = 130) -> Iterator[None]:
+    """Work that is kept piece by piece: Ctrl-C, SIGTERM and SIGHUP stop it with one line and this exit code."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, signal.default_int_handler) for number in numbers}
     try:
         yield
     except KeyboardInterrupt:
         console(stderr=True).print("stopped; the same command goes on")
-        raise typer.Exit(130) from None
+        raise typer.Exit(code) from None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

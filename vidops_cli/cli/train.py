@@ -67,15 +67,16 @@ def command(
         from vidops_cli.engine.launching import launch
 
         raise typer.Exit(launch(["-m", "vidops_cli", *sys.argv[1:]], nproc))
-    import vidops_cli.engine.distributed as distributed
     from vidops_cli.engine.stopping import RESUME, Stop
 
     stop = Stop()
+    _heed(stop)  # before torch is imported, which takes seconds
+    import vidops_cli.engine.distributed as distributed
+
     try:
         with distributed.group(device) as group:
-            with stoppable(), group.in_turn():
+            with stoppable(RESUME), group.in_turn():
                 make_missing(told)
-            _heed(stop)
             summary = _run(told, run, device, resume, trackers, stop, group, notes)
     except (ValueError, OSError) as error:
         if stop.asked and (isinstance(error, ConnectionError) or os.environ.get("RANK", "0") != "0"):
@@ -84,7 +85,9 @@ def command(
     if not group.first:
         raise typer.Exit(0 if summary else RESUME)
     if summary is None:
-        console(stderr=True).print(f"stopped; the same command continues from {run / 'last.pt'}", soft_wrap=True)
+        kept = (run / "last.pt").is_file()
+        told_so = f"continues from {run / 'last.pt'}" if kept else "begins anew: there was nothing to save yet"
+        console(stderr=True).print(f"stopped; the same command {told_so}", soft_wrap=True)
         raise typer.Exit(RESUME)
     for name, reason in summary["bad"].items():
         console(stderr=True).print(f"not used: {name}: {reason}", soft_wrap=True)
@@ -114,14 +117,14 @@ def _submit(
 
 
 def _heed(stop: Any) -> None:
-    """Ctrl-C and SIGTERM ask to leave. A second Ctrl-C does not wait for the step."""
+    """Ctrl-C, SIGTERM and SIGHUP ask to leave. A second Ctrl-C does not wait for the step."""
 
     def ask(number: int, frame: Any) -> None:
         if stop.asked and number == signal.SIGINT:
             raise KeyboardInterrupt
         stop.ask()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, ask)
 
 

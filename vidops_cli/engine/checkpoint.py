@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from torch import nn
 
 from vidops_cli.models import transfer, weights
+from vidops_cli.recipe import Recipe
 from vidops_cli.record import write_bytes
 
 
@@ -52,6 +54,25 @@ def load(path: Path) -> dict[str, Any]:
 def tested(state: dict[str, Any]) -> dict[str, torch.Tensor]:
     """The weights of a checkpoint that are tested: their running mean, where it was kept."""
     return state.get("mean") or state["model"]
+
+
+def differing(path: Path, recipe: Recipe) -> str:
+    """In words, the keys in which a run's recipe.yaml is another recipe; nothing if it cannot be told."""
+    try:
+        before = flat(yaml.safe_load(path.read_text()))
+    except (OSError, yaml.YAMLError, AttributeError):
+        return ""
+    now, free = flat(recipe.model_dump(mode="json")), ("title", "claim", "paper", "data.root", "data.workers")
+    keys = [key for key in {**before, **now} if before.get(key) != now.get(key) and key not in free]
+    return f": {', '.join(keys[:4])}{', ...' if len(keys) > 4 else ''}" if keys else ""
+
+
+def flat(told: dict[str, Any], above: str = "") -> dict[str, Any]:
+    """Dotted keys and their values."""
+    found: dict[str, Any] = {}
+    for key, value in told.items():
+        found |= flat(value, f"{above}{key}.") if isinstance(value, dict) else {f"{above}{key}": value}
+    return found
 
 
 def _is_state_dict(found: Any) -> bool:

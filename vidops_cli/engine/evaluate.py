@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -106,6 +107,8 @@ def evaluate_checkpoint(
         clips.decode_all(progress, keep=recipe.data.cache == "disk")
     kept: list[Part] = []
     values = evaluate(model.to(setup.device), clips, setup.task(classes), recipe, setup.device, kept=kept)
+    if not math.isfinite(values["loss"]):
+        raise ValueError(f"the scores of {path} are not finite: the loss is {values['loss']}", "test another one")
     told: dict[str, Any] = {}
     if recipe.episodes:
         accuracy = _of_episodes(values)

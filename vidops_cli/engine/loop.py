@@ -32,6 +32,7 @@ from .tasks import Classification
 
 Report = Callable[[dict[str, Any]], None]
 
+NOTHING = {"loss": 0.0, "accuracy": 0.0, "clips": 0}  # of the epoch under way, summed over its clips
 LONG = 1.0  # seconds; after a shorter step, who is asked to leave finishes the next
 
 
@@ -89,7 +90,7 @@ class Loop:
         self.took = math.inf  # seconds of the last step
         self.best: dict[str, Any] = {}
         self.last_epoch: dict[str, Any] = {}
-        self.sums = {"loss": 0.0, "accuracy": 0.0, "steps": 0}  # of the epoch under way
+        self.sums = dict(NOTHING)
         self.per_epoch = math.ceil(len(splits["train"].listed) / recipe.train.batch)
         self.total = self.per_epoch * recipe.train.epochs
 
@@ -102,10 +103,18 @@ class Loop:
         path = self.run / "last.pt"
         state = checkpoint.load(path)
         if state.get("recipe") != self.recipe.hash():
-            raise ValueError(f"{path} was written by another recipe", "use --no-resume to start over, or another --out")
+            told = f"{path} was written by another recipe{checkpoint.differing(self.run / 'recipe.yaml', self.recipe)}"
+            raise ValueError(
+                told, "use --no-resume to start over, or another --out; for eval keys alone, `vidops eval`"
+            )
+        for split, clips in self.splits.items():
+            if state.get("data", {}).get(split, clips.annotations.fingerprint) != clips.annotations.fingerprint:
+                told = f"{path} was trained on other data: {split} at {clips.annotations.root} is not what it was"
+                raise ValueError(told, "give data.root the data that it began with, or use --no-resume to start over")
         states = state["rng"] if isinstance(state["rng"], list) else [state["rng"]]  # older ones are of one process
         if len(states) != self.group.size:
-            told = f"{path} was written by {len(states)} processes, this is {self.group.size}"
+            were = f"{len(states)} processes" if len(states) > 1 else "one process"
+            told = f"{path} was written by {were}, this is {self.group.size}"
             raise ValueError(told, f"go on with {len(states)}, or use --no-resume to start over")
         checkpoint.load_model(self.model, state, path)
         self.optimizer.load_state_dict(state["optimizer"])
@@ -115,7 +124,8 @@ class Loop:
         if self.mean is not None:
             self.mean.module.load_state_dict(state["mean"])
             self.mean.n_averaged.fill_(state["step"])
-        self.step, self.seconds, self.sums = state["step"], state["seconds"], state["sums"]
+        self.step, self.seconds = state["step"], state["seconds"]
+        self.sums = state["sums"] if "clips" in state["sums"] else dict(NOTHING)  # older ones were of steps
         self.best, self.last_epoch = state["best"], state["last_epoch"]
         if (before := state.get("code", self.code)) != self.code:
             self.code = f"{before}+{self.code}"
@@ -144,6 +154,7 @@ class Loop:
             "recipe": self.recipe.hash(),
             "code": self.code,
             "classes": self.task.classes,
+            "data": {split: clips.annotations.fingerprint for split, clips in self.splits.items()},
             "step": self.step,
             "seconds": self.seconds,
             "sums": self.sums,
@@ -280,9 +291,9 @@ class Loop:
         self.scaler.update()
         if self.mean is not None:
             self.mean.update_parameters(self.model)
-        self.sums["loss"] += value
-        self.sums["accuracy"] += accuracy
-        self.sums["steps"] += 1
+        self.sums["loss"] += sum(clips) * value
+        self.sums["accuracy"] += sum(clips) * accuracy
+        self.sums["clips"] += sum(clips)
         self.report(
             {
                 "phase": "training",
@@ -290,8 +301,8 @@ class Loop:
                 "epochs": told.epochs,
                 "done": self.step + 1,
                 "total": self.total,
-                "loss": self.sums["loss"] / self.sums["steps"],
-                "accuracy": 100 * self.sums["accuracy"] / self.sums["steps"],
+                "loss": self.sums["loss"] / self.sums["clips"],
+                "accuracy": 100 * self.sums["accuracy"] / self.sums["clips"],
                 "step_loss": value,
                 "step_accuracy": 100 * accuracy,
                 "lr": rate,
@@ -309,7 +320,7 @@ class Loop:
             one = (ONE,)  # many views are for the last test
             val, device = self.splits["val"], self.setup.device
             found = evaluate(self.tested, val, self.task, self.recipe, device, views=one, group=self.group)
-        steps = max(1, self.sums["steps"])
+        count = max(1, self.sums["clips"])
         if not math.isfinite(found["loss"]):
             raise ValueError(
                 f"the val loss is {found['loss']} after step {self.step} (epoch {epoch + 1})",
@@ -318,11 +329,11 @@ class Loop:
         self.last_epoch = {
             "epoch": epoch + 1,
             "step": self.step,
-            "train_loss": self.sums["loss"] / steps,
-            "train_top1": 100 * self.sums["accuracy"] / steps,
+            "train_loss": self.sums["loss"] / count,
+            "train_top1": 100 * self.sums["accuracy"] / count,
             **{f"val_{key}": found[key] for key in ("loss", "top1", "mean_class") if key in found},
         }
-        self.sums = {"loss": 0.0, "accuracy": 0.0, "steps": 0}
+        self.sums = dict(NOTHING)
         if not self.best or found["top1"] > self.best["val_top1"]:
             self.best = self.last_epoch
             self.save("best.pt")
@@ -334,17 +345,17 @@ class Loop:
     @torch.no_grad()
     def _recalibrate(self, epoch: int) -> None:
         """Renew running statistics as plain means over training batches: short schedules leave them stale."""
-        norms = [m for m in self.model.modules() if isinstance(m, BATCH_NORMS)]
+        norms = [m for m in self.tested.modules() if isinstance(m, BATCH_NORMS)]
         momenta = [norm.momentum for norm in norms]
         for norm in norms:
             norm.reset_running_stats()
             norm.momentum = None
-        self.model.train()
+        self.tested.train()
         for step, batch in enumerate(self._batches(epoch, steps=self.recipe.train.recalibrate_bn)):
             clips = self.group.gather(len(batch.get("label", ())))
             if any(clips):
                 given = self._given(self._lent(batch, clips), epoch, step)
-                self.task.loss(self.model, given)  # through every norm of the network
+                self.task.loss(self.tested, given)  # through every norm of the network
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
             self.group.average(norm.running_mean, norm.running_var)

@@ -28,7 +28,7 @@ def learning_rate(recipe: Recipe, step: int, total: int) -> float:
     by_epoch = schedule.per == "epoch"
     unit = per_epoch if by_epoch else 1.0
     done, total_units = int(step / unit), total / unit
-    warmup = schedule.warmup * total_units
+    warmup = round(schedule.warmup * total_units, 6)  # 0.07 of 100 epochs are 7, not a little more
     if done < warmup:
         return peak * (schedule.start + (1 - schedule.start) * (done + 1) / math.ceil(warmup))
     if schedule.name == "constant":

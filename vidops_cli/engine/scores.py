@@ -109,11 +109,15 @@ class Kept:
         kept = cls(**told | plain)
         if kept.kind not in ("clips", "episodes") or len(kept.paths) != len(kept.labels) or not kept._fits():
             raise ValueError(f"{path} is no file of scores: its parts do not fit each other", hint)
+        if not np.isfinite(kept.scores if kept.kind == "clips" else kept.loss).all():
+            raise ValueError(f"{path} holds scores that are not finite", "its network has diverged: take another one")
         return kept
 
     def _fits(self) -> bool:
         if self.kind == "clips":
-            return self.scores.shape == (len(self.paths), len(self.classes)) and len(self.paths) > 0
+            shapes = self.scores.shape == (len(self.paths), len(self.classes)) and len(self.paths) > 0
+            whole = np.issubdtype(self.labels.dtype, np.integer) and np.issubdtype(self.scores.dtype, np.floating)
+            return shapes and whole and bool(((self.labels >= 0) & (self.labels < len(self.classes))).all())
         return len(self.episodes) == len(self.accuracy) > 0
 
     def same(self, other: Kept, here: Path, there: Path) -> None:
@@ -124,6 +128,8 @@ class Kept:
         if not np.array_equal(self.paths, other.paths):
             common = len(set(self.paths) & set(other.paths))
             apart = f"{len(self.paths)} and {len(other.paths)} of them, {common} in common"
+            if len(self.paths) == len(other.paths) == common:
+                apart = "the same clips in another order"
             raise ValueError(f"{here} and {there} are of other lists: {apart}", hint)
         if not np.array_equal(self.labels, other.labels):
             count = int((self.labels != other.labels).sum())
@@ -207,7 +213,7 @@ def ensemble(kept: Sequence[Kept], names: Sequence[Path], how: str | None) -> Ke
     ValueError for episodes, files of other lists, labels or classes, and logits that were not kept.
     """
     first = kept[0]
-    if len(kept) == 1:
+    if len(kept) == 1 and how in (None, first.average):
         return first
     if first.kind == "episodes":
         raise ValueError("results of episodes cannot be put together: they hold no scores", "compare them: --against")

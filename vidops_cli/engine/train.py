@@ -9,16 +9,19 @@ from typing import Any
 
 from torch import nn
 
+from vidops_cli.data.clips import Clips
 from vidops_cli.recipe import Recipe, dump
 from vidops_cli.record import truncate_lines, write_text
 
 from . import checkpoint
 from .distributed import ALONE, Group
 from .evaluate import evaluate
+from .few_shot import FewShot
 from .loop import Loop, Report
 from .setup import Setup, open_clips
 from .stopping import Left, Stop
 from .sync_norm import synchronised
+from .tasks import Classification
 
 SPLITS = ("train", "val")
 
@@ -74,7 +77,11 @@ def _train(
     model = setup.build(classes).to(setup.device)
     if group.size > 1 and recipe.train.batch_norm == "sync":
         synchronised(model, setup.device)
-    setup.prepare(model)
+    task = setup.task(classes)
+    with stop.at_once():
+        for split, clips in splits.items():
+            _check_tested(split, clips, task)
+        setup.prepare(model)
     resumed = group.gather(resume and (run / "last.pt").exists())[0]
     if not resumed:
         _start(model, recipe.model.weights, report)
@@ -82,7 +89,6 @@ def _train(
         checkpoint.part_of(model, part).requires_grad_(False)
     if not any(p.requires_grad for p in model.parameters()):
         raise ValueError("train.frozen leaves nothing to train", "leave out a part")
-    task = setup.task(classes)
     loop = Loop(recipe, run, setup, splits, model, task, report, code, group)
     began = time.perf_counter()
     if resumed:
@@ -143,6 +149,17 @@ def check_processes(recipe: Recipe, size: int) -> None:
     if recipe.train.accumulate > batch // size:
         told = f"train.accumulate: the {batch // size} clips of a process have no {recipe.train.accumulate} parts"
         raise ValueError(told, f"divide it by the number of processes: {max(1, recipe.train.accumulate // size)}")
+
+
+def _check_tested(split: str, clips: Clips, task: Classification | FewShot) -> None:
+    """ValueError on what would stop a test, before a run is trained for days."""
+    try:
+        if not clips.train:
+            clips.shape()
+        if isinstance(task, FewShot):
+            task.shape.members(clips.labels[clips.listed])
+    except ValueError as error:
+        raise ValueError(f"{split}: {error.args[0]}", *error.args[1:]) from None
 
 
 def _start(model: nn.Module, told: str | dict[str, str], report: Report) -> None:
