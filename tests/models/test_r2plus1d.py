@@ -11,7 +11,7 @@ from vidops_cli.models.r2plus1d import Factored, FactoredBlock
 @torch.no_grad()
 def test_plain_loops(stride, step):
     torch.manual_seed(0)
-    layer = Factored(2, out_channels=3, middle=4, stride=stride, step=step).double().eval()
+    layer = Factored(2, out_channels=3, mid=4, stride=stride, step=step).double().eval()
     x = torch.randn(1, 2, 4, 5, 6, dtype=torch.float64)
     y = layer(x)
     height, width = -(-5 // stride), -(-6 // stride)

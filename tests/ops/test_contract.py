@@ -17,6 +17,15 @@ GRID = (3, 4, 5)
 MORE = {
     "conv2d": [{"kernel": 1}, {"kernel": 5, "bias": True}, {"stride": 2}],
     "conv3d": [{"kernel": (1, 3, 3)}, {"kernel": (3, 1, 5), "bias": True}, {"stride": 2}],
+    "conv2plus1d": [{"mid": 5, "kernel": (1, 3, 5)}, {"stride": 2, "kernel": (5, 3, 3)}],
+    "channel_separated_conv": [{"kernel": (1, 3, 5), "stride": 2}, {"interaction": "reduced", "kernel": (5, 3, 3)}],
+    "dynamic_conv": [
+        {"kernels": 2, "kernel": (3, 3, 1), "reduction": 2, "temperature": 1.0, "bias": True},
+        {"stride": 2, "per_frame": True, "kernels": 3},
+    ],
+    "involution": [{"group_channels": 4, "window": 3, "frames": 3}, {"reduction": 1}],
+    "lambda_layer": [{"heads": 2, "key_channels": 3, "window": 3, "frames": 5}, {"window": 1, "heads": 1}],
+    "deformable_conv": [{"kernel": 5, "dilation": 2, "bias": True}, {"kernel": 1, "modulated": False}],
     "tsm": [{"fold_div": 2}, {"fold_div": 3, "first": "previous", "padding": "circular"}],
     "self_attention": [
         {"heads": 2},
@@ -116,6 +125,12 @@ SHAPES = {
     "score_average": lambda batch, frames, options: (batch, options.get("classes", 50)),
     "pose_to_feature": lambda batch, frames, options: (batch, CHANNELS, frames, 56, 56),
     "cca": lambda batch, frames, options: (batch, 5),
+}
+
+# operators that give as many channels as they are told
+WIDENING = {
+    *("conv2d", "conv3d", "conv2plus1d", "channel_separated_conv", "dynamic_conv", "lambda_layer", "deformable_conv"),
+    "rsa",
 }
 
 # parameters that the equation itself does not feel, a shift before a norm or a softmax: their gradient is rounding
@@ -269,7 +284,7 @@ def test_out_channels_where_it_makes_sense(card):
     takes = "out_channels" in inspect.signature(card.load()).parameters
     if takes:
         assert make(card, out_channels=8)(*example(card)).shape == (2, 8, *GRID)
-    assert takes == (card.name in ("conv2d", "conv3d", "rsa"))
+    assert takes == (card.name in WIDENING)
 
 
 @pytest.mark.parametrize("card, options", EVERY_VARIANT)

@@ -21,10 +21,14 @@ def made(name, grid, options=None, channels=16, batch=2):
     return card, op, inputs
 
 
-GLOBAL = ["self_attention", "lisa", "structsa", "non_local"]
+GLOBAL = ["self_attention", "lisa", "structsa", "non_local", "lambda_layer"]
 LOCAL = [
     "conv2d",
     "conv3d",
+    "conv2plus1d",
+    "channel_separated_conv",
+    "involution",
+    "deformable_conv",
     "tsm",
     "temporal_conv",
     "sifa",
@@ -78,7 +82,7 @@ def test_a_wrong_one_does_not(monkeypatch, name, how, whole):
 
 
 def test_what_has_no_positions_is_checked_whole(in_part):
-    for name in ("se", "global_context", "cca", "integral_action", "score_average"):
+    for name in ("se", "global_context", "dynamic_conv", "cca", "integral_action", "score_average"):
         card, op, inputs = made(name, (1, 6, 6))
         assert check(card, op, op, inputs).how == "all positions"
     card, op, inputs = made("conv2d", (2, 40, 40), {"stride": 2})

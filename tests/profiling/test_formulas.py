@@ -55,7 +55,10 @@ def test_five_percent_more_in_a_formula_is_seen(monkeypatch, name, more):
 
 # --- backward ---------------------------------------------------------------------------------------------------------
 
-TWICE = ("conv2d", "conv3d", "tsm", "temporal_conv", "global_context", "self_attention", "structsa", "non_local")
+TWICE = (
+    *("conv2d", "conv3d", "conv2plus1d", "channel_separated_conv", "tsm", "temporal_conv", "global_context"),
+    *("self_attention", "structsa", "non_local"),
+)
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case[0] in TWICE], ids=str)

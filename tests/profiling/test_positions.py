@@ -31,7 +31,7 @@ def test_single_positions(case):
 
 NEAR = [
     (name, (3, 19, 22), {**options, **({"stride": stride} if stride > 1 else {})})
-    for name in ("conv2d", "conv3d", "tsm", "temporal_conv")
+    for name in ("conv2d", "conv3d", "conv2plus1d", "channel_separated_conv", "tsm", "temporal_conv")
     for stride in ((1, 2) if "stride" in OPS[name].options else (1,))
     for options in OPTIONS[name]
     if options.get("stride", stride) == stride
@@ -62,6 +62,8 @@ NEAR_MOTION = [
     ("sifa", (3, 25, 22), {"kernel": 5, "dilation": 2, "offsets": "conv3d", "norm": True}),
     ("sifa", (2, 15, 12), {"kernel": 5, "offsets": "regular"}),
     ("sifa", (2, 5, 6), {"offsets": "colocated"}),
+    ("deformable_conv", (2, 25, 22), {}),
+    ("deformable_conv", (2, 33, 34), {"kernel": 5, "dilation": 2, "modulated": False}),
 ]
 
 
@@ -86,7 +88,7 @@ def test_a_crop_of_motion_operators(name, grid, options):
     assert smallest < H * W / 2
 
 
-LOCAL = ("scr", "sce", "local_attention")
+LOCAL = ("scr", "sce", "local_attention", "involution")
 
 
 @pytest.mark.parametrize("name, options", [(name, options) for name in LOCAL for options in OPTIONS[name]])
@@ -116,7 +118,14 @@ def test_no_smaller_crop_would_do(name):
 
 
 def test_all_that_have_positions_have_been_seen():
-    assert {name for name, *_ in PUBLISHED} == {"lisa", "structsa", "motion_squeeze", "selfy", "sifa"}
-    assert {name for name, *_ in AT} == {"self_attention", "structsa", "non_local", "lisa"}
+    assert {name for name, *_ in PUBLISHED} == {
+        "lisa",
+        "structsa",
+        "motion_squeeze",
+        "selfy",
+        "sifa",
+        "deformable_conv",
+    }
+    assert {name for name, *_ in AT} == {"self_attention", "structsa", "non_local", "lisa", "lambda_layer"}
     seen = {name for name, *_ in (*NEAR, *NEAR_MOTION)} | set(LOCAL)
     assert seen == {name for name in OPS if hasattr(module_of(name), "reach")}

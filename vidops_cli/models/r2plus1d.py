@@ -13,8 +13,9 @@ by the paper's rule the second one's would be larger if the block widens; the st
 
 from typing import ClassVar
 
-from torch import Tensor, nn
+from torch import nn
 
+from vidops_cli.ops.conv2plus1d import Conv2Plus1D
 from vidops_cli.ops.layers import SafeConv3d
 
 from .resnet import BasicBlock, ResNet, start
@@ -22,23 +23,12 @@ from .resnet import BasicBlock, ResNet, start
 STEM = 45
 
 
-class Factored(nn.Module):
-    """(B, C, T, H, W) -> (B, out_channels, T / stride, H / stride, W / stride)"""
+class Factored(Conv2Plus1D):
+    """(B, C, T, H, W) -> (B, out_channels, T / step, H / stride, W / stride)"""
 
-    def __init__(
-        self, channels: int, *, out_channels: int, middle: int, kernel: int = 3, stride: int = 1, step: int = 1
-    ):
-        super().__init__()
-        self.in_channels, self.out_channels = channels, out_channels
-        half = kernel // 2
-        self.spatial = SafeConv3d(
-            channels, middle, (1, kernel, kernel), stride=(1, stride, stride), padding=(0, half, half), bias=False
-        )
-        self.norm = nn.BatchNorm3d(middle)
-        self.temporal = SafeConv3d(middle, out_channels, (3, 1, 1), stride=(step, 1, 1), padding=(1, 0, 0), bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.temporal(self.norm(self.spatial(x)).relu())
+    def __init__(self, channels: int, *, out_channels: int, mid: int, kernel: int = 3, stride: int = 1, step: int = 1):
+        super().__init__(channels, out_channels=out_channels, kernel=(3, kernel, kernel), mid=mid, stride=stride)
+        self.temporal.stride = (step, 1, 1)
 
 
 class FactoredBlock(BasicBlock):
@@ -47,8 +37,8 @@ class FactoredBlock(BasicBlock):
     def __init__(self, channels: int, width: int, stride: int, *, frames: int = 1):
         super().__init__(channels, width, stride)
         middle = 27 * channels * width // (9 * channels + 3 * width)
-        self.conv1 = Factored(channels, out_channels=width, middle=middle, stride=stride, step=stride)
-        self.conv2 = Factored(width, out_channels=width, middle=middle)  # slot
+        self.conv1 = Factored(channels, out_channels=width, mid=middle, stride=stride, step=stride)
+        self.conv2 = Factored(width, out_channels=width, mid=middle)  # slot
         if stride > 1 or channels != width:
             conv = SafeConv3d(channels, width, 1, stride=stride, bias=False)
             self.downsample = nn.Sequential(conv, nn.BatchNorm3d(width))
@@ -62,6 +52,6 @@ class R2Plus1D(ResNet):
     def __init__(self, **given):
         super().__init__(**given)
         width = given["widths"][0]
-        self.conv1 = Factored(3, out_channels=width, middle=STEM, kernel=7, stride=2)
+        self.conv1 = Factored(3, out_channels=width, mid=STEM, kernel=7, stride=2)
         self.maxpool = nn.Identity()
         start(self)

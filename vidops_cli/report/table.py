@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 SHORT = 16  # characters up to which a column is not broken
+NAMED = 24  # the same of the first one, which names a row
 WIDEST = 28  # characters at which a cell of a numeric table is broken
 INDENT = "  "  # one step inwards, at the left of a cell
 Marks = dict[tuple[int, int], str]  # of cells, by line and column: bold, underline or grey
@@ -204,7 +205,7 @@ class _Grid:
             return told
 
         for j, (name, n) in enumerate(zip(self.head, self.widths, strict=True)):
-            whole = n <= SHORT or (self.numeric and not j)
+            whole = n <= (SHORT if j else NAMED) or (self.numeric and not j)
             justify = "right" if j and self.numeric else "left"
             table.add_column(text(-1, j, name), justify=justify, overflow="fold", no_wrap=whole, max_width=n)
         for i, row in enumerate(self.body):

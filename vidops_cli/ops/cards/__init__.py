@@ -1,9 +1,10 @@
 """Cards of all operators, one file for each paper; they import no torch."""
 
-from . import integral_action, lisa, motion_squeeze, renet, rsa, selfy, sifa, standard, tsm
+from . import convolutions, integral_action, lisa, motion_squeeze, renet, rsa, selfy, sifa, standard, tsm
 
 ALL = (
     *standard.CARDS,
+    *convolutions.CARDS,
     *tsm.CARDS,
     *motion_squeeze.CARDS,
     *selfy.CARDS,
