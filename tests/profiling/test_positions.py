@@ -62,6 +62,10 @@ NEAR_MOTION = [
     ("sifa", (3, 25, 22), {"kernel": 5, "dilation": 2, "offsets": "conv3d", "norm": True}),
     ("sifa", (2, 15, 12), {"kernel": 5, "offsets": "regular"}),
     ("sifa", (2, 5, 6), {"offsets": "colocated"}),
+    ("correlation", (2, 25, 22), {}),
+    ("correlation", (2, 16, 15), {"window": 3, "dilation": 3, "groups": 4}),
+    ("temporal_difference", (3, 27, 24), {"reduction": 4}),
+    ("temporal_difference", (3, 22, 25), {"reduction": 2, "bidirectional": False}),
 ]
 
 
@@ -116,7 +120,9 @@ def test_no_smaller_crop_would_do(name):
 
 
 def test_all_that_have_positions_have_been_seen():
-    assert {name for name, *_ in PUBLISHED} == {"lisa", "structsa", "motion_squeeze", "selfy", "sifa"}
-    assert {name for name, *_ in AT} == {"self_attention", "structsa", "non_local", "lisa"}
+    assert {name for name, *_ in PUBLISHED} == {
+        *("lisa", "structsa", "motion_squeeze", "selfy", "sifa", "correlation", "temporal_difference")
+    }
+    assert {name for name, *_ in AT} == {"self_attention", "structsa", "non_local", "lisa", "divided_attention"}
     seen = {name for name, *_ in (*NEAR, *NEAR_MOTION)} | set(LOCAL)
     assert seen == {name for name in OPS if hasattr(module_of(name), "reach")}

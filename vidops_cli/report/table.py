@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table as RichTable
     from rich.text import Text
 
-SHORT = 16  # characters up to which a column is not broken
+SHORT = 20  # characters up to which a column is not broken
 WIDEST = 28  # characters at which a cell of a numeric table is broken
 INDENT = "  "  # one step inwards, at the left of a cell
 Marks = dict[tuple[int, int], str]  # of cells, by line and column: bold, underline or grey
