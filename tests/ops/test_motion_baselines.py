@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import nn
 
-from vidops_cli.functional import blocks
 from vidops_cli.ops.correlation import Correlation
 from vidops_cli.ops.divided_attention import DividedAttention
 from vidops_cli.ops.motion_excitation import MotionExcitation
@@ -153,20 +152,6 @@ def test_the_first_frame_is_matched_with_itself():
     op, x = made(Correlation, 16, window=3), clip(16, 4, 5, 6)
     torch.testing.assert_close(op(x)[:, :, :1], op(x[:, :, :1]))
     torch.testing.assert_close(op(x.flip(2))[:, :, :1], op(x[:, :, -1:]))
-
-
-def test_groups_in_blocks_are_the_groups_at_once(monkeypatch):
-    x = torch.randn(2, 16, 3, 5, 6, dtype=torch.float64)
-    op = made(Correlation, 16, reduction=1, window=3, groups=8)
-
-    def gradients():
-        y = op(x)
-        return [y.detach(), *torch.autograd.grad(y.square().sum(), list(op.parameters()))]
-
-    whole = gradients()
-    monkeypatch.setattr(blocks, "BYTES", 1)
-    for one, other in zip(whole, gradients(), strict=True):
-        torch.testing.assert_close(one, other)
 
 
 def test_groups_give_no_more_channels_than_there_are():

@@ -433,7 +433,7 @@ def test_an_operation_without_a_price_is_named():
     assert any("linalg_inv" in name for name in row["uncounted"])
 
 
-@pytest.mark.parametrize("name", ["cca", "correlation", "lisa", "motion_squeeze", "rsa", "selfy", "sifa"])
+@pytest.mark.parametrize("name", ["cca", "lisa", "motion_squeeze", "rsa", "selfy", "sifa"])
 def test_work_in_blocks_is_counted(monkeypatch, name):
     monkeypatch.setattr(blocks, "BYTES", 2**10)
     row = small(name, (1, 5, 5) if name == "cca" else (4, 6, 6), batch=2)

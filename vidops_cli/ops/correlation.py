@@ -22,7 +22,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vidops_cli.functional import correlate
-from vidops_cli.functional.blocks import block_length, recomputed
+from vidops_cli.functional.blocks import recomputed
 from vidops_cli.functional.frames import per_frame
 
 from . import cost
@@ -76,27 +76,37 @@ class Correlation(nn.Module):
         self.filter = nn.Parameter(torch.ones(width, taps)) if filter else None
         self.expand = ConvNorm(nn.Conv2d(groups * taps, channels, 1, bias=False))
 
-    def weighted(self, q: Tensor, k: Tensor, start: int, end: int) -> Float[Tensor, "B g N T H W"]:
-        """Sums over the channels of some groups, from channel `start` to `end`."""
-        products = correlate(q[:, start:end], k[:, start:end], (1, self.window, self.window), groups=end - start)
-        products = products * self.filter[start:end, :, None, None, None]
-        return products.unflatten(1, (-1, len(self.filter) // self.groups)).sum(2)
+    def plain(self, f: Float[Tensor, "B c T H W"], before: Float[Tensor, "B c T H W"]) -> Float[Tensor, "B G N T H W"]:
+        """Sums of the products of each group, without a filter."""
+        q, k = lattices(f, self.dilation), lattices(before, self.dilation)
+        s = correlate(q, k, (1, self.window, self.window), groups=self.groups)
+        return joined(s.flatten(1, 2), self.dilation, f.shape[3:]).unflatten(1, (self.groups, -1))
+
+    def weighted(
+        self, f: Float[Tensor, "B c T H W"], before: Float[Tensor, "B c T H W"]
+    ) -> Float[Tensor, "B G N T H W"]:
+        """The same with a filter, one offset at a time: of `correlate` all C N products would have to be kept.
+
+        Filter and sum over each group are one matrix product, with zeros between the groups.
+        """
+        reach = self.window // 2 * self.dilation
+        q, k = f.movedim(1, -1).contiguous(), F.pad(before.movedim(1, -1), (0, 0, *[reach] * 4))
+        own = torch.eye(self.groups, dtype=self.filter.dtype, device=f.device)
+        own = own.repeat_interleave(f.shape[1] // self.groups, 0)
+        weights = (own[None] * self.filter.T[:, :, None]).unbind(0)
+        sums = [recomputed(self.offset, q, k, weight, n) for n, weight in enumerate(weights)]
+        return torch.stack(sums, dim=-1).movedim((-2, -1), (1, 2))
+
+    def offset(self, q: Tensor, k: Tensor, weight: Float[Tensor, "c G"], n: int) -> Float[Tensor, "B T H W G"]:
+        y, x = (self.dilation * place for place in divmod(n, self.window))
+        return (q * k[:, :, y : y + q.shape[2], x : x + q.shape[3]]) @ weight
 
     def correlation(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B GN T H W"]:
         """S, the N = K^2 offsets of a group after one another, x running fastest."""
         f = per_frame(self.reduce, x)
-        width, size = f.shape[1], f.shape[3:]
-        q, k = (lattices(maps, self.dilation) for maps in (f, torch.cat([f[:, :, :1], f[:, :, :-1]], dim=2)))
-        if self.filter is None:
-            s = correlate(q, k, (1, self.window, self.window), groups=self.groups)
-        else:
-            each = width // self.groups
-            made = each * self.window**2 * q[:, 0].numel() * q.element_size()
-            groups = self.groups if q.is_meta else block_length(self.groups, made)  # shapes alone take no memory
-            starts = range(0, width, groups * each)
-            parts = [recomputed(self.weighted, q, k, at, min(at + groups * each, width)) for at in starts]
-            s = torch.cat(parts, dim=1)
-        return joined((s / (width // self.groups)).flatten(1, 2), self.dilation, size)
+        before = torch.cat([f[:, :, :1], f[:, :, :-1]], dim=2)
+        s = self.plain(f, before) if self.filter is None else self.weighted(f, before)
+        return (s / (f.shape[1] // self.groups)).flatten(1, 2)
 
     def forward(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B C T H W"]:
         made_for("Correlation", self.reduce[0].in_channels, x)
