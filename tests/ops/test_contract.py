@@ -65,6 +65,15 @@ MORE = {
     "sce": [{"planes": (8, 12)}, {"window": 3}],
     "local_attention": [{"heads": 1}, {"heads": 4, "window": 3, "frames": 5}, {"window": 7}],
     "non_local": [{"reduced": 3}, {"subsample": True, "space_time": False, "norm": False}],
+    "motion_excitation": [{"reduction": 4}, {"reduction": 2, "gate": "released"}],
+    "correlation": [
+        {"reduction": 2, "window": 3, "groups": 4},
+        {"window": 5, "dilation": 1, "filter": False},
+        {"reduction": 1, "window": 1, "dilation": 3},
+        {"reduction": 1, "window": 3, "groups": 16},
+    ],
+    "temporal_difference": [{"reduction": 4}, {"reduction": 2, "bidirectional": False, "gate": "released"}],
+    "divided_attention": [{"heads": 2, "bias": False}, {"heads": 16}],
     "integral_action": [{"pose_channels": 16, "features": 8}, {"block_frames": 3, "gate": "both"}],
     "score_average": [{"pose_channels": 16, "classes": 3}],
     "pose_to_feature": [{"heatmap_sigma": 1.5, "field_sigma": 2.0, "threshold": 0.5}],
@@ -139,6 +148,7 @@ UNFELT = {
     "pose_to_feature": {"conv.0.bias"},
     "cca": {"matching.conv.2.project.1.bias", "matching.conv.4.project.1.bias"},
     "non_local": {"phi.bias", "W.0.bias"},
+    "temporal_difference": {"near.1.bias", "far.1.bias"},
 }
 
 

@@ -172,6 +172,22 @@ _FORMS = {
     "sce": [{"planes": planes, "window": window} for planes in ((8, 12), (1, 5)) for window in (1, 3, 7)],
     "local_attention": [{"heads": heads, "window": window} for heads in (None, 1, 4, 16) for window in (1, 3, 5, 7)]
     + [{"attention": False}, {"frames": 3}, {"frames": 5, "heads": 4, "window": 3}],
+    "motion_excitation": [{}, {"reduction": 4}, {"reduction": 3, "gate": "released"}, {"reduction": 1}],
+    "correlation": [
+        {},
+        {"reduction": 2, "window": 3, "groups": 4},
+        {"window": 5, "dilation": 1, "filter": False},
+        {"reduction": 1, "window": 1, "dilation": 3},
+        {"reduction": 1, "window": 3, "groups": 16},
+        {"reduction": 3, "window": 3, "groups": 1, "filter": False},
+    ],
+    "temporal_difference": [
+        {},
+        {"reduction": 4},
+        {"reduction": 3, "bidirectional": False},
+        {"reduction": 2, "gate": "released"},
+    ],
+    "divided_attention": [{}, {"heads": 1, "bias": False}, {"heads": 16}],
     "integral_action": [
         {"features": 20, "pose_channels": pose, "gate": gate, "pose_frame_factor": factor, "block_frames": frames}
         for gate in ("pose", "appearance", "both", "none")
@@ -184,7 +200,9 @@ _FORMS = {
     ],
 }
 OPTIONS = {name: [{}, *(options for options in forms if options)] for name, forms in _FORMS.items()}
-_MOTION = dict.fromkeys(("motion_squeeze", "selfy", "rsa", "sifa"), ((2, 5, 8), (3, 9, 7)))
+_MOTION = dict.fromkeys(
+    ("motion_squeeze", "selfy", "rsa", "sifa", "motion_excitation", "temporal_difference"), ((2, 5, 8), (3, 9, 7))
+)
 _GRIDS = {"cca": ((1, 5, 5), (1, 6, 3)), **_MOTION}
 CASES = [
     (name, grid, options)

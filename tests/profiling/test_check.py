@@ -21,7 +21,7 @@ def made(name, grid, options=None, channels=16, batch=2):
     return card, op, inputs
 
 
-GLOBAL = ["self_attention", "lisa", "structsa", "non_local", "lambda_layer"]
+GLOBAL = ["self_attention", "lisa", "structsa", "non_local", "lambda_layer", "divided_attention"]
 LOCAL = [
     "conv2d",
     "conv3d",
@@ -38,6 +38,8 @@ LOCAL = [
     "scr",
     "sce",
     "local_attention",
+    "correlation",
+    "temporal_difference",
 ]
 
 

@@ -64,6 +64,10 @@ NEAR_MOTION = [
     ("sifa", (2, 5, 6), {"offsets": "colocated"}),
     ("deformable_conv", (2, 25, 22), {}),
     ("deformable_conv", (2, 33, 34), {"kernel": 5, "dilation": 2, "modulated": False}),
+    ("correlation", (2, 25, 22), {}),
+    ("correlation", (2, 16, 15), {"window": 3, "dilation": 3, "groups": 4}),
+    ("temporal_difference", (3, 27, 24), {"reduction": 4}),
+    ("temporal_difference", (3, 22, 25), {"reduction": 2, "bidirectional": False}),
 ]
 
 
@@ -119,13 +123,10 @@ def test_no_smaller_crop_would_do(name):
 
 def test_all_that_have_positions_have_been_seen():
     assert {name for name, *_ in PUBLISHED} == {
-        "lisa",
-        "structsa",
-        "motion_squeeze",
-        "selfy",
-        "sifa",
-        "deformable_conv",
+        *("lisa", "structsa", "motion_squeeze", "selfy", "sifa", "deformable_conv", "correlation", "temporal_difference")
     }
-    assert {name for name, *_ in AT} == {"self_attention", "structsa", "non_local", "lisa", "lambda_layer"}
+    assert {name for name, *_ in AT} == {
+        *("self_attention", "structsa", "non_local", "lisa", "lambda_layer", "divided_attention")
+    }
     seen = {name for name, *_ in (*NEAR, *NEAR_MOTION)} | set(LOCAL)
     assert seen == {name for name in OPS if hasattr(module_of(name), "reach")}

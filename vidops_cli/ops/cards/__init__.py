@@ -1,6 +1,6 @@
 """Cards of all operators, one file for each paper; they import no torch."""
 
-from . import convolutions, integral_action, lisa, motion_squeeze, renet, rsa, selfy, sifa, standard, tsm
+from . import convolutions, integral_action, lisa, motion, motion_squeeze, renet, rsa, selfy, sifa, standard, tsm
 
 ALL = (
     *standard.CARDS,
@@ -13,4 +13,5 @@ ALL = (
     *renet.CARDS,
     *integral_action.CARDS,
     *lisa.CARDS,
+    *motion.CARDS,
 )
