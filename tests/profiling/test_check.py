@@ -21,7 +21,15 @@ def made(name, grid, options=None, channels=16, batch=2):
     return card, op, inputs
 
 
-GLOBAL = ["self_attention", "lisa", "structsa", "non_local"]
+GLOBAL = [
+    "self_attention",
+    "lisa",
+    "structsa",
+    "non_local",
+    "window_attention",
+    "linear_attention",
+    "global_filter",
+]
 LOCAL = [
     "conv2d",
     "conv3d",
@@ -78,7 +86,7 @@ def test_a_wrong_one_does_not(monkeypatch, name, how, whole):
 
 
 def test_what_has_no_positions_is_checked_whole(in_part):
-    for name in ("se", "global_context", "cca", "integral_action", "score_average"):
+    for name in ("se", "global_context", "cca", "integral_action", "score_average", "cross_covariance", "afno"):
         card, op, inputs = made(name, (1, 6, 6))
         assert check(card, op, op, inputs).how == "all positions"
     card, op, inputs = made("conv2d", (2, 40, 40), {"stride": 2})

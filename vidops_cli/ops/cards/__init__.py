@@ -1,6 +1,6 @@
 """Cards of all operators, one file for each paper; they import no torch."""
 
-from . import integral_action, lisa, motion_squeeze, renet, rsa, selfy, sifa, standard, tsm
+from . import integral_action, lisa, mixers, motion_squeeze, renet, rsa, selfy, sifa, standard, tsm
 
 ALL = (
     *standard.CARDS,
@@ -12,4 +12,5 @@ ALL = (
     *renet.CARDS,
     *integral_action.CARDS,
     *lisa.CARDS,
+    *mixers.CARDS,
 )
