@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from vidops_cli.functional import reference, relative_conv
-from vidops_cli.functional.fourier import fast_length
+from vidops_cli.functional.fourier import fast_length, fit_spectrum
 
 GRIDS = [(1, 4, 5), (1, 7, 7), (1, 1, 1), (2, 5, 3), (3, 4, 4), (4, 2, 6), (5, 3, 1)]
 
@@ -133,3 +133,20 @@ def test_refuses_a_table_that_does_not_fit(table):
 def test_refuses_an_unknown_padding():
     with pytest.raises(ValueError, match="padding"):
         relative_conv(torch.randn(1, 4, 5), torch.randn(1, 7, 9), padding="reflect")
+
+
+@pytest.mark.parametrize("learned, grid", [((1, 4, 5), (2, 8, 10)), ((3, 7, 7), (3, 14, 14)), ((2, 3, 2), (4, 6, 8))])
+def test_frequencies_that_two_grids_share_are_the_same(learned, grid):
+    """Twice as fine: every second one is that which was learned, and the others lie in the middle."""
+    half = torch.fft.rfftn(torch.randn(2, *learned, dtype=torch.float64), dim=(1, 2, 3))
+    found = fit_spectrum(half, learned, grid)
+    assert found.shape == (2, *grid[:2], grid[2] // 2 + 1)
+    steps = [new // old for old, new in zip(learned, grid, strict=True)]
+    shared = found[:, :: steps[0], :: steps[1], :: steps[2]]
+    torch.testing.assert_close(shared, half[..., : shared.shape[-1]])
+    if grid[1:] == (14, 14):
+        torch.testing.assert_close(found[:, :, ::2, 1], (half[..., 0] + half[..., 1]) / 2)
+        torch.testing.assert_close(found[:, :, 13, 0], (half[:, :, 6, 0] + half[:, :, 0, 0]) / 2)  # around the period
+    real = torch.fft.irfftn(found, grid, dim=(1, 2, 3))  # of a real map: the spectrum is its own conjugate mirrored
+    torch.testing.assert_close(torch.fft.rfftn(real, dim=(1, 2, 3)), found)
+    assert fit_spectrum(half, learned, learned) is half

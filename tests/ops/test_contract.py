@@ -105,6 +105,18 @@ MORE = {
             )
         ),
     ],
+    "window_attention": [
+        {"window": (2, 3, 3), "heads": 2},
+        *(
+            {"window": window, "shift": True, "padding": padding}
+            for window in ((1, 2, 2), (2, 3, 2), (3, 2, 4), (8, 7, 7))
+            for padding in ("masked", "zero")
+        ),
+    ],
+    "cross_covariance": [{"heads": 1}, {"heads": 4}],
+    "linear_attention": [{"heads": 1}, {"heads": 16}],
+    "global_filter": [{"grid": grid} for grid in ((3, 4, 5), (1, 7, 7), (7, 3, 4), (1, 1, 1))],
+    "afno": [{"blocks": 1, "expansion": 2}, {"blocks": 4, "threshold": 0.0}, {"threshold": 0.02, "expansion": 3}],
 }
 
 # options with which an operator takes inputs of other shapes than its card's: its own tests try them

@@ -157,6 +157,20 @@ _FORMS = {
         {"padding": "circular", "rpe": "fourier", "patterns": 1, "heads": 4, "phi": "softmax"},
         {"heads": 1, "patterns": 1, "shared": True},
     ],
+    "window_attention": [
+        {},
+        *(
+            {"window": window, "shift": shift, "padding": padding}
+            for window in ((1, 3, 3), (2, 5, 2))
+            for shift in (False, True)
+            for padding in ("masked", "zero")
+        ),
+        {"heads": 1, "window": (3, 2, 6)},
+    ],
+    "cross_covariance": [{}, {"heads": 1, "bias": False}, {"heads": 4}],
+    "linear_attention": [{}, {"heads": 1, "bias": False}, {"heads": 16}],
+    "global_filter": [{}, {"grid": (3, 5, 6)}, {"grid": (2, 7, 7)}, {"grid": (1, 7, 4)}],
+    "afno": [{}, {"blocks": 1, "expansion": 2}, {"blocks": 16, "threshold": 0.0}],
     "scr": [
         {"planes": planes, "window": 2 * len(planes) - 1, "skip": skip}
         for planes in ((7,), (8, 4), (6, 5, 9), (3, 4, 5, 6))

@@ -21,7 +21,17 @@ def made(name, grid, options=None, channels=16, batch=2):
     return card, op, inputs
 
 
-GLOBAL = ["self_attention", "lisa", "structsa", "non_local", "lambda_layer", "divided_attention"]
+GLOBAL = [
+    "self_attention",
+    "lisa",
+    "structsa",
+    "non_local",
+    "window_attention",
+    "linear_attention",
+    "global_filter",
+    "lambda_layer",
+    "divided_attention",
+]
 LOCAL = [
     "conv2d",
     "conv3d",
@@ -84,7 +94,16 @@ def test_a_wrong_one_does_not(monkeypatch, name, how, whole):
 
 
 def test_what_has_no_positions_is_checked_whole(in_part):
-    for name in ("se", "global_context", "dynamic_conv", "cca", "integral_action", "score_average"):
+    for name in (
+        "se",
+        "global_context",
+        "dynamic_conv",
+        "cca",
+        "integral_action",
+        "score_average",
+        "cross_covariance",
+        "afno",
+    ):
         card, op, inputs = made(name, (1, 6, 6))
         assert check(card, op, op, inputs).how == "all positions"
     card, op, inputs = made("conv2d", (2, 40, 40), {"stride": 2})

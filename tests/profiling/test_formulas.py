@@ -72,7 +72,7 @@ def test_backward_multiplies_twice_as_much(case):
     assert backward.cost.macs == 2 * forward.cost.macs + table
 
 
-@pytest.mark.parametrize("name", [name for name in OPS if name not in (*TWICE, "lisa")])
+@pytest.mark.parametrize("name", [name for name in OPS if name not in (*TWICE, "lisa", "global_filter")])
 def test_backward_multiplies_about_twice_as_much(name):
     """Not exactly: a product without a sum has sums of products as gradients, and constants have none."""
     op, inputs = on_meta(*made(name, *next(case[1:] for case in CASES if case[0] == name)))
@@ -90,6 +90,13 @@ def test_backward_of_lisa(options, grid):
     backward = count_backward(partial(published("lisa"), op), list(op.parameters()), x)
     assert backward.uncounted == ()
     assert backward.cost.macs == (2 * 4 * 16 + op.patterns) * x.numel()
+
+
+def test_backward_of_a_global_filter():
+    """Products of spectra, which are sums over nothing but a batch: no multiply-adds either way."""
+    op, (x,) = on_meta(*made("global_filter", (3, 5, 6), {"grid": (3, 5, 6)}))
+    backward = count_backward(partial(published("global_filter"), op), list(op.parameters()), x)
+    assert backward.uncounted == () and backward.cost.macs == 0 < backward.cost.other_flops
 
 
 # --- inputs that vary -------------------------------------------------------------------------------------------------

@@ -79,3 +79,21 @@ def fast_length(n: int) -> int:
 
 def _float(x: Tensor) -> Tensor:
     return x if x.dtype == torch.float64 else x.float()
+
+
+def fit_spectrum(half: Tensor, learned: Sequence[int], grid: Sequence[int]) -> Tensor:
+    """The half spectrum (..., T, H, W // 2 + 1) of a real map on another grid than that on which it was learned.
+
+    Between its frequencies, in turns for each position and of period 1, it is interpolated linearly: that of a larger
+    grid is sampled more finely. Itself where it fits.
+    """
+    if tuple(learned) == tuple(grid):
+        return half
+    mirrored = half[..., 1 : (learned[2] + 1) // 2].flip(AXES).roll((1, 1), AXES[:2]).conj()  # frequencies below zero
+    period = torch.cat([half, mirrored], dim=-1)
+    for dim in AXES:
+        period = torch.cat([period, period.narrow(dim, 0, 1)], dim)
+    parts = torch.view_as_real(period).movedim(-1, 0).flatten(1, -4)
+    real, imaginary = F.interpolate(parts, [size + 1 for size in grid], mode="trilinear", align_corners=True)
+    found = torch.complex(real, imaginary).unflatten(0, half.shape[:-3])
+    return found[..., : grid[0], : grid[1], : grid[2] // 2 + 1]

@@ -9,10 +9,17 @@ ones, and a patch is of four frames; in figure 4b of that paper (arXiv 2206.0693
 branch: x = x + after_mixer(attn(norm1(x))).
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+
+from vidops_cli.functional import partition
+from vidops_cli.functional.partition import joined as joined
+from vidops_cli.functional.partition import windows as windows
+from vidops_cli.ops import window_attention
 
 from .blocks import Blocks, Paths
 from .inputs import check_clip
@@ -24,78 +31,30 @@ PATCH = 4  # pixels
 
 def relative_index(height: int, width: int, window: int, device: torch.device | None = None) -> Int[Tensor, "n n"]:
     """Row of the table of a `window` for each pair of positions of a height x width window, no larger than that one."""
-    y = torch.arange(height, device=device).repeat_interleave(width)
-    x = torch.arange(width, device=device).repeat(height)
-    dy, dx = y[:, None] - y[None, :], x[:, None] - x[None, :]
-    return (dy + window - 1) * (2 * window - 1) + dx + window - 1
+    return partition.relative_index((height, width), (window, window), device)
 
 
 def shift_mask(grid: Size, window: Size, shift: int, device: torch.device | None = None) -> Float[Tensor, "k n n"]:
     """0 for pairs of one region, -100 for pairs that only the shift brought into one window; k windows of a grid."""
-    region = torch.zeros(grid, device=device)
-    for axis in (0, 1):
-        place = torch.arange(grid[axis], device=device)
-        part = (place >= grid[axis] - window[axis]).long() + (place >= grid[axis] - shift).long()
-        region = 3 * region + (part[:, None] if axis == 0 else part)
-    regions = windows(region[None, :, :, None], window).squeeze(-1).squeeze(0)
-    return (regions[:, :, None] != regions[:, None, :]) * -100.0
+    return partition.shift_mask(grid, window, (shift, shift), device=device)
 
 
-def windows(x: Float[Tensor, "b H W C"], window: Size) -> Float[Tensor, "b k n C"]:
-    """The k windows of n positions each, both row by row."""
-    return x.unflatten(2, (-1, window[1])).unflatten(1, (-1, window[0])).transpose(2, 3).flatten(3, 4).flatten(1, 2)
-
-
-def joined(y: Float[Tensor, "b k n C"], grid: Size, window: Size) -> Float[Tensor, "b H W C"]:
-    """What `windows` was made of."""
-    y = y.unflatten(2, window).unflatten(1, (grid[0] // window[0], grid[1] // window[1]))
-    return y.transpose(2, 3).flatten(3, 4).flatten(1, 2)
-
-
-class WindowAttention(nn.Module):
-    """Attention with a relative position bias within windows of each frame, (B, C, T, H, W) -> the same shape.
+class WindowAttention(window_attention.WindowAttention):
+    """The operator of that name within windows of each frame, (B, C, T, H, W) -> the same shape.
 
     Maps that the window does not divide are padded with zeros, which take part, as in Swin for detection; a map with a
     side no longer than the window is not shifted, and a window longer than the map is cut to it.
     """
 
     def __init__(self, channels: int, *, heads: int, window: int, shift: int = 0):
-        super().__init__()
-        if heads < 1 or channels % heads:
-            raise ValueError(f"heads must divide the {channels} channels, got {heads}")
-        if window < 1:
-            raise ValueError(f"window must be at least 1, got {window}")
+        super().__init__(channels, heads=heads, window=(1, window, window), padding="zero")
         if not 0 <= shift < window:
             raise ValueError(f"shift must be within the window of {window}, got {shift}")
-        self.heads, self.window, self.shift = heads, window, shift
-        self.scale = (channels // heads) ** -0.5
-        self.qkv = nn.Linear(channels, 3 * channels)
-        self.proj = nn.Linear(channels, channels)
-        self.relative_position_bias_table = nn.Parameter(torch.empty((2 * window - 1) ** 2, heads))
-        nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
+        self.window, self.shift = window, shift
 
-    def forward(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B C T H W"]:
-        B, _, T, H, W = x.shape
-        window = (min(self.window, H), min(self.window, W))
-        shift = self.shift if min(H, W) > self.window else 0
-        x = F.pad(x.permute(0, 2, 3, 4, 1).flatten(0, 1), (0, 0, 0, -W % window[1], 0, -H % window[0]))  # B T, H, W, C
-        grid = (x.shape[1], x.shape[2])
-        if shift:
-            x = x.roll((-shift, -shift), dims=(1, 2))
-        q, k, v = self.qkv(windows(x, window)).unflatten(-1, (3, self.heads, -1)).permute(3, 0, 1, 4, 2, 5)
-        logits = q * self.scale @ k.transpose(-1, -2)  # B T, k, heads, n, n
-        index = relative_index(*window, self.window, x.device)
-        logits = logits + self.relative_position_bias_table[index].permute(2, 0, 1)
-        if shift:
-            logits = logits + shift_mask(grid, window, shift, x.device).to(logits.dtype)[:, None]
-        y = self.proj((logits.softmax(-1) @ v).transpose(2, 3).flatten(3))
-        y = joined(y, grid, window)
-        if shift:
-            y = y.roll((shift, shift), dims=(1, 2))
-        return y[:, :H, :W].unflatten(0, (B, T)).permute(0, 4, 1, 2, 3)
-
-    def extra_repr(self) -> str:
-        return f"heads={self.heads}, window={self.window}, shift={self.shift}"
+    def shifts(self, grid: Sequence[int]) -> tuple[int, int, int]:
+        shift = self.shift if min(grid[1:]) > self.window else 0
+        return 0, shift, shift
 
 
 class SwinBlock(nn.Module):

@@ -343,7 +343,7 @@ HANDLES: dict[str, Callable] = {
     **{f"aten::{name}": _free for name in _FREE},
     **{f"aten::{name}": _per_output(1, 2) for name in _ELEMENTWISE},
     **{f"aten::{name}": _per_output(1, 6) for name in ("div", "div_")},
-    **{f"aten::{name}": _per_output(ACTIVATION) for name in ("gelu", "silu", "silu_", "softplus", "hardswish")},
+    **{f"aten::{name}": _per_output(ACTIVATION) for name in ("elu", "gelu", "silu", "silu_", "softplus", "hardswish")},
     **{f"aten::{name}": _per_input(1) for name in ("amax", "amin", "argmax", "argmin", "prod")},
     **{f"aten::{name}": _norm for name in ("norm", "linalg_vector_norm", "frobenius_norm")},
     "aten::logaddexp": _per_output(2),

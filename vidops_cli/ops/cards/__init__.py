@@ -1,6 +1,19 @@
 """Cards of all operators, one file for each paper; they import no torch."""
 
-from . import convolutions, integral_action, lisa, motion, motion_squeeze, renet, rsa, selfy, sifa, standard, tsm
+from . import (
+    convolutions,
+    integral_action,
+    lisa,
+    mixers,
+    motion,
+    motion_squeeze,
+    renet,
+    rsa,
+    selfy,
+    sifa,
+    standard,
+    tsm,
+)
 
 ALL = (
     *standard.CARDS,
@@ -14,4 +27,5 @@ ALL = (
     *integral_action.CARDS,
     *lisa.CARDS,
     *motion.CARDS,
+    *mixers.CARDS,
 )
