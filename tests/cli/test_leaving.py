@@ -56,6 +56,24 @@ def test_a_signal_saves_and_the_same_command_goes_on(place, processes, number):
     assert not (place / "run/summary.json").exists()
 
 
+def test_two_are_not_in_one_folder_and_who_is_left_alone_leaves_it(place):
+    """The parent of two processes is killed: they leave, and the same command goes on."""
+    words = ["one.yaml", "train.epochs=4000", "--nproc", "2", "--out", "run"]
+    process = begin(place, *words)
+    until(process, place / "run/status.json", '"training"')
+    other = begin(place, "one.yaml", "--out", "run")
+    _, err = other.communicate(timeout=60)
+    assert other.returncode == 2 and "error: another process trains in run" in err
+    process.kill()
+    process.communicate(timeout=60)  # its output is closed when the last of them has left
+    (place / "run/status.json").unlink()
+    process = begin(place, *words)
+    until(process, place / "run/status.json", '"training"')
+    assert json.loads((place / "run/status.json").read_text())["done"] > 1
+    leave(process, signal.SIGTERM)
+    assert process.returncode == RESUME
+
+
 def test_an_error_of_several_processes_is_told_once(place):
     process = begin(place, "one.yaml", "train.batch=9", "--nproc", "2", "--out", "run")
     out, err = process.communicate(timeout=120)

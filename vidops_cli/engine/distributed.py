@@ -8,7 +8,10 @@ are of a part unless `train.batch_norm` is sync.
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -117,6 +120,12 @@ class Group:
 ALONE = Group()
 
 
+def _end_with_parent() -> None:
+    """Who is started by torchrun's agent is asked to leave when that is killed, where the system can do so."""
+    if sys.platform == "linux" and "TORCHELASTIC_RUN_ID" in os.environ:
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+
+
 @contextmanager
 def group(device: str = "auto") -> Iterator[Group]:
     """This process among those that the environment tells of; alone, if it tells of none. ValueError if it is unclear,
@@ -131,6 +140,7 @@ def group(device: str = "auto") -> Iterator[Group]:
     if lacking := [name for name, value in told.items() if not value.isdigit()]:
         hint = "start it by torchrun, --nproc or --launcher slurm, or unset WORLD_SIZE"
         raise ValueError(f"WORLD_SIZE={told['WORLD_SIZE']}, and {lacking[0]} is not told", hint)
+    _end_with_parent()
     found = Group(*(int(told[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK")))
     on_gpu = found.device(device).startswith("cuda")
     if on_gpu:

@@ -45,7 +45,8 @@ def train(
     that is not finite, data that cannot be used, or a recipe that as many processes cannot train.
     """
     try:
-        return _train(recipe, run, device, resume, code, report, stop or Stop(), group)
+        with checkpoint.alone_in(run) if group.first else nullcontext():
+            return _train(recipe, run, device, resume, code, report, stop or Stop(), group)
     except Left:
         return None
 

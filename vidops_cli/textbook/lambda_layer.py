@@ -26,7 +26,8 @@ def forward(op, x):
     planes = torch.stack([padded[:, :, i : i + T] for i in range(L)], dim=3).reshape(-1, L, H, W)
     position = F.conv2d(planes, op.E, padding=(U // 2, V // 2)).reshape(B, C, T, -1, H, W)
     lambdas = position.permute(0, 3, 1, 2, 4, 5) + content[..., None, None, None]
-    return torch.einsum("bhkxyz,bkvxyz->bhvxyz", q, lambdas).flatten(1, 2)
+    # head by head: of one frame, torch 2.13's batch norm on a CPU misreads the gradient that a product of all gives it
+    return torch.cat([torch.einsum("bkxyz,bkvxyz->bvxyz", each, lambdas) for each in q.unbind(1)], dim=1)
 
 
 def at(op, x, positions):
