@@ -42,7 +42,7 @@ def test_list(vidops, monkeypatch):
         code, out, _ = vidops("list", kind)
         assert code == 0
         assert all(name in out for name in names)
-        assert not any(f" {name} " in out for other in kinds.values() if other is not names for name in other)
+        assert not any(f"│ {name} " in out for other in kinds.values() if other is not names for name in other)
 
 
 def test_list_as_json(vidops, monkeypatch):

@@ -56,14 +56,11 @@ def test_a_signal_saves_and_the_same_command_goes_on(place, processes, number):
     assert not (place / "run/summary.json").exists()
 
 
-def test_two_are_not_in_one_folder_and_who_is_left_alone_leaves_it(place):
+def test_who_is_left_alone_leaves(place):
     """The parent of two processes is killed: they leave, and the same command goes on."""
     words = ["one.yaml", "train.epochs=4000", "--nproc", "2", "--out", "run"]
     process = begin(place, *words)
     until(process, place / "run/status.json", '"training"')
-    other = begin(place, "one.yaml", "--out", "run")
-    _, err = other.communicate(timeout=60)
-    assert other.returncode == 2 and "error: another process trains in run" in err
     process.kill()
     process.communicate(timeout=60)  # its output is closed when the last of them has left
     (place / "run/status.json").unlink()

@@ -509,7 +509,7 @@ def test_a_run_goes_on_with_its_own_data_alone(recipe, clips_root, tmp_path):
 
 def test_what_would_stop_a_test_stops_the_run_before_it_is_trained(recipe, tmp_path):
     seen = []
-    with pytest.raises(ValueError, match="val: a 64 crop does not fit"):
+    with pytest.raises(ValueError, match="a 64 crop does not fit"):
         train(recipe("data.crop=null", "eval.crop=64"), tmp_path / "run", device="cpu", report=seen.append)
     assert "training" not in [status["phase"] for status in seen]
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -56,27 +54,6 @@ def load(path: Path) -> dict[str, Any]:
 def tested(state: dict[str, Any]) -> dict[str, torch.Tensor]:
     """The weights of a checkpoint that are tested: their running mean, where it was kept."""
     return state.get("mean") or state["model"]
-
-
-@contextmanager
-def alone_in(run: Path) -> Iterator[None]:
-    """ValueError if another process trains in this folder, which is held until the body, or this process, ends."""
-    try:
-        import fcntl
-
-        run.mkdir(parents=True, exist_ok=True)
-        file = (run / ".lock").open("w")
-    except (ImportError, OSError):  # Windows; or a folder that cannot be written, which is told when something is
-        yield
-        return
-    with file:
-        try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError):
-            raise ValueError(f"another process trains in {run}", "wait for it, or take another --out") from None
-        except OSError:  # a file system without locks
-            pass
-        yield
 
 
 def differing(path: Path, recipe: Recipe) -> str:

@@ -45,8 +45,7 @@ def train(
     that is not finite, data that cannot be used, or a recipe that as many processes cannot train.
     """
     try:
-        with checkpoint.alone_in(run) if group.first else nullcontext():
-            return _train(recipe, run, device, resume, code, report, stop or Stop(), group)
+        return _train(recipe, run, device, resume, code, report, stop or Stop(), group)
     except Left:
         return None
 
@@ -154,13 +153,13 @@ def check_processes(recipe: Recipe, size: int) -> None:
 
 def _check_tested(split: str, clips: Clips, task: Classification | FewShot) -> None:
     """ValueError on what would stop a test, before a run is trained for days."""
-    try:
-        if not clips.train:
-            clips.shape()
-        if isinstance(task, FewShot):
+    if not clips.train:
+        clips.shape()
+    if isinstance(task, FewShot):
+        try:
             task.shape.members(clips.labels[clips.listed])
-    except ValueError as error:
-        raise ValueError(f"{split}: {error.args[0]}", *error.args[1:]) from None
+        except ValueError as error:
+            raise ValueError(f"{split}: {error.args[0]}", *error.args[1:]) from None
 
 
 def _start(model: nn.Module, told: str | dict[str, str], report: Report) -> None:

@@ -168,7 +168,7 @@ def present(name: str, split: str, told: Told) -> str:
 def small(name: str, root: Path, told: Told, recipe: str, *more: str, row: str | None = None) -> Recipe:
     chosen = [f"data.name={name}", f"data.root={root}", f"data.splits={json.dumps(told.splits)}"]
     chosen += [f"data.classes={len(told.names('train'))}", "data.resize=28", "data.crop=24", "eval.crop=null"]
-    chosen += ["data.workers=0", "train.epochs=1", "train.batch=2", "train.threads=1", *more]
+    chosen += ["data.workers=0", "train.epochs=1", "train.batch=2", "train.accumulate=1", "train.threads=1", *more]
     if DATASETS[name].mirrors is False and load(REPOSITORY / "recipes" / recipe, known(), rows=False).data.flip:
         chosen.append("data.flip_keep=[0]")  # the recipe's are of all classes
     found = load(REPOSITORY / "recipes" / recipe, known(), chosen, rows=row is not None)
