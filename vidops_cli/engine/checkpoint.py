@@ -59,19 +59,19 @@ def tested(state: dict[str, Any]) -> dict[str, torch.Tensor]:
 def differing(path: Path, recipe: Recipe) -> str:
     """In words, the keys in which a run's recipe.yaml is another recipe; nothing if it cannot be told."""
     try:
-        before = flat(yaml.safe_load(path.read_text()))
-    except (OSError, yaml.YAMLError, AttributeError):
+        before = _flat(Recipe.model_validate(yaml.safe_load(path.read_text())).identity())
+    except (OSError, ValueError, yaml.YAMLError):
         return ""
-    now, free = flat(recipe.model_dump(mode="json")), ("title", "claim", "paper", "data.root", "data.workers")
-    keys = [key for key in {**before, **now} if before.get(key) != now.get(key) and key not in free]
+    now = _flat(recipe.identity())
+    keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
     return f": {', '.join(keys[:4])}{', ...' if len(keys) > 4 else ''}" if keys else ""
 
 
-def flat(told: dict[str, Any], above: str = "") -> dict[str, Any]:
+def _flat(told: dict[str, Any], above: str = "") -> dict[str, Any]:
     """Dotted keys and their values."""
     found: dict[str, Any] = {}
     for key, value in told.items():
-        found |= flat(value, f"{above}{key}.") if isinstance(value, dict) else {f"{above}{key}": value}
+        found |= _flat(value, f"{above}{key}.") if isinstance(value, dict) else {f"{above}{key}": value}
     return found
 
 
