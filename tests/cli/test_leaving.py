@@ -21,11 +21,11 @@ def begin(place, *words):
 
 
 def until(process, file, told):
-    """Wait until the run's status says so."""
+    """Wait until the run's status says so; that status."""
     end = time.monotonic() + 120
     while process.poll() is None and time.monotonic() < end:
-        if file.exists() and told in file.read_text():
-            return
+        if file.exists() and told in (status := file.read_text()):
+            return json.loads(status)
         time.sleep(0.02)
     raise AssertionError(process.communicate())
 
@@ -49,8 +49,7 @@ def test_a_signal_saves_and_the_same_command_goes_on(place, processes, number):
     assert "Traceback" not in err and "error" not in err
     (place / "run/status.json").unlink()
     process = begin(place, *words)
-    until(process, place / "run/status.json", '"training"')
-    done = json.loads((place / "run/status.json").read_text())["done"]
+    done = until(process, place / "run/status.json", '"training"')["done"]
     _, err = leave(process, signal.SIGHUP)
     assert process.returncode == RESUME and done > 1, err
     assert not (place / "run/summary.json").exists()
@@ -65,8 +64,7 @@ def test_who_is_left_alone_leaves(place):
     process.communicate(timeout=60)  # its output is closed when the last of them has left
     (place / "run/status.json").unlink()
     process = begin(place, *words)
-    until(process, place / "run/status.json", '"training"')
-    assert json.loads((place / "run/status.json").read_text())["done"] > 1
+    assert until(process, place / "run/status.json", '"training"')["done"] > 1
     leave(process, signal.SIGTERM)
     assert process.returncode == RESUME
 
