@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from vidops_cli.engine import checkpoint
+from vidops_cli.engine import checkpoint, loop
 from vidops_cli.engine.evaluate import evaluate_checkpoint
 from vidops_cli.engine.moving import make_optimizer
 from vidops_cli.engine.setup import Setup, pick_device
@@ -54,6 +54,34 @@ def test_resumed_run_equals_uninterrupted_bit_for_bit(recipe, tmp_path, stop_aft
     assert same(a["model"], b["model"])
     assert read_lines(tmp_path / "whole" / "metrics.jsonl") == read_lines(tmp_path / "cut" / "metrics.jsonl")
     assert whole["metrics"] == resumed["metrics"]
+
+
+@pytest.mark.parametrize("words, every, kept", [(["train.save_every=2"], 0.0, 2), ([], 0.0, 3), ([], 600.0, None)])
+def test_inside_an_epoch_it_is_saved_by_steps_or_by_the_clock(recipe, tmp_path, monkeypatch, words, every, kept):
+    """Killed in the fourth step of five."""
+    monkeypatch.setattr(loop, "EVERY", every)
+    counted = []
+
+    def killed(status):
+        counted.append(status)
+        if status["phase"] == "training" and status["done"] == 4:
+            raise SystemExit
+
+    with pytest.raises(SystemExit):
+        train(recipe(*words), tmp_path / "cut", device="cpu", report=killed)
+    assert (tmp_path / "cut/last.pt").exists() == bool(kept)
+    assert not kept or checkpoint.load(tmp_path / "cut/last.pt")["step"] == kept
+    whole, again = (train(recipe(*words), tmp_path / name, device="cpu") for name in ("whole", "cut"))
+    assert whole["metrics"] == again["metrics"]
+    assert same(*(checkpoint.load(tmp_path / name / "last.pt")["model"] for name in ("whole", "cut")))
+
+
+def test_progress_of_validation_and_test_is_reported(recipe, tmp_path):
+    found = []
+    train(recipe("train.epochs=1", "eval.batch=6"), tmp_path / "run", device="cpu", report=found.append)
+    told = [(one["phase"], one["done"], one["total"]) for one in found if one["phase"] in ("validating", "testing")]
+    assert told[0] == ("validating", 6, 8) and told[1] == ("validating", 8, 8)
+    assert told[2:] == [("testing", done, 16) for done in (6, 12, 16)]
 
 
 def test_resume_of_a_finished_run_trains_no_further(recipe, tmp_path):

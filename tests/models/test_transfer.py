@@ -70,6 +70,25 @@ def test_operators_start_anew_and_what_they_replace_is_left_out():
     assert "fresh (layer2.*.conv2, after_res3, layer4.*.conv2, fc), 2 left out (layer2.*.conv2, " in found.told()
 
 
+def test_blocks_with_operators_start_as_the_identity():
+    """As whole bottlenecks with RSA do in its released code."""
+    ops = [{"op": "tsm"}, {"op": "rsa", "at": ["res3.1", "res5.1"]}]
+    network, theirs = build("resnet50", ops=ops, fresh_blocks=True), images("resnet50")
+    found = start(network, theirs)
+    blocks = ("layer2.1.", "layer4.1.")
+    inside = {key for key in network.state_dict() if key.startswith(blocks)}
+    assert inside <= set(found.fresh) and not inside & same(
+        network, {key: theirs[key] for key in theirs if "conv" in key}
+    )
+    assert set(found.left_out) >= {key for key in theirs if key.startswith(blocks)}
+    zeros = [name for name, module in network.named_modules() if "bn3" in name and not module.weight.any()]
+    assert zeros == ["layer2.1.bn3", "layer4.1.bn3"]
+    x = torch.randn(1, 512, 2, 4, 4).relu()
+    torch.testing.assert_close(network.eval().layer2[1](x), x)
+    with pytest.raises(ValueError, match="vit_mini has no slot 'conv2'"):
+        build("vit_mini", fresh_blocks=True)
+
+
 def test_sifa_net_from_an_image_network():
     ops = [{"op": "sifa", "at": ["res3.1"]}, {"op": "global_context", "at": ["res3.0"]}]
     network, theirs = build("sifa_net50", ops=ops), images("resnet50")

@@ -27,6 +27,7 @@ RECIPES = Path(__file__).parents[2] / "recipes"
         "train.optimizer.layer_decay=1.0",
         "train.compile=false",
         "model.drop_path=0",
+        "model.fresh_blocks=false",
     ],
 )
 def test_hash_is_kept(read, override):
@@ -48,6 +49,7 @@ def test_hash_is_kept_by_rows(read):
         "model.name=resnet18",
         "model.inflate=true",
         "model.drop_path=0.2",
+        "model.fresh_blocks=true",
         "train.optimizer.layer_decay=0.75",
         "train.compile=true",
         "data.num_frames=4",

@@ -63,7 +63,8 @@ def command(
     from vidops_cli.record import git_state
 
     made = {"code": code_of(told, known()), **git_state()}  # as it is now, not as it may be at the end
-    found = engine.evaluate_checkpoint(told, path, device, Counter("decoding"), dump, per_class=per_class)
+    shown = Counter("decoding"), dump
+    found = engine.evaluate_checkpoint(told, path, device, *shown, per_class=per_class, testing=Counter("testing"))
     if out is not None:
         _write(out / "summary.json", told, found, made)
     _show(told, found, path, format, of_no_row(what, overrides, row))

@@ -23,7 +23,7 @@ class Describe:
     """A run's status as a line of words, with the time left."""
 
     def __init__(self) -> None:
-        self.began: dict[str, tuple[float, int]] = {}
+        self.began: dict[object, tuple[float, int]] = {}
 
     def __call__(self, status: dict[str, Any]) -> str:
         phase = status.get("phase", "starting")
@@ -39,7 +39,8 @@ class Describe:
     def _left(self, phase: str, status: dict[str, Any]) -> str:
         if "done" not in status:
             return ""
-        began, first = self.began.setdefault(phase, (time.monotonic(), status["done"]))
+        key = phase if phase == "training" else (phase, status.get("epoch"))  # each validation is timed anew
+        began, first = self.began.setdefault(key, (time.monotonic(), status["done"]))
         done = status["done"] - first
         if done <= 0:
             return ""

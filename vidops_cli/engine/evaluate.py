@@ -26,6 +26,10 @@ from .setup import Setup, open_clips, to_device
 from .tasks import Classification
 
 
+def nobody(done: int, total: int) -> None:
+    """Progress that is not asked for."""
+
+
 def evaluate(
     model: nn.Module,
     clips: Clips,
@@ -36,13 +40,15 @@ def evaluate(
     views: Sequence[View] | None = None,
     kept: list[Part] | None = None,
     group: Group = ALONE,
+    progress: Progress = nobody,
 ) -> dict[str, Any]:
     """Metrics of the task over all clips, every one counted, `present` as n/N, and which clips were right.
 
     `correct` is that in hexadecimal: the i-th listed clip is bit i, the most significant of a byte first. Of episodes
     (`group`) a bit is a query, in their order. `views` are those of the clips' options unless told: how many is told,
     and of more than one what was averaged; they go through the network in batches of eval.batch views. `kept` takes
-    the averaged scores. Each process of a `group` runs some of the clips, and all know the metrics.
+    the averaged scores. Each process of a `group` runs some of the clips, and all know the metrics. `progress` is told
+    how many views of how many this process has run.
     """
     model.eval()
     seen: list[int] = []
@@ -50,10 +56,12 @@ def evaluate(
     keys = [(view, index) for index in clips.listed[group.rank :: group.size] for view in views]
 
     def told() -> Iterator[dict[str, Any]]:
-        for batch in batches(clips, keys, recipe.eval.batch, workers=recipe.data.workers):
+        size = recipe.eval.batch
+        for step, batch in enumerate(batches(clips, keys, size, workers=recipe.data.workers), start=1):
             if isinstance(task, FewShot) and "clip" in batch:
                 seen.extend(batch["index"].tolist())
             yield to_device(batch, device)
+            progress(min(step * size, len(keys)), len(keys))
 
     def noted(parts: Iterable[Part]) -> Iterator[Part]:
         for part in parts:
@@ -86,12 +94,20 @@ def agree(clips: Clips, group: Group) -> None:
 
 
 def evaluate_checkpoint(
-    recipe: Recipe, path: Path, device: str, progress: Progress, dump: Path | None = None, *, per_class: bool = False
+    recipe: Recipe,
+    path: Path,
+    device: str,
+    progress: Progress,
+    dump: Path | None = None,
+    *,
+    per_class: bool = False,
+    testing: Progress = nobody,
 ) -> dict[str, Any]:
     """Build the recipe's network, fill it from a checkpoint, evaluate it on `eval.split`.
 
-    Scores, or the results of episodes, are kept in the file `dump`. `per_class`: the accuracy of each class is told
-    too. ValueError if the file cannot be written.
+    `progress` is told of decoding, where clips are cached, `testing` of what has gone through the network. Scores, or
+    the results of episodes, are kept in the file `dump`. `per_class`: the accuracy of each class is told too.
+    ValueError if the file cannot be written.
     """
     state = checkpoint.load(path)
     setup = Setup.of(recipe, device)
@@ -106,7 +122,8 @@ def evaluate_checkpoint(
     if recipe.data.cache != "none":
         clips.decode_all(progress, keep=recipe.data.cache == "disk")
     kept: list[Part] = []
-    values = evaluate(model.to(setup.device), clips, setup.task(classes), recipe, setup.device, kept=kept)
+    task, device = setup.task(classes), setup.device
+    values = evaluate(model.to(device), clips, task, recipe, device, kept=kept, progress=testing)
     if not math.isfinite(values["loss"]):
         raise ValueError(f"the scores of {path} are not finite: the loss is {values['loss']}", "test another one")
     told: dict[str, Any] = {}

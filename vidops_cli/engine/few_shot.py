@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -49,17 +50,24 @@ class FewShot:
         """(name, value): top1 in percent and loss over the queries of all fixed episodes, n, their number, group, how
         many of them an episode has, and right: of each of them, episode by episode, whether top1 counts it.
 
-        Maps are computed once for each image; episodes are drawn from the images that could be used.
+        Maps are computed once for each image, and kept in the host's memory: all of a split are more than a GPU may
+        hold. Episodes are drawn from the images that could be used.
         """
-        found = [(model.maps(batch["clip"]), batch["label"]) for batch in batches if "clip" in batch]
-        if not found:
+        kept: list[Tensor] = []
+        labels: list[int] = []
+        for batch in batches:
+            if "clip" in batch:
+                kept.extend(model.maps(batch["clip"]).cpu())
+                labels.extend(batch["label"].tolist())
+                device = batch["clip"].device
+        if not kept:
             raise ValueError("no image was evaluated", "check the split and data.max_bad")
-        maps, labels = (torch.cat(parts) for parts in zip(*found, strict=True))
         shape, loss, hits = self.shape, 0.0, []
-        way = torch.arange(shape.ways, device=maps.device).repeat(shape.queries)
-        for episode in fixed(labels.cpu().numpy(), self.episodes, shape):
-            chosen = torch.from_numpy(episode).to(maps.device)
-            scores = model.scores(maps[chosen[: shape.shots]], maps[chosen[shape.shots :].flatten()]).float()
+        support = shape.ways * shape.shots
+        way = torch.arange(shape.ways, device=device).repeat(shape.queries)
+        for episode in fixed(np.array(labels), self.episodes, shape):
+            maps = torch.stack([kept[i] for i in episode.flatten()]).to(device)
+            scores = model.scores(maps[:support].unflatten(0, (shape.shots, -1)), maps[support:]).float()
             loss += F.cross_entropy(scores, way, reduction="sum").item()
             hits += (scores.argmax(1) == way).tolist()
         yield "top1", 100 * sum(hits) / len(hits)

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from vidops_cli.data import Progress
 from vidops_cli.data.clips import Clips, Order, batches
 from vidops_cli.data.episodes import Beside
 from vidops_cli.data.mixing import mixed
@@ -33,7 +34,13 @@ from .tasks import Classification
 Report = Callable[[dict[str, Any]], None]
 
 NOTHING = {"loss": 0.0, "accuracy": 0.0, "clips": 0}  # of the epoch under way, summed over its clips
+EVERY = 600.0  # seconds between checkpoints inside an epoch, unless train.save_every tells steps
 LONG = 1.0  # seconds; after a shorter step, who is asked to leave finishes the next
+
+
+def counted(report: Report, phase: str, **status: Any) -> Progress:
+    """Progress that is reported as the status of a phase."""
+    return lambda done, total: report({"phase": phase, **status, "done": done, "total": total})
 
 
 def sizes(clips: int, count: int) -> list[int]:
@@ -93,6 +100,7 @@ class Loop:
         self.sums = dict(NOTHING)
         self.per_epoch = math.ceil(len(splits["train"].listed) / recipe.train.batch)
         self.total = self.per_epoch * recipe.train.epochs
+        self.saved = time.monotonic()
 
     @property
     def tested(self) -> nn.Module:
@@ -138,6 +146,7 @@ class Loop:
 
     def save(self, name: str = "last.pt") -> None:
         """By the first process, with the random numbers of all; none goes on before it is written."""
+        self.saved = time.monotonic()
         on_gpu = self.setup.device.type == "cuda"
         states = self.group.gather(torch.get_rng_state())
         cuda_states = self.group.gather(torch.cuda.get_rng_state(self.setup.device)) if on_gpu else []
@@ -177,9 +186,10 @@ class Loop:
             loader = self._batches(epoch, done)
             for step in range(done, self.per_epoch):
                 batch = _next(loader, stop)
-                clips, leave = self._agree(batch, stop)
-                if leave:
+                clips, leave, due = self._agree(batch, stop)
+                if leave or due:
                     self.save()
+                if leave:
                     return False
                 began = time.perf_counter()
                 if any(clips):  # else all of its videos were bad
@@ -197,10 +207,11 @@ class Loop:
             self._finish_epoch(epoch, stop)
         return True
 
-    def _agree(self, batch: dict[str, Any], stop: Stop) -> tuple[list[int], bool]:
-        """How many clips each process has for this step, and whether one of them was asked to leave."""
-        found = self.group.gather((len(batch.get("label", ())), stop()))
-        return [clips for clips, _ in found], any(leave for _, leave in found)
+    def _agree(self, batch: dict[str, Any], stop: Stop) -> tuple[list[int], bool, bool]:
+        """How many clips each process has for this step; whether one was asked to leave; whether to save before it."""
+        due = self.recipe.train.save_every is None and time.monotonic() - self.saved > EVERY
+        found = self.group.gather((len(batch.get("label", ())), stop(), due))
+        return [clips for clips, *_ in found], any(leave for _, leave, _ in found), found[0][2]
 
     def _lent(self, batch: dict[str, Any], clips: list[int]) -> dict[str, Any]:
         """The batch; a process that has none is lent a clip, which counts nothing, so that all take the step."""
@@ -315,11 +326,13 @@ class Loop:
             agree(self.splits["train"], self.group)
             if self.recipe.train.recalibrate_bn:
                 self._recalibrate(epoch)
-            self.report({"phase": "validating", "epoch": epoch + 1})
+            shown = counted(self.report, "validating", epoch=epoch + 1)
             self.group.same_buffers(self.tested)
             one = (ONE,)  # many views are for the last test
             val, device = self.splits["val"], self.setup.device
-            found = evaluate(self.tested, val, self.task, self.recipe, device, views=one, group=self.group)
+            found = evaluate(
+                self.tested, val, self.task, self.recipe, device, views=one, group=self.group, progress=shown
+            )
         count = max(1, self.sums["clips"])
         if not math.isfinite(found["loss"]):
             raise ValueError(

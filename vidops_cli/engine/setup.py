@@ -60,7 +60,7 @@ class Setup:
         model = self.recipe.model
         check_classes(self.recipe, classes)
         ops = [placed.model_dump() for placed in model.ops]
-        keys = ("dropout", "drop_path", "inflate", "width")
+        keys = ("dropout", "drop_path", "inflate", "width", "fresh_blocks")
         given = {key: getattr(model, key) for key in keys}
         return network_of(self.recipe).build(classes=classes, ops=ops, **given)
 

@@ -17,7 +17,7 @@ from . import checkpoint
 from .distributed import ALONE, Group
 from .evaluate import evaluate
 from .few_shot import FewShot
-from .loop import Loop, Report
+from .loop import Loop, Report, counted
 from .setup import Setup, open_clips
 from .stopping import Left, Stop
 from .sync_norm import synchronised
@@ -97,12 +97,8 @@ def _train(
         keep = recipe.data.cache == "disk"
         for split, clips in splits.items():
             if not clips.decoded:
-
-                def told(done: int, total: int, phase: str = f"decoding {split}") -> None:
-                    report({"phase": phase, "done": done, "total": total})
-
                 with stop.at_once(), group.in_turn() if keep else nullcontext():
-                    clips.decode_all(told, keep=keep)
+                    clips.decode_all(counted(report, f"decoding {split}"), keep=keep)
     if not resumed and group.first:  # nothing of an older run in this folder may be taken for this one's
         for name in ("last.pt", "best.pt", "summary.json"):
             (run / name).unlink(missing_ok=True)
@@ -113,8 +109,8 @@ def _train(
     if recipe.train.checkpoint == "best":
         loop.tested.load_state_dict(checkpoint.tested(checkpoint.load(run / "best.pt")))
     with stop.at_once():
-        report({"phase": "testing"})
-        metrics = evaluate(loop.tested, tested, task, recipe, setup.device, group=group)
+        shown = counted(report, "testing")
+        metrics = evaluate(loop.tested, tested, task, recipe, setup.device, group=group, progress=shown)
     return {
         "split": recipe.eval.split,
         "metrics": metrics,

@@ -128,12 +128,16 @@ class Network:
         inflate: bool = False,
         width: float = 1.0,
         drop_path: float = 0.0,
+        fresh_blocks: bool = False,
     ):
         """The network with operators in place; `ops` are mappings of op, at, slot and options. Imports torch."""
         from vidops_cli.ops import OPS
 
+        from .fresh import renew
         from .stochastic_depth import deepen
 
+        if fresh_blocks:
+            self.places("conv2")
         if inflate and not self.inflates:
             able = ", ".join(name for name, network in MODELS.items() if network.inflates)
             raise ValueError(f"{self.name} has no inflated form", f"networks: {able}")
@@ -175,6 +179,8 @@ class Network:
                 put.append(op)
         if drop_path:
             deepen(network, drop_path)
+        if fresh_blocks:
+            renew(network, [holes[slot][place][0] for slot, place in taken if slot == "conv2"])
         network.operators = tuple(name for name, module in network.named_modules() if any(module is op for op in put))
         return network
 

@@ -37,6 +37,7 @@ class BasicBlock(nn.Module):
     """y = relu(x + bn2(conv2(relu(bn1(conv1(x)))))), (B, channels, T, H, W) -> (B, width, T, H / stride, W / stride)"""
 
     expansion = 1
+    last_norm = property(lambda self: self.bn2)
 
     def __init__(self, channels: int, width: int, stride: int, *, frames: int = 1):
         super().__init__()
@@ -59,6 +60,7 @@ class Bottleneck(nn.Module):
     """y = relu(x + bn3(conv3(relu(bn2(conv2(relu(bn1(conv1(x)))))))), to 4 width channels; conv1 and conv3 are 1 x 1"""
 
     expansion = 4
+    last_norm = property(lambda self: self.bn3)
 
     def __init__(self, channels: int, width: int, stride: int, *, frames: int = 1):
         super().__init__()

@@ -1,6 +1,7 @@
 """The start of a network from the weights of another: of images for clips, without operators or with others.
 
-Weights of one name and size are taken. What operators in slots own starts anew, and what they replace is left out.
+Weights of one name and size are taken. What operators in slots own starts anew, and what they replace is left out; so
+it is of whole blocks that are `fresh` (`fresh.py`).
 A kernel without time becomes one in time by the rule of our network, its `inflation`:
 
     "mean"     w[d] = w / L                        Carreira and Zisserman, arXiv 1705.07750
@@ -65,6 +66,7 @@ def start(network: nn.Module, theirs: Mapping[str, Tensor]) -> Start:
     ours = network.state_dict()
     operators = getattr(network, "operators", ())
     owned = tuple(f"{name}." for name in operators)
+    anew = tuple(f"{name}." for name in getattr(network, "fresh", ()))
     copies, rule = getattr(network, "copies", {}), getattr(network, "inflation", "mean")
     kinds: dict[str, list[str]] = {"taken": [], "inflated": [], "copied": [], "fresh": []}
     found, wrong, lacking, used = {}, [], [], set()
@@ -72,22 +74,22 @@ def start(network: nn.Module, theirs: Mapping[str, Tensor]) -> Start:
         told, kind = key, "taken"
         if key not in theirs and (prefix := next((p for p in copies if key.startswith(p)), None)):
             told, kind = copies[prefix] + key.removeprefix(prefix), "copied"
-        weight = theirs.get(told)
+        weight = None if key.startswith(anew) else theirs.get(told)
         used.add(told)
         if weight is not None and weight.shape == value.shape:
             found[key] = weight
         elif weight is not None and value.ndim == 5 and _grows(weight, value):
             found[key] = inflated(weight, value.shape[2], rule)
             kind = kind if value.shape[2] == 1 else "inflated"
-        elif key.startswith((*owned, *CLASSIFIERS)) or (weight is None and key.endswith(COUNTERS)):
+        elif key.startswith((*owned, *anew, *CLASSIFIERS)) or (weight is None and key.endswith(COUNTERS)):
             found[key], kind = value, "fresh"
         elif weight is None:
             lacking.append(key)
         else:
             wrong.append(f"{told} {tuple(weight.shape)} instead of {tuple(value.shape)}")
         kinds[kind].append(key)
-    unused = (*owned, *CLASSIFIERS, *getattr(network, "unused", ()))
-    foreign = [key for key in theirs if key not in used]
+    unused = (*owned, *anew, *CLASSIFIERS, *getattr(network, "unused", ()))
+    foreign = [key for key in theirs if key not in used or key.startswith(anew)]
     left_out = tuple(key for key in foreign if f"{key}.".startswith(unused))
     check(lacking, [key for key in foreign if key not in left_out], wrong)
     network.load_state_dict(found)

@@ -203,6 +203,8 @@ class Model(Section):
     """before the classifier"""
     drop_path: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """stochastic depth: probability of leaving the last block's residual branch out; the first's is 0; 0 is off"""
+    fresh_blocks: bool = False
+    """of a ResNet's blocks with an operator for conv2: start as the identity, and take nothing of model.weights"""
     width: Above0 = 1.0
     """times the channels of the network, rounded to what it can have"""
     skeleton: Name | None = None
@@ -300,7 +302,7 @@ class Train(Section):
     checkpoint: Literal["best", "last"] = "last"
     """which weights are tested; best is by val top1"""
     save_every: Count | None = None
-    """steps between checkpoints inside an epoch"""
+    """steps between checkpoints inside an epoch; not told: one after each ten minutes"""
     threads: Count | None = None
     """threads of torch on a CPU; pinned, equal seeds give equal bits"""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
@@ -464,7 +466,14 @@ class Recipe(Section):
         for key in ("save_every", "activation_checkpointing"):
             told["train"].pop(key)
         later = {
-            "model": {"inflate": False, "width": 1.0, "weights": {}, "skeleton": None, "drop_path": 0.0},
+            "model": {
+                "inflate": False,
+                "width": 1.0,
+                "weights": {},
+                "skeleton": None,
+                "drop_path": 0.0,
+                "fresh_blocks": False,
+            },
             "data": {
                 "generated": None,
                 "corruption": None,
