@@ -63,7 +63,7 @@ MORE = {
     ],
     "se": [{"planes": 24, "reduction": 3}, {"planes": None}],
     "sce": [{"planes": (8, 12)}, {"window": 3}],
-    "local_attention": [{"heads": 1}, {"heads": 4, "window": 3, "frames": 5}, {"window": 7}],
+    "local_attention": [{"heads": 1}, {"heads": 4, "window": 3, "frames": 5, "pointwise": False}, {"window": 7}],
     "non_local": [{"reduced": 3}, {"subsample": True, "space_time": False, "norm": False}],
     "motion_excitation": [{"reduction": 4}, {"reduction": 2, "gate": "released"}],
     "correlation": [

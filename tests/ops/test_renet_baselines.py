@@ -83,12 +83,13 @@ def test_sce_as_loops(window):
         torch.testing.assert_close(op(x), y)
 
 
-@pytest.mark.parametrize("heads", [None, 1, 2])
+@pytest.mark.parametrize(("heads", "alone"), [(None, False), (1, False), (2, True)])
 @pytest.mark.parametrize(("frames", "window"), [(1, 1), (1, 3), (1, 5), (3, 1), (3, 3)])
-def test_local_attention_as_loops(frames, window, heads):
+def test_local_attention_as_loops(frames, window, heads, alone):
     torch.manual_seed(0)
     C, T, H, W, r = 4, 2, 2, 3, window // 2
-    op, x = stirred(LocalSelfAttention(C, window=window, frames=frames, heads=heads)), clip(C, T, H, W)
+    given = {"window": window, "frames": frames, "heads": heads, "pointwise": not alone}
+    op, x = stirred(LocalSelfAttention(C, **given)), clip(C, T, H, W)
     M, late = heads or C, range(-(frames // 2), frames // 2 + 1)
     with torch.no_grad():
         y = torch.zeros_like(x)
@@ -106,8 +107,10 @@ def test_local_attention_as_loops(frames, window, heads):
             for c in range(C):
                 e = [math.exp(logit[c * M // C]) for logit in logits]
                 total[c] = sum(e_d / sum(e) * value[c] for e_d, value in zip(e, values, strict=True))
-            inner = linear(op.output[2], normed(op.output[0], total).clamp(min=0))
-            y[0, :, t, i, j] = normed(op.output[3], inner)
+            if not alone:
+                total = linear(op.output[2], normed(op.output[0], total).clamp(min=0))
+                total = normed(op.output[3], total)
+            y[0, :, t, i, j] = total
         torch.testing.assert_close(op(x), y)
 
 

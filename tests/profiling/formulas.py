@@ -185,7 +185,7 @@ _FORMS = {
     "se": [{"planes": None}, {"planes": None, "reduction": 3}, {"planes": 24, "reduction": 5}],
     "sce": [{"planes": planes, "window": window} for planes in ((8, 12), (1, 5)) for window in (1, 3, 7)],
     "local_attention": [{"heads": heads, "window": window} for heads in (None, 1, 4, 16) for window in (1, 3, 5, 7)]
-    + [{"attention": False}, {"frames": 3}, {"frames": 5, "heads": 4, "window": 3}],
+    + [{"attention": False}, {"frames": 3}, {"frames": 5, "heads": 4, "window": 3, "pointwise": False}],
     "motion_excitation": [{}, {"reduction": 4}, {"reduction": 3, "gate": "released"}, {"reduction": 1}],
     "correlation": [
         {},

@@ -2,16 +2,17 @@
 NeurIPS 2019, arXiv 1906.05909.
 
 Each position attends to the window around it. Half of the channels know the row of a neighbour, half its column; in
-a window over frames all know its frame too. A pointwise layer follows, and the result replaces the feature map.
+a window over frames all know its frame too. The result replaces the feature map.
 
     w[c, n, d] = softmax_d( q[c, n] (k[c, n + d] + r[c, d]) ), r[c, d] = rel_h[c, d_y] or rel_w[c, d_x], + rel_t[c, d_t]
     y          = bn(W relu(bn( sum_d w[c, n, d] v[c, n + d] )))   W 1x1; keys and values are zero outside the map
 
-Deviations: in the released code of RENet (arXiv 2108.09666) each channel has its own softmax, as above; `heads=M` sums
-q k over the channels of each head first, which is the attention of Ramachandran et al. RENet builds the module with no
-padding, so that on its 5x5 maps one window is read as 25 maps of one offset, and the softmax is 1 everywhere:
-`attention=False` is this module, y = bn(W relu(bn(v))), and leaves out the weights of q, k and r, which do nothing.
-Neither is of clips: `frames` and rel_t are ours, in the evident form.
+Deviations: in the released code of RENet (arXiv 2108.09666) each channel has its own softmax and a pointwise layer
+follows, as above. With `heads=M`, which sums q k over the channels of each head first, and `pointwise=False`, it is the
+layer of Ramachandran et al., which stands for a convolution. RENet builds the module with no padding, so that on its
+5x5 maps one window is read as 25 maps of one offset, and the softmax is 1 everywhere: `attention=False` is this module,
+y = bn(W relu(bn(v))), and leaves out the weights of q, k and r, which do nothing. Neither is of clips: `frames` and
+rel_t are ours, in the evident form.
 """
 
 import math
@@ -31,7 +32,14 @@ class LocalSelfAttention(nn.Module):
     """(B, C, T, H, W) -> the same shape."""
 
     def __init__(
-        self, channels: int, *, window: int = 5, frames: int = 1, heads: int | None = None, attention: bool = True
+        self,
+        channels: int,
+        *,
+        window: int = 5,
+        frames: int = 1,
+        heads: int | None = None,
+        attention: bool = True,
+        pointwise: bool = True,
     ):
         super().__init__()
         odd(window=window, frames=frames)
@@ -50,12 +58,10 @@ class LocalSelfAttention(nn.Module):
             if frames > 1:
                 self.rel_t = nn.Parameter(torch.randn(channels, frames))
         self.value = nn.Conv2d(channels, channels, 1, bias=False)
-        self.output = nn.Sequential(
-            nn.BatchNorm2d(channels),
-            nn.ReLU(),
-            nn.Conv2d(channels, channels, 1, bias=False),
-            nn.BatchNorm2d(channels),
-        )
+        self.output = nn.Sequential()
+        if pointwise:
+            self.output.extend([nn.BatchNorm2d(channels), nn.ReLU()])
+            self.output.extend([nn.Conv2d(channels, channels, 1, bias=False), nn.BatchNorm2d(channels)])
 
     def relative(self) -> Float[Tensor, "C N"]:
         """r, for N = frames x window^2 offsets, d_x running fastest."""
@@ -77,12 +83,14 @@ class LocalSelfAttention(nn.Module):
         v = per_frame(self.value, x)
         if self.attends:
             v = aggregate(self.attention(x), v, self.window)
-        return per_frame(self.output, v)
+        return per_frame(self.output, v) if len(self.output) else v
 
     def cost(self, x: tuple[int, ...]) -> cost.Cost:
         B, C, T, H, W = x
         n, N, M = B * T * H * W, math.prod(self.window), self.heads or C
-        total = 2 * cost.products(n * C, C) + cost.each(n * C, 2 * cost.BATCH_NORM + 1)  # v, W
+        total = cost.products(n * C, C)  # v
+        if len(self.output):
+            total += cost.products(n * C, C) + cost.each(n * C, 2 * cost.BATCH_NORM + 1)
         if self.attends:
             weights = n * M * N
             total += 2 * cost.products(n * C, C)  # q, k
@@ -92,4 +100,4 @@ class LocalSelfAttention(nn.Module):
         return total
 
     def extra_repr(self) -> str:
-        return f"window={self.window}, heads={self.heads}, attention={self.attends}"
+        return f"window={self.window}, heads={self.heads}, attention={self.attends}, pointwise={len(self.output) > 0}"

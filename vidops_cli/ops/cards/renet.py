@@ -96,11 +96,12 @@ CARDS: tuple[Card, ...] = (
             "frames": Option("int", 1, "frames of the window", least=1, odd=True),
             "heads": Option("int?", None, "heads of a dot product; null: a softmax for each channel", least=1),
             "attention": Option("bool", True, "false: what RENet really runs, whose softmax has one element"),
+            "pointwise": Option("bool", True, "bn(W relu(bn(.))) behind it; false, with heads: the stand-alone layer"),
         },
         deviations=(
-            "a softmax for each channel, as in RENet's module; heads: M is that of Ramachandran et al.; RENet builds "
-            "it without padding, so that its softmax runs over one number: attention: false is what it trained; "
-            "frames are ours"
+            "a softmax for each channel and a pointwise layer, as in RENet's module; heads: M with pointwise: false is "
+            "the layer of Ramachandran et al.; RENet builds it without padding, so that its softmax runs over one "
+            "number: attention: false is what it trained; frames are ours"
         ),
         status="equal to RENet's released code; heads by the paper's text",
     ),
