@@ -29,6 +29,7 @@ REFUSED = [
     ("train", "recipe", "vidops train --help"),
     ("eval nowhere", "nowhere", ""),
     ("eval folder", "folder is not the folder of a run", "vidops train"),
+    ("eval folder --row TSN", "--row is of a recipe", "--row out"),
     ("eval one.yaml --checkpoint missing.pt", "missing.pt", ".pt"),
     ("eval one.yaml --checkpoint one.yaml", "one.yaml", ""),
     ("eval one.yaml --format csv", "csv", "json"),

@@ -98,6 +98,8 @@ def _check(
                 raise ValueError(f"{name} is of --scores", "as in vidops eval --scores a.npz --against b.npz")
         if what is None:
             raise ValueError("neither a run or recipe nor --scores is given", "as in vidops eval runs/first")
+        if row is not None and what.is_dir():
+            raise ValueError(f"--row is of a recipe, {what} is the run of one row", "leave --row out")
         if what.suffix == ".npz":
             raise ValueError(f"{what} holds scores, and is no run or recipe", f"as in vidops eval --scores {what}")
         if dump is not None and (dump.suffix != ".npz" or dump.is_dir()):
