@@ -113,7 +113,7 @@ CARDS = (
             "frames": _FRAMES,
         },
         deviations="intra-depth 1; on clips content is of all frames and a window over frames is ours; no stride",
-        status="by the paper's equation: no released code at hand",
+        status="by the paper's equation: on images equal to timm's",
     ),
     Card(
         name="deformable_conv",

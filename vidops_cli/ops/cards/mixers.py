@@ -28,7 +28,7 @@ CARDS = (
             "windows over frames as in Video Swin (CVPR 2022, arXiv 2106.13230), whose window is the default; released "
             "code lets padded zeros take part (padding: zero); an axis no longer than the window is not shifted"
         ),
-        status="by the paper's equation: over frames not held by released numbers",
+        status="by the paper's equation: on images equal to timm's",
     ),
     Card(
         name="cross_covariance",
@@ -45,7 +45,7 @@ CARDS = (
             "temperature is 1 / tau, as in the released code; an epsilon in the lengths; without the local patch "
             "interaction (LPI), which is another layer of the paper's block"
         ),
-        status="by the paper's equation: not held by released numbers",
+        status="by the paper's equation: on images equal to timm's",
     ),
     Card(
         name="linear_attention",
