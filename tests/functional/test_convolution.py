@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from vidops_cli.functional import conv3d, planewise_conv3d
+from vidops_cli.functional import conv2d, conv3d, planewise_conv3d
 
 SIZES = list(itertools.product((1, 2, 3, 4), (1, 3, 5), (1, 3, 6), (1, 3, 7)))  # frames, over them, height, over it
 
@@ -33,6 +33,23 @@ def test_bfloat16_gradients_are_near_the_true_ones(groups, channels, out):
             found.append([y, *torch.autograd.grad(y, leaves, torch.ones_like(y))])
         for true, near in zip(*found, strict=True):
             assert (near - true).norm() <= 0.05 * true.norm(), (T, k, H, s)
+
+
+@pytest.mark.parametrize("kernel, stride", [(3, 2), (3, 4), (5, 2)])
+@pytest.mark.parametrize("convolve", [conv2d, conv3d])
+def test_bfloat16_gradients_on_maps_narrower_than_the_stride(convolve, kernel, stride):
+    torch.manual_seed(0)
+    ahead = [1] if convolve is conv3d else []
+    strides, padding = (*ahead, stride, stride), (*[0 for _ in ahead], kernel // 2, kernel // 2)
+    for width in range(1, stride + 1):
+        x, weight = torch.randn(2, 16, *ahead, 5, width), torch.randn(16, 16, *ahead, kernel, kernel)
+        found = []
+        for dtype in (torch.float64, torch.bfloat16):
+            leaves = [value.to(dtype).requires_grad_() for value in (x, weight)]
+            y = convolve(*leaves, stride=strides, padding=padding)
+            found.append([y, *torch.autograd.grad(y, leaves, torch.ones_like(y))])
+        for true, near in zip(*found, strict=True):
+            assert (near - true).norm() <= 0.05 * true.norm(), width
 
 
 # --- plane by plane -------------------------------------------------------------------------------------------------

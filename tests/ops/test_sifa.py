@@ -121,6 +121,13 @@ def test_groups_weigh_their_own_channels():
     assert not torch.allclose(op(x)[:, 3:], op(other)[:, 3:])
 
 
+def test_wide_maps_fit_into_float16():
+    """Sums over the channels do not, before they are divided."""
+    x = 10 * torch.randn(1, 512, 2, 5, 5, generator=torch.Generator().manual_seed(1))
+    true = SIFA(512)(x)
+    assert (SIFA(512).half()(x.half()) - true).norm() <= 1e-3 * true.norm()
+
+
 def test_correlation_is_float32_under_autocast():
     op, x = SIFA(8, offsets="regular"), torch.randn(1, 8, 2, 4, 5)
     with torch.autocast("cpu", torch.bfloat16):

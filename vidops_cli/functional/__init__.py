@@ -1,7 +1,7 @@
 """Pure functions on (B, C, T, H, W) feature maps: tensors in, tensors out; no module, no parameter, no paper's name."""
 
 from . import kernels
-from .convolution import conv3d, planewise_conv3d
+from .convolution import conv2d, conv3d, planewise_conv3d
 from .deformable import attend, sample
 from .displacement import soft_argmax
 from .fourier import relative_conv
@@ -14,6 +14,7 @@ from .window import aggregate, correlate, mirror
 __all__ = [
     "aggregate",
     "attend",
+    "conv2d",
     "conv3d",
     "correlate",
     "kernels",

@@ -1,4 +1,9 @@
-"""Convolution over time and space."""
+"""Convolution over space, and over time and space.
+
+On a CPU torch 2.13 reads weight gradients in bfloat16 from memory that nothing was written to: of 2-D and 3-D
+convolutions on maps narrower than their stride, of 3-D ones on maps smaller than their kernel too. Where the zeros
+around the map are written out, it does not.
+"""
 
 from collections.abc import Sequence
 
@@ -6,6 +11,20 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
+
+
+def conv2d(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    *,
+    stride: Sequence[int] = (1, 1),
+    padding: Sequence[int] = (0, 0),
+    groups: int = 1,
+) -> Tensor:
+    """torch's conv2d, right on maps smaller than their stride too."""
+    x, padding = _written_out(x, stride, padding)
+    return F.conv2d(x, weight, bias, tuple(stride), tuple(padding), 1, groups)
 
 
 def conv3d(
@@ -17,11 +36,8 @@ def conv3d(
     padding: Sequence[int] = (0, 0, 0),
     groups: int = 1,
 ) -> Tensor:
-    """torch's conv3d, right on maps smaller than their kernel too.
-
-    There torch 2.13 gives wrong, even infinite gradients of a bfloat16 weight on a CPU, unless zeros are written out.
-    """
-    x, padding = _written_out(x, weight, padding)
+    """torch's conv3d, right on maps smaller than their kernel or stride too."""
+    x, padding = _written_out(x, [max(sizes) for sizes in zip(weight.shape[2:], stride, strict=True)], padding)
     return F.conv3d(x, weight, bias, tuple(stride), tuple(padding), 1, groups)
 
 
@@ -32,15 +48,15 @@ def planewise_conv3d(
 
     A plane has one channel, too few for a CPU's vectors; backward too the sums are taken so that there are some.
     """
-    x, padding = _written_out(x, weight, padding)
+    x, padding = _written_out(x, weight.shape[2:], padding)
     return _Planewise.apply(x, weight.to(x.dtype), tuple(padding))
 
 
-def _written_out(x: Tensor, weight: Tensor, padding: Sequence[int]) -> tuple[Tensor, Sequence[int]]:
-    """Zeros written around a map that is smaller than the kernel."""
-    if all(size >= kernel for size, kernel in zip(x.shape[2:], weight.shape[2:], strict=True)):
+def _written_out(x: Tensor, least: Sequence[int], padding: Sequence[int]) -> tuple[Tensor, Sequence[int]]:
+    """Zeros written around a map that has not the least size on each axis."""
+    if not any(padding) or all(size >= needed for size, needed in zip(x.shape[2:], least, strict=True)):
         return x, padding
-    return F.pad(x, [pad for pad in reversed(padding) for _ in (0, 1)]), (0, 0, 0)
+    return F.pad(x, [pad for pad in reversed(padding) for _ in (0, 1)]), [0] * len(padding)
 
 
 class _Planewise(torch.autograd.Function):

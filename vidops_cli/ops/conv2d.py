@@ -5,17 +5,17 @@
 Weights keep the shape and key of `nn.Conv2d`, so that image checkpoints load.
 """
 
-import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from vidops_cli.functional.frames import per_frame
 
 from .checks import at_least, made_for, odd
 from .cost import Cost, products
+from .layers import SafeConv2d
 
 
-class Conv2d(nn.Conv2d):
+class Conv2d(SafeConv2d):
     """(B, C, T, H, W) -> (B, out_channels, T, H / stride, W / stride), zero padded."""
 
     def __init__(
@@ -27,7 +27,7 @@ class Conv2d(nn.Conv2d):
 
     def forward(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B C2 T H2 W2"]:
         made_for("Conv2d", self.in_channels, x)
-        return per_frame(lambda frames: F.conv2d(frames, self.weight, self.bias, self.stride, self.padding), x)
+        return per_frame(super().forward, x)
 
     def cost(self, x: tuple[int, ...]) -> Cost:
         B, C, T, H, W = x

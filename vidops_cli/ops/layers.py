@@ -7,12 +7,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vidops_cli.functional import conv3d, linear
+from vidops_cli.functional import conv2d, conv3d, linear
 from vidops_cli.functional.precision import autocasting
 
 
+class SafeConv2d(nn.Conv2d):
+    """nn.Conv2d with zero padding, right on maps smaller than its stride too."""
+
+    def _conv_forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return conv2d(x, weight, bias, stride=self.stride, padding=self.padding, groups=self.groups)
+
+
 class SafeConv3d(nn.Conv3d):
-    """nn.Conv3d with zero padding, right on maps smaller than its kernel too."""
+    """nn.Conv3d with zero padding, right on maps smaller than its kernel or stride too."""
 
     def _conv_forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         return conv3d(x, weight, bias, stride=self.stride, padding=self.padding, groups=self.groups)
@@ -88,7 +95,7 @@ def conv_bn_relu(
 ) -> ConvNorm:
     """Convolution without bias, batch norm, ReLU on images (N, C, H, W); padded to keep the size unless told."""
     padding = kernel // 2 if padding is None else padding
-    conv = nn.Conv2d(channels, out, kernel, stride=stride, padding=padding, groups=groups, bias=False)
+    conv = SafeConv2d(channels, out, kernel, stride=stride, padding=padding, groups=groups, bias=False)
     return ConvNorm(conv, nn.ReLU(inplace=True))  # backward needs no norm as it was
 
 

@@ -113,12 +113,12 @@ class SIFA(nn.Module):
 
     def attention(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B C T H W"]:
         """What is added to x: zero at the last frame, before the norm."""
-        offset = self.offset(x)
-        if autocasting(x):
-            x = x.to(torch.promote_types(x.dtype, torch.float32))
-        with full_precision(x):  # cubic in the features
+        offset, given = self.offset(x), x.dtype
+        if autocasting(x) or given == torch.float16:  # cubic in the features, and divided by C last
+            x = x.to(torch.promote_types(given, torch.float32))
+        with full_precision(x):
             y = self.attended(x[:, :, :-1], x[:, :, 1:], offset)
-        y = F.pad(y, (0, 0, 0, 0, 0, 1))
+        y = F.pad(y if autocasting(x) else y.to(given), (0, 0, 0, 0, 0, 1))
         return y if self.norm is None else self.norm(y.movedim(1, -1)).movedim(-1, 1)
 
     def attended(self, now: Tensor, then: Tensor, offset: Tensor) -> Float[Tensor, "B C T H W"]:
