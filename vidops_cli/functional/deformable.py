@@ -5,8 +5,7 @@ A kernel of K x K taps, the last axis running fastest, reads around each positio
     p + r_k + offset[k],    r_k = dilation (i - K // 2, j - K // 2) for tap k = i K + j
 
 in pixels. Positions outside the map count as zero, and a read whose point is not strictly inside (-1, H) x (-1, W) is
-zero with no gradient; where the point is NaN, so is the read. At whole pixels the gradient is that of the cell to the
-right and below.
+zero with no gradient. At whole pixels the gradient is that of the cell to the right and below.
 """
 
 import math
@@ -97,8 +96,7 @@ def _axis(position: Tensor, size: int | torch.SymInt) -> tuple[Tensor, Tensor, T
     near = position.detach().floor() + side
     counts = (near >= 0) & (near < size) & (position > -1)
     slope = 2 * side - 1
-    outside = position.detach().clamp(0, 0)  # 0, or NaN if the point is
-    weight = torch.where(counts, 1 + slope * (position - near), outside)
+    weight = torch.where(counts, 1 + slope * (position - near), 0.0)
     return torch.where(counts, near, 0.0).long(), weight, counts * slope
 
 
