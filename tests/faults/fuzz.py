@@ -32,8 +32,9 @@ from vidops_cli.data.pool import Failed, each
 from vidops_cli.recipe.reading import Dumper, read_file
 
 ROOT = Path(__file__).parents[2]
-LIMIT = 10.0  # seconds
-MEMORY = 12 << 30  # of address space: what allocates as much as a file claims fails
+LIMIT = 10.0  # seconds of the processor; one that waits for ever is ended after some more
+MEMORY = 16 << 30  # bytes of address space, so that a claim that is believed harms this process alone
+MOST = 2 << 30  # bytes that a command may take beside what its libraries do
 OUT = ("out", "runs", "datasets", "home")  # folders that a command may write to
 CODES = (0, 1, 2, 130)
 RAW = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # what a terminal would obey
@@ -49,6 +50,7 @@ class Case:
     files: dict[str, bytes] = field(default_factory=dict)
     nonsense: bool = False
     apart: bool = False  # in a process of its own
+    links: dict[str, str] = field(default_factory=dict)
 
     def told(self) -> str:
         return f"vidops {' '.join(self.words)!r}, files {', '.join(self.files) or 'none'}"[:300]
@@ -57,6 +59,12 @@ class Case:
 # --- running ----------------------------------------------------------------------------------------------------------
 
 _written: list[str] = []  # files that this process has opened to write
+_shown: list[str] = [""]  # what the last command has printed
+
+
+def last_output() -> str:
+    """Of the last command that was run here."""
+    return _shown[0]
 
 
 def _listen(event: str, told: tuple[Any, ...]) -> None:
@@ -86,14 +94,25 @@ def run(case: Case) -> str:
         for name, content in case.files.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(content)
-        for name in ("home", "."):
+        for name in ("home", "out"):
             (folder / name).mkdir(parents=True, exist_ok=True)
-        before, began = _tree(folder.parent), time.monotonic()
+        for name, target in case.links.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).symlink_to(target)
+        before, began, held = _tree(folder.parent), time.process_time(), _peak()
         os.environ |= {"HOME": str(folder / "home"), "XDG_CACHE_HOME": str(folder / "home")}
         code, out, err = (_apart if case.apart else _here)(case.words, folder)
-        took = time.monotonic() - began
+        _shown[0] = out
+        took, held = time.process_time() - began, _peak() - held
+        if held > MOST:
+            return f"took {held >> 20} MiB of memory"
         changed = [path for path, stamp in _tree(folder.parent).items() if before.get(path) != stamp]
         return _judge(case, code, out, err, took, [*changed, *(before.keys() - _tree(folder.parent).keys())])
+
+
+def _peak() -> int:
+    """Bytes that this process, or the largest that it has waited for, has held at once."""
+    return max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) << 10
 
 
 def _here(words: Words, folder: Path) -> tuple[int, str, str]:
@@ -122,9 +141,9 @@ def _apart(words: Words, folder: Path) -> tuple[int, str, str]:
     env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "vidops_cli", *words]
     try:
-        done = subprocess.run(command, cwd=folder, env=env, capture_output=True, timeout=60, stdin=subprocess.DEVNULL)
+        done = subprocess.run(command, cwd=folder, env=env, capture_output=True, timeout=90, stdin=subprocess.DEVNULL)
     except subprocess.TimeoutExpired:
-        return -9, "", "no answer within 60 s"
+        return -9, "", "no answer within 90 s"
     except ValueError:  # an argument that no system takes, as one with a NUL
         return 2, "", "error: none\nhint: none\n"
     return done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
@@ -148,7 +167,7 @@ def _tree(folder: Path) -> dict[str, tuple[int, int]]:
 def _judge(case: Case, code: int, out: str, err: str, took: float, changed: list[str]) -> str:
     if code not in CODES or "Traceback (most recent" in err:
         return f"exit code {code}: {err.strip()[-1500:]}"
-    if took > LIMIT * (3 if case.apart else 1):  # a process apart imports torch first
+    if took > LIMIT:
         return f"took {took:.0f} s"
     if changed or "WRITTEN " in err:
         return f"written outside: {changed[:3]} {err[-200:]}"
@@ -421,7 +440,7 @@ def commands(draw: Draw) -> Case:
     if words[0] == "ablate":
         words.append("--dry-run")
     words = [word.replace("\0", "") for word in words]
-    files = {"recipe.yaml": tiny()[0][0].encode(), "rows.json": _profile(), "rows.jsonl": _published()[0]}
+    files = {"recipe.yaml": tiny()[0][0].encode(), "rows.json": _profile(), "rows.jsonl": published()[0]}
     return Case(words, files, apart=draw.random() < 0.02)
 
 
@@ -429,8 +448,10 @@ def commands(draw: Draw) -> Case:
 
 
 @cache
-def _published() -> list[bytes]:
-    return [path.read_bytes() for path in sorted((ROOT / "results").rglob("*.jsonl")) if path.stat().st_size < 200_000]
+def published() -> list[bytes]:
+    """Tables that are published."""
+    found = [path.read_bytes() for path in sorted((ROOT / "results/claims").glob("*.jsonl"))]
+    return [content for content in found if len(content) < 200_000 and b'"table"' in content.partition(b"\n")[0]]
 
 
 @cache
@@ -496,7 +517,7 @@ def results(draw: Draw) -> Case:
         words = draw.choice([["compare", "rows.json", "whole.json"], ["compare", "whole.json", "rows.json"]])
         words = [*words, "--format", draw.choice(["table", "html", "latex", "markdown", "csv", "json"])]
     else:
-        content, name = draw.choice(_published()), "rows.jsonl"
+        content, name = draw.choice(published()), "rows.jsonl"
         forms = ["table", "html", "latex", "markdown", "csv", "json"]
         words = ["ablate", "rows.jsonl", "--format", draw.choice(forms)]
         words += draw.choice([[], ["--claims"], ["--unverified"], ["--plot", "out/plot.svg"], ["--claims", "--check"]])

@@ -80,7 +80,7 @@ def _told(error: Exception) -> list[tuple[str, str]]:
     """Messages and hints of an expected error; a ValueError's second argument is its hint."""
     problems = getattr(error, "problems", None)
     if problems:
-        return [(f"{problem.where}: {problem.message}", problem.hint) for problem in problems]
+        return [(" ".join(f"{problem.where}: {problem.message}".split()), problem.hint) for problem in problems]
     if hasattr(error, "format_message"):  # a command line that Typer cannot read
         context = getattr(error, "ctx", None)
         return [(error.format_message(), f"see `{context.command_path if context else 'vidops'} --help`")]

@@ -70,8 +70,8 @@ class Stored:
             found = np.load(self.path, allow_pickle=False)
         except (OSError, ValueError, EOFError, MemoryError) as error:
             raise ValueError(f"{self.path} holds no joints: {error}", "make the data set again") from None
-        if found.ndim != 5 or found.shape[-1] != 3:
-            told = f"{self.path}: expected joints (N, T, P, J, 3), got {found.shape}"
+        if np.ndim(found) != 5 or found.shape[-1] != 3:
+            told = f"{self.path}: expected joints (N, T, P, J, 3), got {getattr(found, 'shape', 'an archive')}"
             raise ValueError(told, "make the data set again")
         return found
 
