@@ -243,7 +243,7 @@ NAMES = [
 LOADS = re.compile(r"<\s*(script|img|link|iframe|object|embed|base|a )|<[^>]*\b(src|onload|href)=|@import|url\(", re.I)
 FORMS = ("table", "json", "csv", "markdown", "latex", "html")
 UNESCAPED = re.compile(r"(?<!\\)(?:\\\\)*\\(input|write)|(?<!\\)\$")  # in LaTeX, outside a comment
-LIVE = re.compile(r"(?<!\\)\]\(|(?<!\\)<(?!u>|/u>)|(?<!\\)\]:")  # in Markdown
+LIVE = re.compile(r"(?<!\\)\]\(|(?<!\\)<(?!u>|/u>)|^(- |# )?\[.*\]:", re.M)  # in Markdown
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,9 @@ _LATEX = str.maketrans(
     }
 )
 LATEX = {"bold": (_BOLD, _END), "underline": (_LINE, _END), "grey": (_GREY, _END)}
-_SPECIAL = re.compile(r"[\\`*<|]|~(?=\S)|(?<=\S)~|(?<!\w)_|_(?!\w)|&(?=#?\w+;)|\](?=[(\[:])")  # to Markdown, in a cell
+_SPECIAL = re.compile(
+    r"[\\`*<|]|~(?=\S)|(?<=\S)~|(?<!\w)_|_(?!\w)|&(?=#?\w+;)|\](?=[(\[])|\A\[(?=.*\]:)"
+)  # to Markdown, in a cell
 # what a terminal obeys: control characters but tab and newline, turns of the writing direction; and what is no text
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
