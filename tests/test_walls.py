@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "recipe": {"stats", "record"},
     "report": {"stats", "record"},
     "ops": {"functional"},
-    "models": {"ops", "functional"},
+    "models": {"ops", "functional", "record"},
     "verify": {"functional", "ops", "textbook", "models", "stats", "record"},
     "profiling": {"functional", "ops", "textbook", "models", "stats", "record"},
     "engine": {"recipe", "models", "data", "stats", "record"},

@@ -12,6 +12,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
+import zipfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
@@ -67,14 +68,38 @@ def read_json(path: Path) -> Any:
     """ValueError naming the file if it is not JSON."""
     try:
         return json.loads(path.read_text())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not JSON: {error}", "remove it and run the command again") from None
+
+
+def _no_link(path: str, flags: int) -> int:
+    """A link in a folder from elsewhere may name any file of ours: it is not written to."""
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
+
+
+def check_claims(path: Path) -> None:
+    """ValueError if a zip archive, as torch and numpy write them, would unpack to more than itself: they pack nothing.
+
+    What a small file claims is refused before memory is taken for it.
+    """
+    with open(path, "rb") as file:
+        if not zipfile.is_zipfile(file):
+            return
+        try:
+            with zipfile.ZipFile(file) as archive:
+                entries = archive.infolist()
+        except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+            raise ValueError(f"{path} is damaged: {error}", "get or write the file again") from None
+    claimed, size = sum(entry.file_size for entry in entries), path.stat().st_size
+    if claimed > size or any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+        told = f"{path} claims to hold {claimed:,} bytes in {size:,}"
+        raise ValueError(told, "it is damaged, or made to fill the memory: get it from another place")
 
 
 def append_line(path: Path, value: Any) -> None:
     """Append one JSON line in one write, or nothing: a half would spoil the next one too."""
     line = (json.dumps(value, allow_nan=False) + "\n").encode()
-    with _naming(path), open(path, "ab", buffering=0) as file:
+    with _naming(path), open(path, "ab", buffering=0, opener=_no_link) as file:
         end = file.tell()
         try:
             while line:  # a disk that becomes full takes a part of it first
@@ -93,7 +118,7 @@ def read_lines(path: Path) -> list[Any]:
                 break
             try:
                 found += [json.loads(line)] if line.strip() else []
-            except ValueError:
+            except (ValueError, RecursionError):
                 break
     return found
 

@@ -14,6 +14,7 @@ import typer
 
 from vidops_cli import __version__
 from vidops_cli.profiling.memory import is_out_of_memory
+from vidops_cli.report.table import printable
 
 from . import ablate, compare, data, doctor, eval, export, import_, list_, profile, show, train, validate, verify
 
@@ -65,8 +66,7 @@ def main() -> None:
         if not expected and not is_out_of_memory(error):
             raise
         for message, hint in _told(error):
-            print(f"error: {message}", file=sys.stderr)
-            print(f"hint: {hint}", file=sys.stderr)
+            print(printable(f"error: {message}\nhint: {hint}"), file=sys.stderr)
         sys.exit(2)
 
 
@@ -80,7 +80,7 @@ def _told(error: Exception) -> list[tuple[str, str]]:
     """Messages and hints of an expected error; a ValueError's second argument is its hint."""
     problems = getattr(error, "problems", None)
     if problems:
-        return [(f"{problem.where}: {problem.message}", problem.hint) for problem in problems]
+        return [(" ".join(f"{problem.where}: {problem.message}".split()), problem.hint) for problem in problems]
     if hasattr(error, "format_message"):  # a command line that Typer cannot read
         context = getattr(error, "ctx", None)
         return [(error.format_message(), f"see `{context.command_path if context else 'vidops'} --help`")]
@@ -92,5 +92,7 @@ def _told(error: Exception) -> list[tuple[str, str]]:
     if isinstance(error, OSError):
         what = f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")
         return [(what, "check that the place exists, may be written, and is not full")]
+    if isinstance(error, UnicodeError):
+        return [(f"a name or a text is not in UTF-8: {error.reason}", "rename what a list or folder names so")]
     message, *hint = error.args or ("unknown",)
     return [(" ".join(str(message).split()), str(hint[0]) if hint else "see `vidops --help`")]

@@ -79,7 +79,8 @@ def command(
         str | None, typer.Option(help="older: run again what other code has made.", rich_help_panel=CELLS)
     ] = None,
     seeds: Annotated[
-        int | None, typer.Option(min=1, help="Number of seeds, instead of the recipe's.", rich_help_panel=CELLS)
+        int | None,
+        typer.Option(min=1, max=1000, help="Number of seeds, instead of the recipe's.", rich_help_panel=CELLS),
     ] = None,
     jobs: Annotated[
         int | None,

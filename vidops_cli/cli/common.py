@@ -91,10 +91,10 @@ def console(*, stderr: bool = False) -> Console:
     import os
     import sys
 
-    from rich.console import Console
+    from .terminal import Terminal
 
     unknown = not (sys.stderr if stderr else sys.stdout).isatty() and "COLUMNS" not in os.environ
-    return Console(stderr=stderr, highlight=False, markup=False, width=160 if unknown else None)
+    return Terminal(stderr=stderr, highlight=False, markup=False, width=160 if unknown else None)
 
 
 def find_op(name: str) -> Card:

@@ -9,13 +9,14 @@ import typer
 
 from .common import console
 from .live import Counter, stoppable
-from .splits import SHOWN, Division, Name, Root, card_of, splits_of
+from .splits import SHOWN, Division, Links, Name, Root, card_of, splits_of
 
 
 def command(
     name: Name,
     root: Root = None,
     division: Division = None,
+    links: Links = False,
     out: Annotated[
         Path | None,
         typer.Option(help="The folder to write. Default: datasets/NAME-frames, -video.", show_default=False),
@@ -39,7 +40,7 @@ def command(
     from vidops_cli.data.prepare import Told, prepare
 
     card = card_of(name)
-    found, _ = splits_of(name, root, split, division)
+    found, _ = splits_of(name, root, split, division, links)
     where = out or Path("datasets") / f"{name}-{to}"
     told = Told(to=to, side=side, quality=quality, crf=crf)
     with stoppable():

@@ -8,13 +8,14 @@ from typing import Annotated
 import typer
 
 from .common import console
-from .splits import Division, Name, Root, opened
+from .splits import Division, Links, Name, Root, opened
 
 
 def command(
     name: Name,
     root: Root = None,
     division: Division = None,
+    links: Links = False,
     split: Annotated[str, typer.Option(help="train, val or test.")] = "train",
     clips: Annotated[int, typer.Option(min=1, max=64, help="Clips, drawn at random.")] = 8,
     frames: Annotated[int, typer.Option(min=1, max=32, help="Frames of each, one of as many equal segments.")] = 8,
@@ -31,7 +32,7 @@ def command(
     from vidops_cli.data.pool import Failed, each
     from vidops_cli.data.sheet import Asked, contact_sheet, strip
 
-    listed, path = opened(name, root, split, division), out or Path(f"{name}-{split}.png")
+    listed, path = opened(name, root, split, division, links), out or Path(f"{name}-{split}.png")
     if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise ValueError(f"{path} is no image", "end --out in .png or .jpg")
     rows, bad = [], []

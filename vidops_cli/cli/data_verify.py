@@ -9,7 +9,7 @@ import typer
 
 from .common import console, print_table
 from .live import Counter, stoppable
-from .splits import SHOWN, Division, Name, Root, card_of, root_of, splits_of
+from .splits import SHOWN, Division, Links, Name, Root, card_of, root_of, splits_of
 
 if TYPE_CHECKING:
     from vidops_cli.data import Annotations, DataSet
@@ -27,6 +27,7 @@ def command(
     jobs: Annotated[int, typer.Option(min=1, help="Processes that decode.")] = 2,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds that a file may take.")] = 60.0,
     division: Division = None,
+    links: Links = False,
     sample: Annotated[int, typer.Option(min=0, help="Files of each split in which decoders are compared.")] = 16,
     digest: Annotated[bool, typer.Option("--hash/--no-hash", help="Read files whole, for their SHA-256.")] = True,
 ) -> None:
@@ -41,7 +42,7 @@ def command(
     from vidops_cli.report.table import Table
 
     card, where = card_of(name), root_of(name, root)
-    found, absent = splits_of(name, root, split, division)
+    found, absent = splits_of(name, root, split, division, links)
     named = "-".join(["manifest", name, *([division] if division else [])])
     body: list[list[str]] = []
     every: list[dict[str, Any]] = []

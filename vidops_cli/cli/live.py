@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from vidops_cli.report.table import printable
+
 from .common import console
 
 if TYPE_CHECKING:
@@ -81,7 +83,9 @@ class Counter:
             return
         self.last = time.monotonic()
         if self.console.is_terminal:
-            self.console.file.write(f"\r{text}\x1b[K" + ("\n" if done == total else ""))  # rich would drop the \r
+            self.console.file.write(
+                f"\r{printable(text)}\x1b[K" + ("\n" if done == total else "")
+            )  # rich would drop the \r
             self.console.file.flush()
         else:
             self.console.print(text)
@@ -130,6 +134,7 @@ class RunProgress:
             return
         partial = self.status.with_suffix(".partial")  # no fsync: a lost status harms nobody
         try:
+            partial.unlink(missing_ok=True)  # a link would be written through
             partial.write_text(json.dumps({**status, "line": line}))
             partial.replace(self.status)
         except OSError:  # nor does one that a full disk has no room for

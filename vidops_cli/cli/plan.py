@@ -61,6 +61,7 @@ def untrained(recipes: Mapping[str, Recipe]) -> tuple[list[str], list[str]]:
     Of rows that are alike in all that a step depends on, one is tried.
     """
     from vidops_cli.engine.dry import dry_step
+    from vidops_cli.profiling.memory import is_out_of_memory
 
     failed, passed_over = dict[str, str | None](), []
     found: list[str] = []
@@ -78,8 +79,10 @@ def untrained(recipes: Mapping[str, Recipe]) -> tuple[list[str], list[str]]:
             try:
                 dry_step(told, *shapes)
                 failed[alike] = None
-            except (ValueError, RuntimeError) as error:
-                failed[alike] = str(error.args[0]).splitlines()[0]
+            except (ValueError, RuntimeError, TypeError, MemoryError) as error:
+                if isinstance(error, TypeError) and not is_out_of_memory(error):
+                    raise
+                failed[alike] = (str(error).splitlines() or ["out of memory"])[0]
         if failed[alike] is not None:
             found.append(f"{row}: {failed[alike]}")
     return found, passed_over

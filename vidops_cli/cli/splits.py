@@ -20,7 +20,12 @@ Division = Annotated[
 Root = Annotated[
     Path | None, typer.Option(help="The folder it is in. Default: the one of its page.", show_default=False)
 ]
-OPTIONS = {"data.splits.train": "--division", "data.root": "--root"}  # what hints call by the keys of recipes
+Links = Annotated[bool, typer.Option("--links", help="Read clips to which a link leads out of the folder.")]
+OPTIONS = {
+    "data.splits.train": "--division",
+    "data.root": "--root",
+    "data.links=true": "--links",
+}  # what hints call by the keys of recipes
 
 
 def card_of(name: str) -> DataSet:
@@ -35,15 +40,20 @@ def root_of(name: str, root: Path | None) -> Path:
     return root or Path("datasets") / (card_of(name).folder or name)
 
 
-def opened(name: str, root: Path | None, split: str, division: str | None) -> Annotations:
+def opened(name: str, root: Path | None, split: str, division: str | None, links: bool) -> Annotations:
     """What a data set lists of a split. ValueError, as of `DataSet.read`, with hints that name options."""
+    from vidops_cli.data.lists import check_links
+
     card = card_of(name)
     if split not in SPLITS:
         raise ValueError(f"no split {split!r}", f"splits: {', '.join(SPLITS)}")
     if division and not card.divisions:
         raise ValueError(f"{name} is divided in one way only", "leave --division out")
     try:
-        return card.read(root_of(name, root), split, {"train": division} if division else {})
+        found = card.read(root_of(name, root), split, {"train": division} if division else {})
+        if not links:
+            check_links(found)
+        return found
     except ValueError as error:
         hint = error.args[1] if len(error.args) > 1 else "see the page of the data set"
         for key, option in OPTIONS.items():
@@ -52,7 +62,7 @@ def opened(name: str, root: Path | None, split: str, division: str | None) -> An
 
 
 def splits_of(
-    name: str, root: Path | None, splits: list[str] | None, division: str | None
+    name: str, root: Path | None, splits: list[str] | None, division: str | None, links: bool
 ) -> tuple[dict[str, Annotations], list[str]]:
     """Those asked for, or all that are there, and why others are not.
 
@@ -63,7 +73,7 @@ def splits_of(
     found, absent = {}, []
     for split in splits or SPLITS:
         try:
-            found[split] = opened(name, root, split, division)
+            found[split] = opened(name, root, split, division, links)
         except Absent as error:
             if splits:
                 raise

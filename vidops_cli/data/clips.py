@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from vidops_cli.record import write_bytes
+from vidops_cli.record import check_claims, write_bytes
 
 from . import Annotations, Progress
 from .augment import Augment, mirrored_labels
@@ -279,6 +279,7 @@ def _why_absent(file: Path) -> str:
 def _read_kept(path: Path, count: int) -> tuple[dict[int, tuple[np.ndarray, int]], np.ndarray] | None:
     """Frames and length of each clip, and what decoded each, or None if they are not there or not whole."""
     try:
+        check_claims(path)
         with open(path, "rb") as file, np.load(file) as kept:  # np.load leaves a damaged file open
             frames, lengths, read_by = kept["frames"], kept["lengths"].tolist(), kept["read_by"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from .readers import check_size
+
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
@@ -38,6 +40,7 @@ class ImageFile:
             raise ValueError(f"no such image: {path}")
         try:
             with Image.open(path) as image:
+                check_size(*image.size)
                 self._frame = np.asarray(image.convert("RGB"))
         except Exception as error:  # Pillow raises many kinds
             raise ValueError(f"cannot decode {path}: {str(error)[:160]}") from error

@@ -97,6 +97,23 @@ def check_inside(path: str, where: str) -> str:
     return path
 
 
+def check_links(found: Annotations) -> None:
+    """ValueError, with a hint, on a clip that a link leads out of the data folder: an archive may hold one to anywhere.
+
+    The frames in a folder of frames are not looked at one by one.
+    """
+    root, folders = os.path.realpath(found.root), dict[str, str]()
+    for path in found.paths:
+        above, name = os.path.split(path)
+        if above not in folders:
+            folders[above] = os.path.realpath(os.path.join(root, above))
+        end = os.path.join(folders[above], name)
+        end = os.path.realpath(end) if os.path.islink(end) else end
+        if not end.startswith(os.path.join(root, "")):
+            told = f"{path}: a link leads out of the data folder, to {end}"
+            raise ValueError(told, "data.links=true follows it, where you have made it or know it")
+
+
 def label_of(name: str, classes: Mapping[str, int], where: str) -> int:
     """The label of a class; ValueError, with a hint, if the list of classes has no such name."""
     if name not in classes:

@@ -66,9 +66,12 @@ class Stored:
 
     @cached_property
     def array(self) -> np.ndarray:
-        found = np.load(self.path)
-        if found.ndim != 5 or found.shape[-1] != 3:
-            told = f"{self.path}: expected joints (N, T, P, J, 3), got {found.shape}"
+        try:
+            found = np.load(self.path, allow_pickle=False)
+        except (OSError, ValueError, EOFError, MemoryError) as error:
+            raise ValueError(f"{self.path} holds no joints: {error}", "make the data set again") from None
+        if np.ndim(found) != 5 or found.shape[-1] != 3:
+            told = f"{self.path}: expected joints (N, T, P, J, 3), got {getattr(found, 'shape', 'an archive')}"
             raise ValueError(told, "make the data set again")
         return found
 

@@ -21,7 +21,7 @@ from . import Annotations, Progress
 from .card import MARK
 from .image import FrameFolder
 from .pool import Failed, each
-from .readers import upright
+from .readers import check_size, upright
 
 RATE = Fraction(25)  # frames a second, where it is not known
 LEAST = 10_000_000  # bytes free below which a failure is taken for a full disk
@@ -94,6 +94,8 @@ def _decoded(source: Path) -> Iterator[Any]:
     count = 0
     try:
         with av.open(str(source.absolute())) as container:
+            if container.streams.video:
+                check_size(container.streams.video[0].width, container.streams.video[0].height)
             for frame in container.decode(video=0) if container.streams.video else ():
                 count += 1
                 turned = frame.rotation and av.VideoFrame.from_ndarray(np.ascontiguousarray(upright(frame)), "rgb24")

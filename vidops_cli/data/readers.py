@@ -19,6 +19,15 @@ CONTAINERS = {"mp4", "matroska"}  # they tell when each frame is shown
 CODECS = {"h264", "hevc", "vp9", "av1"}  # a frame of each packet; VP8 and MPEG-4 have packets without one
 
 
+LARGEST = 2**26  # pixels of a frame: twice 8K. A file of some kilobytes can claim any number, and would be given it
+
+
+def check_size(width: int, height: int) -> None:
+    """ValueError, before memory is taken for it, on a frame that no video or photograph has."""
+    if width * height > LARGEST:
+        raise ValueError(f"frames of {width} x {height} are beyond {LARGEST:,} pixels")
+
+
 @dataclass(frozen=True)
 class Index:
     """What the packets of a file tell without decoding: of each frame when it is shown, and the key frames."""
@@ -36,6 +45,7 @@ def scan(path: Path) -> Index:
         if not container.streams.video:
             raise ValueError("it holds no video")
         stream = container.streams.video[0]
+        check_size(stream.codec_context.width, stream.codec_context.height)
         *packets, _ = (  # the last one is empty
             (p.pts, p.dts, p.is_keyframe, p.is_discard, p.is_corrupt) for p in container.demux(stream)
         )

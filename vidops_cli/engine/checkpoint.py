@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from torch import nn
 
 from vidops_cli.models import transfer, weights
 from vidops_cli.recipe import Recipe
+from vidops_cli.recipe.reading import read_file
 from vidops_cli.record import write_bytes
 
 
@@ -36,10 +38,11 @@ def load(path: Path) -> dict[str, Any]:
     if path.suffix != ".safetensors":
         found = weights.unpickled(path)
         if "recipe" in found and _is_state_dict(found.get("model")):
-            return found
+            return _checked(found, path)
         state = found.get("model")
     elif told := weights.told_of(path):
-        return {"model": weights.read(path)[0], **({"classes": told["classes"]} if told.get("classes") else {})}
+        given = {"classes": told["classes"]} if told.get("classes") else {}
+        return _checked({"model": weights.read(path)[0], **given}, path)
     else:
         state = weights.read(path)[0]
     if official := weights.recognised(path):
@@ -51,6 +54,28 @@ def load(path: Path) -> dict[str, Any]:
     return {"model": state}
 
 
+def _checked(found: dict[str, Any], path: Path) -> dict[str, Any]:
+    """ValueError on what no run writes: another mean than of weights, more classes than any weight has room for."""
+    classes, most = (
+        found.get("classes", 1),
+        max((max(one.shape, default=1) for one in found["model"].values()), default=1),
+    )
+    sound = _is_state_dict(found.get("mean") or {}) and type(classes) is int and 0 < classes <= max(1, most)
+    if not sound:
+        raise ValueError(f"{path} is no checkpoint that vidops wrote", "name a .pt file that `vidops train` wrote")
+    return found
+
+
+@contextmanager
+def as_written(path: Path) -> Iterator[None]:
+    """What a checkpoint lacks of a run's state, as an error of its file."""
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        told = f"{path} is no checkpoint that `vidops train` wrote: {type(error).__name__} {error}"
+        raise ValueError(told, "use --no-resume to start over, or another --out") from None
+
+
 def tested(state: dict[str, Any]) -> dict[str, torch.Tensor]:
     """The weights of a checkpoint that are tested: their running mean, where it was kept."""
     return state.get("mean") or state["model"]
@@ -59,8 +84,8 @@ def tested(state: dict[str, Any]) -> dict[str, torch.Tensor]:
 def differing(path: Path, recipe: Recipe) -> str:
     """In words, the keys in which a run's recipe.yaml is another recipe; nothing if it cannot be told."""
     try:
-        before = _flat(Recipe.model_validate(yaml.safe_load(path.read_text())).identity())
-    except (OSError, ValueError, yaml.YAMLError):
+        before = _flat(Recipe.model_validate(read_file(path)[0]).identity())
+    except (OSError, ValueError):
         return ""
     now = _flat(recipe.identity())
     keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]

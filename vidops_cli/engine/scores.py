@@ -17,8 +17,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vidops_cli import stats
-from vidops_cli.record import write_bytes
+from vidops_cli.record import check_claims, write_bytes
 
+AXES = {"paths": 1, "labels": 1, "classes": 1, "scores": 2, "episodes": 3, "accuracy": 1}  # of the arrays of a file
 Part = tuple[Tensor, Tensor, Tensor]  # scores (B, classes), labels (B,), indices of the clips (B,)
 
 
@@ -96,29 +97,47 @@ class Kept:
         """ValueError if it is not there, cut short, or another file."""
         hint = "name a file that `vidops eval RUN --dump` wrote"
         try:
+            check_claims(path)
             with open(path, "rb") as file, np.load(file, allow_pickle=False) as found:
                 told: dict[str, Any] = {key: found[key] for key in found.files}
         except OSError as error:
             raise ValueError(f"{path} cannot be read: {error.strerror or error}", hint) from None
-        except (ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile):  # TypeError: a single array
+        except (ValueError, TypeError, KeyError, EOFError, MemoryError, zipfile.BadZipFile):  # TypeError: one array
             raise ValueError(f"{path} is cut short, or no file of scores", hint) from None
         names = cls.__dataclass_fields__
         if set(told) != set(names):
             raise ValueError(f"{path} is no file of scores: it holds {', '.join(sorted(told)[:5]) or 'nothing'}", hint)
         plain = {key: value.item() for key, value in told.items() if value.ndim == 0}
         kept = cls(**told | plain)
-        if kept.kind not in ("clips", "episodes") or len(kept.paths) != len(kept.labels) or not kept._fits():
+        if not kept._fits():
             raise ValueError(f"{path} is no file of scores: its parts do not fit each other", hint)
         if not np.isfinite(kept.scores if kept.kind == "clips" else kept.loss).all():
             raise ValueError(f"{path} holds scores that are not finite", "its network has diverged: take another one")
         return kept
 
     def _fits(self) -> bool:
+        """Whether its parts are of the kinds and shapes that `save` writes."""
+        words = (self.kind, self.checkpoint, self.recipe, self.average, self.split, self.present)
+        if (
+            not all(isinstance(word, str) for word in words)
+            or type(self.views) is not int
+            or type(self.loss) is not float
+        ):
+            return False
+        if any(np.ndim(getattr(self, name)) != axes for name, axes in AXES.items()) or len(self.paths) != len(
+            self.labels
+        ):
+            return False
+        if self.kind not in ("clips", "episodes") or self.average not in ("softmax", "logits"):
+            return False
         if self.kind == "clips":
             shapes = self.scores.shape == (len(self.paths), len(self.classes)) and len(self.paths) > 0
             whole = np.issubdtype(self.labels.dtype, np.integer) and np.issubdtype(self.scores.dtype, np.floating)
             return shapes and whole and bool(((self.labels >= 0) & (self.labels < len(self.classes))).all())
-        return len(self.episodes) == len(self.accuracy) > 0
+        shares = np.issubdtype(self.accuracy.dtype, np.floating) and bool(
+            ((self.accuracy >= 0) & (self.accuracy <= 1)).all()
+        )
+        return shares and len(self.episodes) == len(self.accuracy) > 0
 
     def same(self, other: Kept, here: Path, there: Path) -> None:
         """ValueError unless both are of the same clips, labels and classes, or of the same episodes."""

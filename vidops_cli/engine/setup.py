@@ -14,6 +14,7 @@ from vidops_cli.data.augment import Augment
 from vidops_cli.data.clips import ClipOptions, Clips
 from vidops_cli.data.corruption import Corruption
 from vidops_cli.data.episodes import Episode
+from vidops_cli.data.lists import check_links
 from vidops_cli.data.views import views
 from vidops_cli.models import MODELS, Network
 from vidops_cli.models.blocks import compile_blocks, recompute
@@ -106,6 +107,8 @@ def open_clips(recipe: Recipe, split: str, *, train: bool) -> Clips:
     """One split of the recipe's data set. ValueError, with what to do, if it, or the joints to see, are not there."""
     data, dataset, network = recipe.data, DATASETS[recipe.data.name], network_of(recipe)
     annotations = dataset.read(Path(data.root), split, recipe.parts())
+    if not data.links:
+        check_links(annotations)
     if train:
         check_classes(recipe, len(annotations.classes))
     if not network.skeleton:

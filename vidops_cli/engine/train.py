@@ -92,7 +92,8 @@ def _train(
     loop = Loop(recipe, run, setup, splits, model, task, report, code, group)
     began = time.perf_counter()
     if resumed:
-        loop.restore()
+        with checkpoint.as_written(run / "last.pt"):
+            loop.restore()
     if recipe.data.cache != "none":
         keep = recipe.data.cache == "disk"
         for split, clips in splits.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import mmap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
+
+from vidops_cli.record import check_claims
 
 from . import released
 from .released import Layout, Shapes
@@ -31,6 +34,7 @@ SOURCES: dict[str, tuple[Read, str]] = {
     "sifa_swin": (released.sifa_swin, "SIFA-Transformer of the same: no checkpoint was released"),
 }
 WRAPPERS = ("state_dict", "params", "network", "model")  # keys under which released code keeps its weights
+SHARED = 16  # times that tensors of a file may share their numbers, as tied weights do
 HINT = "name a checkpoint of the released code, .pth or .safetensors"
 
 
@@ -53,7 +57,8 @@ class Imported:
 def read(path: Path) -> tuple[dict[str, Tensor], list[str]]:
     """An official state dict without its wrapping, and what was done to it.
 
-    ValueError if the file is absent or cut short, would run code when it is loaded, or holds no weights.
+    ValueError if the file is absent or cut short, would run code or fill the memory when it is loaded, or holds no
+    weights.
     """
     if not path.is_file():
         raise ValueError(f"no such file: {path}", HINT)
@@ -75,7 +80,7 @@ def read(path: Path) -> tuple[dict[str, Tensor], list[str]]:
 
 def _safe(path: Path) -> dict[str, Any]:
     try:
-        return load_file(path)
+        return load_file(path)  # which holds claims against the size of the file itself
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{path} cannot be read: {' '.join(str(error).split())[:160]}", HINT) from None
 
@@ -85,6 +90,11 @@ def unpickled(path: Path) -> dict[str, Any]:
     scalar = np.float64(0).__reduce__()[0]
     scalars = [(scalar, f"numpy.{name}.multiarray.scalar") for name in ("core", "_core")]  # before numpy 2, and since
     scalars += [np.dtype, *(type(np.dtype(name)) for name in ("float64", "float32", "int64"))]
+    check_claims(path)
+    with open(path, "rb") as file:
+        if path.stat().st_size and mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ).find(b"bytearray") >= 0:
+            told = f"{path} would fill memory when it is loaded: it makes bytes, which no weights are"
+            raise ValueError(told, "save its state dict alone: torch.save(model.state_dict(), FILE)")
     try:
         with torch.serialization.safe_globals(scalars):  # scores beside the weights
             found = torch.load(path, map_location="cpu", weights_only=True)
@@ -98,7 +108,32 @@ def unpickled(path: Path) -> dict[str, Any]:
         raise ValueError(told, "it may be cut short, or no checkpoint") from None
     if not isinstance(found, Mapping):
         raise ValueError(f"{path} holds no weights", HINT)
+    _check_plain(found, path)
     return dict(found)
+
+
+def _check_plain(found: Any, path: Path) -> None:
+    """ValueError unless each tensor in there is a plain array, of no more numbers than the file has room for.
+
+    Sparse ones are read without a look at their indices; one number can stand for as many as its shape claims.
+    """
+    claimed, left, seen = 0, [found], set[int]()
+    while left:
+        one = left.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        if isinstance(one, Mapping):
+            left += one.values()
+        elif isinstance(one, (list, tuple, set)):
+            left += one
+        elif torch.is_tensor(one):
+            if one.layout != torch.strided or one.is_quantized or one.device.type != "cpu":
+                raise ValueError(f"{path} holds tensors that are no plain arrays", "save its weights as dense ones")
+            claimed += one.numel() * one.element_size()
+    if claimed > SHARED * (size := path.stat().st_size):
+        told = f"{path} claims to hold tensors of {claimed:,} bytes in {size:,}"
+        raise ValueError(told, "it is damaged, or made to fill the memory: get it from another place")
 
 
 def layout_of(source: str, shapes: Shapes, **given: Any) -> Layout:
@@ -170,6 +205,7 @@ def told_of(path: Path) -> dict[str, Any]:
         return {}
     try:
         with safe_open(path, "pt") as file:
-            return json.loads((file.metadata() or {}).get("vidops", "{}"))
-    except (SafetensorError, OSError):
+            told = json.loads((file.metadata() or {}).get("vidops", "{}"))
+    except (SafetensorError, OSError, ValueError, RecursionError):
         return {}
+    return told if isinstance(told, dict) else {}

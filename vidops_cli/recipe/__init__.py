@@ -52,7 +52,7 @@ def load(
         _make_small(value, lines, path, scale)
     for text in overrides or []:
         key, new = parse_override(text)
-        override(value, lines, key, new, text)
+        override(value, lines, key, new, text[:80])
     if not rows:
         value.pop("ablation", None)
     recipe, problems = check(value, lines, known)

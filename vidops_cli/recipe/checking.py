@@ -98,7 +98,8 @@ def _keys_at(path: Place, schema: Any) -> list[str]:
     for part in path:
         if isinstance(part, int):
             continue
-        schema = next(iter(models_in(schema.model_fields[part].annotation)), None)
+        told = schema.model_fields.get(part)
+        schema = next(iter(models_in(told.annotation)), None) if told else schema  # else a key of a mapping of them
         if schema is None:
             return []
     return list(schema.model_fields)

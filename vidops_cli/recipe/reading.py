@@ -13,6 +13,8 @@ from .problems import Problem, RecipeError
 
 Place = tuple[Any, ...]
 Lines = dict[Place, str]
+DEEPEST = 32  # levels of a file: its readers recurse, and libyaml's dies of too many
+LARGEST = 2**63 - 1  # of whole numbers: what torch counts with
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # libyaml, where the wheel has it: ten times as fast
@@ -38,9 +40,12 @@ for _tag, _pattern, _first in _PLAIN:
 def _read_yaml(text: str, name: str) -> tuple[Any, Lines]:
     lines: Lines = {}
     try:
-        loader = _Loader(text)
+        loader, depth = _Loader(text), 0
         for event in yaml.parse(text, _Loader):
             where = f"{name}:{event.start_mark.line + 1}"
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > DEEPEST:
+                raise RecipeError([Problem(where, f"more than {DEEPEST} levels", "write what is nested so deep flat")])
             if isinstance(event, yaml.AliasEvent):
                 told = f"aliases (*{event.anchor}) are not read"
                 raise RecipeError([Problem(where, told, "write the values out, or use base:")])
@@ -77,6 +82,9 @@ def _construct(loader: _Loader, node: yaml.Node, path: Place, name: str, lines: 
         return found
     if isinstance(node, yaml.SequenceNode):
         return [_construct(loader, item, (*path, i), name, lines) for i, item in enumerate(node.value)]
+    if node.tag.endswith(":int") and (len(node.value) > 20 or abs(int(node.value)) > LARGEST):
+        told = f"{node.value[:24]}{'...' if len(node.value) > 24 else ''} is beyond whole numbers of 64 bits"
+        raise RecipeError([Problem(where, told, "write a smaller one, or 1e30 for a number that need not be whole")])
     return loader.construct_object(node)
 
 
@@ -163,11 +171,11 @@ def override(value: dict[str, Any], lines: Lines, key: str, new: Any, where: str
 
 def split_key(key: str) -> Place:
     """train.epochs -> ("train", "epochs"); numbers count the entries of a list."""
-    return tuple(int(part) if part.isdigit() else part for part in key.split("."))
+    return tuple(int(part) if re.fullmatch(r"[0-9]{1,9}", part) else part for part in key.split("."))
 
 
 def parse_override(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not equals or not re.fullmatch(r"[A-Za-z_][\w]*(\.[\w]+)*", key):
         raise ValueError(f"not an override: {text!r}", "write key=value, as in train.epochs=2")
-    return key, _read_yaml(value, text)[0]
+    return key, _read_yaml(value, text[:80])[0]

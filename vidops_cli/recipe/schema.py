@@ -171,6 +171,8 @@ class Data(Section):
     """memory: decode every video once a run, into memory; disk: and keep that below `root` for the next run"""
     workers: CountFrom0 = 0
     """processes that load; they change nothing but the time"""
+    links: bool = False
+    """read clips to which a link leads out of `root`"""
     max_bad: CountFrom0 = 0
     """videos of a split that may be missing or undecodable"""
     timeout: NotBelow0 = 60.0
@@ -458,7 +460,7 @@ class Recipe(Section):
     def identity(self) -> dict[str, Any]:
         """What decides a run's result: no title, no folder, no number of workers, no time-out."""
         told = self.model_dump(mode="json", exclude={"title", "claim", "paper", "convention", "mini", "ablation"})
-        for key in ("root", "workers", "classes", "timeout"):
+        for key in ("root", "workers", "classes", "timeout", "links"):
             told["data"].pop(key)
         told["model"].pop("places")  # `at` says them
         if told["data"]["cache"] == "disk":

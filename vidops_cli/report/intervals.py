@@ -6,7 +6,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from .plot import figure_of
+from .plot import drawn_as_is, figure_of
 
 COLOURS = {"held": "#009E73", "not held": "#D55E00", "undecided": "#444444"}
 
@@ -31,7 +31,9 @@ def claims_plot(judged: list[dict[str, Any]], path: Path) -> None:
             panel.errorbar(entry["effect"], i, xerr=reach, color=colour, marker="o", capsize=2)
             panel.plot([entry["least"]] * 2, [i - 0.3, i + 0.3], color="#888888", linewidth=1.2)
         names = [f"{entry['table']}: {entry['claim']}" if entry.get("table") else entry["claim"] for entry in shown]
-        panel.set_yticks(range(len(shown)), ["\n".join(textwrap.wrap(name, 60)) for name in names], fontsize=6)
+        panel.set_yticks(
+            range(len(shown)), ["\n".join(textwrap.wrap(drawn_as_is(name), 60)) for name in names], fontsize=6
+        )
         panel.set_ylim(len(shown) - 0.4, -0.6)
         panel.set_xlabel("effect (points); tick: the least that bears the claim")
         for verdict in dict.fromkeys(entry["verdict"] for entry in shown):

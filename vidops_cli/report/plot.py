@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from vidops_cli import stats
 from vidops_cli.record import write_bytes
 
-from .table import digits, number
+from .table import digits, number, printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -100,6 +100,11 @@ def figure_of(path: Path, width: float, height: float) -> Iterator[Figure]:
         kind = Path(path).suffix[1:]
         figure.savefig(drawn, format=kind, metadata={"Date": None} if kind == "svg" else None)
     write_bytes(Path(path), drawn.getvalue())
+
+
+def drawn_as_is(name: str) -> str:
+    """Words in which matplotlib reads no formula."""
+    return printable(name).replace("$", r"\$")
 
 
 # --- scaling ----------------------------------------------------------------------------------------------------------
@@ -191,7 +196,7 @@ def _panel(panel: Axes, lines: list[list[Row]], axis: str, key: str, unit: float
     for i, line in enumerate(lines):
         known = [(x, row) for row in line if (x := _value(row, axis)) is not None]
         points = [(x, row) for x, row in known if row.get(key)]
-        label = _name(line[0], axis) + _exponent(scaling, line[0]["op"], axis, key)
+        label = drawn_as_is(_name(line[0], axis)) + _exponent(scaling, line[0]["op"], axis, key)
         panel.plot([x for x, _ in points], [row[key] / unit for _, row in points], label=label, **_look(i))
         if key.endswith("_ms"):
             _spread(panel, points, key.removesuffix("_ms"), _look(i))
@@ -290,7 +295,7 @@ def roofline_plot(rows: list[Row], ceilings: dict[str, float], path: Path) -> No
         for i, (x, y, row) in enumerate(sorted(points, key=lambda point: point[:2])):
             share = digits(100 * y / min(peak, x * bandwidth))
             name = _name(row, "") + (f", {row['shape']}" if several else "")
-            panel.plot([x], [y], label=f"{name}: {share} % of the bound", linestyle="", **_look(i))
+            panel.plot([x], [y], label=f"{drawn_as_is(name)}: {share} % of the bound", linestyle="", **_look(i))
         panel.set_xlim(left, right)
         panel.set_ylim(top=2 * max(peak, *(y for _, y, _ in points)))
         above = {"textcoords": "offset points", "ha": "right"}
@@ -356,7 +361,7 @@ def tradeoff_plot(
         for name, value in (floors or {}).items():
             panel.axhline(100 * value, color="#888888", linestyle="--", linewidth=0.8)
             edge = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "ha": "right"}
-            panel.annotate(name, (1, 100 * value), (-2, 2), color="#666666", **edge)
+            panel.annotate(drawn_as_is(name), (1, 100 * value), (-2, 2), color="#666666", **edge)
         panel.set_xlabel(points[0]["cost_unit"])
         spread = ", ± std over seeds" if any(point["spread"] is not None for point in points) else ""
         panel.set_ylabel(f"{metric} (%){spread}")
@@ -368,7 +373,7 @@ def _point(panel: Axes, point: Row, look: dict[str, str], *, on_the_left: bool) 
     panel.errorbar(point["cost"], point["accuracy"], yerr=point["spread"], capsize=2, linestyle="", **look)
     place, side = ((-7, 4), "right") if on_the_left else ((7, 4), "left")
     at = (point["cost"], point["accuracy"])
-    panel.annotate(point["name"], at, place, textcoords="offset points", ha=side, color=look["color"])
+    panel.annotate(drawn_as_is(point["name"]), at, place, textcoords="offset points", ha=side, color=look["color"])
 
 
 def _front(points: list[Row]) -> list[Row]:

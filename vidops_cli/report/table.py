@@ -36,7 +36,16 @@ _LATEX = str.maketrans(
     }
 )
 LATEX = {"bold": (_BOLD, _END), "underline": (_LINE, _END), "grey": (_GREY, _END)}
-_SPECIAL = re.compile(r"[\\`*<|]|~(?=\S)|(?<=\S)~|(?<!\w)_|_(?!\w)|&(?=#?\w+;)")  # to Markdown, inside a cell
+_SPECIAL = re.compile(
+    r"[\\`*<|]|~(?=\S)|(?<=\S)~|(?<!\w)_|_(?!\w)|&(?=#?\w+;)|\](?=[(\[])|\A\[(?=.*\]:)"
+)  # to Markdown, in a cell
+# what a terminal obeys: control characters but tab and newline, turns of the writing direction; and what is no text
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    """Words in which a mark stands for each sign that would do something to a terminal, or that cannot be encoded."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 @dataclass(frozen=True)
@@ -49,6 +58,16 @@ class Table:
     keys: int = 1  # first columns that name a row
     turns: bool = True  # may be turned on its side
     marks: Marks = field(default_factory=dict)  # of cells of the body
+
+    def __post_init__(self) -> None:
+        """Names come from files: in no form of the table is one a command."""
+        if _CONTROL.search(
+            "".join([self.title, *self.head, *self.notes, *(cell for row in self.body for cell in row)])
+        ):
+            object.__setattr__(self, "title", printable(self.title))
+            object.__setattr__(self, "body", [[*map(printable, row)] for row in self.body])
+            for name in ("head", "notes"):
+                object.__setattr__(self, name, [*map(printable, getattr(self, name))])
 
     def rich(self, width: int = 160) -> Any:
         """A rich renderable; a table wider than `width` is turned on its side or, if that is too wide, cut into parts.
@@ -244,7 +263,7 @@ def to_csv(rows: list[dict[str, Any]]) -> str:
         writer.writerow(
             {key: " ".join(map(str, value)) if isinstance(value, list) else value for key, value in row.items()}
         )
-    return text.getvalue()
+    return printable(text.getvalue())
 
 
 def digits(value: float | None) -> str:

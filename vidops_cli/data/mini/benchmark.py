@@ -27,6 +27,7 @@ from ..video import write_video
 SPLITS = ("train", "val", "test")
 SIZES = {"train": 6144, "val": 512, "test": 2048}
 OWN = "train-"  # and a seed
+LARGEST, MOST = 4096, 2**28  # of a whole number, and pixels of a clip: far from what is asked for, and from all memory
 
 
 def generator(name: str) -> Any:
@@ -47,7 +48,12 @@ def make_dials(name: str, values: Mapping[str, Any]) -> Any:
         if type(value) not in ((int, float) if kinds[dial] is float else (kinds[dial],)):
             wanted = {int: "an integer", float: "a number", str: "a word"}[kinds[dial]]
             raise ValueError(f"dial {dial} takes {wanted}, got {value!r}", "as in speed=4")
+    if wrong := next((value for value in values.values() if type(value) is int and value > LARGEST), None):
+        raise ValueError(f"a dial of {wrong} is beyond {LARGEST}", "`vidops show` and its name tell the usual ones")
     dials = made(**{dial: kinds[dial](value) for dial, value in values.items()})
+    if getattr(dials, "frames", 1) * getattr(dials, "size", 1) ** 2 > MOST:
+        told = f"clips of {getattr(dials, 'frames', 1)} frames of {dials.size} x {dials.size}"
+        raise ValueError(f"{told} are beyond {MOST:,} pixels", "lower size or frames")
     dials.check()
     return dials
 
