@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .common import Device, OneRow, Overrides, known, load_run, of_no_row, print_table, run_folder
+from .common import Device, OneRow, Overrides, known, load_run, memory_told, of_no_row, print_table, run_folder
 from .live import Counter
 
 
@@ -63,7 +63,8 @@ def command(
     from vidops_cli.record import git_state
 
     made = {"code": code_of(told, known()), **git_state()}  # as it is now, not as it may be at the end
-    found = engine.evaluate_checkpoint(told, path, device, Counter("decoding"), dump, per_class=per_class)
+    with memory_told(told, trained=False):
+        found = engine.evaluate_checkpoint(told, path, device, Counter("decoding"), dump, per_class=per_class)
     if out is not None:
         _write(out / "summary.json", told, found, made)
     _show(told, found, path, format, of_no_row(what, overrides, row))

@@ -80,9 +80,8 @@ def evaluate(
 
 def agree(clips: Clips, group: Group) -> None:
     """What each process has met of bad videos, and of what decoded the others, is known to all. ValueError as there."""
-    for bad, read_by in group.gather((clips.excluded, clips.read_by)):
-        clips.read_by = np.where(read_by == b"", clips.read_by, read_by)
-        clips.exclude(bad)
+    for theirs in group.gather(clips.met()):
+        clips.meet(*theirs)
 
 
 def evaluate_checkpoint(
@@ -104,7 +103,7 @@ def evaluate_checkpoint(
     checkpoint.load_model(model, {"model": checkpoint.tested(state)}, path)
     began = time.perf_counter()
     if recipe.data.cache != "none":
-        clips.decode_all(progress, keep=recipe.data.cache == "disk")
+        clips.decode_all(progress, workers=recipe.data.workers, keep=recipe.data.cache == "disk")
     kept: list[Part] = []
     values = evaluate(model.to(setup.device), clips, setup.task(classes), recipe, setup.device, kept=kept)
     if not math.isfinite(values["loss"]):
