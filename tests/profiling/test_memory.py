@@ -1,4 +1,5 @@
 import gc
+import io
 import subprocess
 import sys
 
@@ -454,6 +455,18 @@ def test_limits_are_only_lowered(monkeypatch, system):
 )
 def test_errors_that_say_memory_was_too_little(error, expected):
     assert is_out_of_memory(error) is expected
+
+
+def test_memory_that_is_too_short_for_a_checkpoint():
+    class Full(io.BytesIO):
+        def write(self, content):
+            if self.tell() > 1000:
+                raise MemoryError
+            return super().write(content)
+
+    with pytest.raises(RuntimeError) as refused:
+        torch.save({"weight": torch.zeros(1000)}, Full())
+    assert is_out_of_memory(refused.value)
 
 
 def test_the_allocator_of_this_torch_is_understood():

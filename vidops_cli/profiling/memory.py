@@ -209,6 +209,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory was too little: Python's, the CPU allocator's, CUDA's, oneDNN's, or C++'s."""
     words = ("out of memory", "can't allocate memory", "not enough memory", "std::bad_alloc")
     words += ("could not create a primitive", "could not create a memory")  # which tells no more of it
+    amid = isinstance(error.__context__, MemoryError)  # torch.save says what it cannot close then
     return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+        isinstance(error, RuntimeError) and (amid or any(word in str(error) for word in words))
     )
