@@ -30,7 +30,7 @@ COMMANDS = {
     "train": ("train", str(QUICKSTART), "model.ops=[{op: tsm}]", *ENDLESS),
     "ablate": ("ablate", str(QUICKSTART), "--seeds", "400", "--jobs", "2", "--store", "table", "--device", "cpu"),
 }
-BEGUN = {"train": "run/metrics.jsonl", "ablate": "table/cells/*/summary.json"}  # from when on it is sampled
+BEGUN = {"train": "run/best.pt", "ablate": "table/cells/*/summary.json"}  # from when on it is sampled
 MOST, KEYS = 0.05, ("MiB", "files", "threads")  # growth that is allowed, of what is sampled
 Sample = dict[str, Any]
 
