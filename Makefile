@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DATA := datasets/mini_motion
 
-.PHONY: setup demo claims test bench clean
+.PHONY: setup demo claims test bench faults clean
 
 setup: $(READY)
 
@@ -29,6 +29,9 @@ test: $(READY)
 
 bench: $(READY)
 	$(BIN)/python tests/bench
+
+faults: $(READY)
+	$(BIN)/python tests/faults --out results
 
 clean:
 	rm -rf $(VENV) runs datasets

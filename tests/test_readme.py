@@ -141,7 +141,7 @@ def test_claims_are_those_of_the_record():
 def test_make_commands_are_targets():
     targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.M))
     named = set(re.findall(r"\bmake (\w+)", README))
-    assert named == {"demo", "claims", "test", "bench"}
+    assert named == {"demo", "claims", "test", "bench", "faults"}
     assert named <= targets
 
 

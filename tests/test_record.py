@@ -43,6 +43,24 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch, 
     assert names(tmp_path) == ["kept.json"]
 
 
+@pytest.mark.parametrize("size", [0, 1, 2**24, 2**24 + 5])
+def test_what_was_written_is_read_back_before_it_takes_the_place_of_the_old(tmp_path, monkeypatch, size):
+    path, sync = tmp_path / "kept.pt", os.fsync
+    record.write_bytes(path, b"old")
+    record.write_bytes(path, bytes(size))
+    assert path.read_bytes() == bytes(size)
+
+    def spoil(number: int) -> None:
+        sync(number)
+        os.ftruncate(number, max(0, size - 1)) if size else os.pwrite(number, b"x", 0)
+
+    monkeypatch.setattr("os.fsync", spoil)
+    with pytest.raises(OSError, match="reads back otherwise") as error:
+        record.write_bytes(path, bytes(size))
+    assert error.value.filename == str(path) and path.read_bytes() == bytes(size)
+    assert names(tmp_path) == ["kept.pt"]
+
+
 def test_a_full_disk_is_told_with_the_file(tmp_path, full_disk):
     path, rows = tmp_path / "kept.json", tmp_path / "rows.jsonl"
     record.write_json(path, {"old": 1})

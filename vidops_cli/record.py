@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import importlib.metadata
 import json
@@ -17,27 +18,46 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 SCHEMA = 1
 PACKAGE = Path(__file__).parent
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write through a temporary file, fsync and rename: the file is the old one or the new one, never half of it."""
+    """Write through a temporary file, fsync, read back and rename: the file is the old one or the new one, never half
+    of it. Who is killed meanwhile leaves the temporary file: see `sweep`.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with _naming(path):
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
         try:
-            with os.fdopen(handle, "wb") as file:
+            with os.fdopen(handle, "w+b") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
+                _read_back(file, content)
             os.chmod(name, 0o666 & ~_umask())
             os.replace(name, path)
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
+
+
+def _read_back(file: IO[bytes], content: bytes) -> None:
+    """OSError unless the file holds what was written, on the disk rather than in memory where the system can say so."""
+    if hasattr(os, "posix_fadvise"):
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    file.seek(0)
+    whole, size = memoryview(content), 2**24
+    if any(file.read(size) != whole[start : start + size] for start in range(0, len(whole) + 1, size)):
+        raise OSError(errno.EIO, "what was written reads back otherwise")
+
+
+def sweep(folder: Path, *names: str) -> None:
+    """Remove what `write_bytes` had not finished of files of these names; nobody may be writing them."""
+    for left in (left for name in names for left in folder.glob(f".{name}.*.partial")):
+        left.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -97,13 +117,14 @@ def check_claims(path: Path) -> None:
 
 
 def append_line(path: Path, value: Any) -> None:
-    """Append one JSON line in one write, or nothing: a half would spoil the next one too."""
+    """Append one JSON line in one write and fsync, or nothing: a half would spoil the next one too."""
     line = (json.dumps(value, allow_nan=False) + "\n").encode()
     with _naming(path), open(path, "ab", buffering=0, opener=_no_link) as file:
         end = file.tell()
         try:
             while line:  # a disk that becomes full takes a part of it first
                 line = line[file.write(line) :]
+            os.fsync(file.fileno())
         except OSError:
             file.truncate(end)
             raise

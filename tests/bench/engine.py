@@ -86,7 +86,7 @@ def pairs(told: Recipe, folder: Path) -> tuple[list[float], list[float]]:
             bare.append(spent if first else step(batch))
 
     listed = range((WARM + STEPS + 2) * told.train.batch)  # the epoch does not end before
-    clips = SimpleNamespace(listed=listed, annotations=SimpleNamespace(fingerprint=""))
+    clips = SimpleNamespace(listed=listed, annotations=SimpleNamespace(fingerprint=""), met=lambda: ({}, None))
     with RunProgress(folder) as progress, patch.object(engine, "batches", batches):
         loop = engine.Loop(told, folder, setup, {"train": clips}, model, Classification(CLASSES), progress, "")
         loop.run_epochs(Stop(lambda: len(bare) == WARM + STEPS))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import faulthandler
 import os
 import re
@@ -15,6 +16,7 @@ from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from vidops_cli.data import Annotations
 from vidops_cli.data.clips import ClipOptions, Clips, Order, batches
+from vidops_cli.data.pool import Failed
 from vidops_cli.data.video import VideoFile, write_video
 
 COUNT, SPOILED, OTHER = 16, 9, 12
@@ -27,6 +29,11 @@ def hang() -> None:
 def crash() -> None:
     faulthandler.disable()  # pytest's would tell of it at length
     os.kill(os.getpid(), signal.SIGABRT)
+
+
+def segfault() -> None:
+    faulthandler.disable()
+    ctypes.string_at(0)
 
 
 def leave() -> None:
@@ -98,6 +105,7 @@ def equal(one: list[dict], other: list[dict]) -> bool:
     [
         (hang, "not read in 1 s"),
         (crash, "its decoder was killed by SIGABRT"),
+        (segfault, "its decoder was killed by SIGSEGV"),
         (leave, "its decoder left with exit code 0"),
         (refuse, "no"),
     ],
@@ -112,6 +120,35 @@ def test_only_the_file_is_left_out(clips, spoil, root, way, told):
     assert list(found.bad) == ["9.mp4"] and found.present == "15/16"
     assert found.bad["9.mp4"].endswith(f"9.mp4: {told}")
     assert equal(read(found), expected)  # known by now
+
+
+def test_the_first_clip_may_hang_where_its_shape_is_asked_for(clips, spoil):
+    spoil({0: hang})
+    found = clips()
+    assert found.shape(workers=2) == (3, 4, 12, 12)
+    assert found.bad["0.mp4"].endswith("0.mp4: not read in 1 s")
+
+
+def test_files_that_take_their_process_along_while_all_are_decoded(clips, monkeypatch):
+    """`each` is tested with real processes."""
+    asked = {}
+
+    def each(work, files, **how):
+        asked.update(how)
+        for index in (3, *range(3), *range(4, len(files))):
+            gone = Failed("no answer within 1 s", gone=True) if index == SPOILED else None
+            refused = Failed(f"cannot decode {files[index]}") if index == OTHER else None
+            yield index, gone or refused or work(files[index])
+
+    monkeypatch.setattr("vidops_cli.data.clips.each", each)
+    found, seen = clips(), []
+    found.decode_all(lambda done, total: seen.append((done, total)), workers=3)
+    assert asked == {"processes": 3, "timeout": 1.0} and seen[-1] == (COUNT, COUNT)
+    assert found.bad["9.mp4"].endswith("9.mp4: no answer within 1 s")
+    assert found.bad["12.mp4"].endswith("12.mp4") and list(found.bad) == ["9.mp4", "12.mp4"]
+    expected = clips(known=(SPOILED, OTHER))
+    expected.decode_all(lambda done, total: None)
+    assert equal(read(found, workers=0), read(expected, workers=0)) and found.backends == expected.backends
 
 
 def test_two_files_at_once(clips, spoil):

@@ -1,4 +1,5 @@
 import gc
+import io
 import subprocess
 import sys
 
@@ -446,6 +447,7 @@ def test_limits_are_only_lowered(monkeypatch, system):
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"), True),
         (RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 8 bytes"), True),
         (RuntimeError("std::bad_alloc"), True),
+        (RuntimeError("could not create a primitive"), True),
         (MemoryError(), True),
         (RuntimeError("shapes cannot be multiplied"), False),
         (ValueError("out of memory"), False),
@@ -453,6 +455,18 @@ def test_limits_are_only_lowered(monkeypatch, system):
 )
 def test_errors_that_say_memory_was_too_little(error, expected):
     assert is_out_of_memory(error) is expected
+
+
+def test_memory_that_is_too_short_for_a_checkpoint():
+    class Full(io.BytesIO):
+        def write(self, content):
+            if self.tell() > 1000:
+                raise MemoryError
+            return super().write(content)
+
+    with pytest.raises(RuntimeError) as refused:
+        torch.save({"weight": torch.zeros(1000)}, Full())
+    assert is_out_of_memory(refused.value)
 
 
 def test_the_allocator_of_this_torch_is_understood():

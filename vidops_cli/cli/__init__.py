@@ -17,6 +17,7 @@ from vidops_cli.profiling.memory import is_out_of_memory
 from vidops_cli.report.table import printable
 
 from . import ablate, compare, data, doctor, eval, export, import_, list_, profile, show, train, validate, verify
+from .common import first_line
 
 app = typer.Typer(
     name="vidops",
@@ -85,8 +86,7 @@ def _told(error: Exception) -> list[tuple[str, str]]:
         context = getattr(error, "ctx", None)
         return [(error.format_message(), f"see `{context.command_path if context else 'vidops'} --help`")]
     if is_out_of_memory(error):
-        told = (str(error).splitlines() or [""])[0][:160]
-        return [(f"out of memory: {told}", "lower the batch, the frames or the size of the map")]
+        return [(f"out of memory: {first_line(error)}", "lower the batch, the frames or the size of the map")]
     if isinstance(error, ConnectionError):
         return [(str(error), "the same command goes on; what that process told stands above, or in its log")]
     if isinstance(error, OSError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -95,6 +97,30 @@ def console(*, stderr: bool = False) -> Console:
 
     unknown = not (sys.stderr if stderr else sys.stdout).isatty() and "COLUMNS" not in os.environ
     return Terminal(stderr=stderr, highlight=False, markup=False, width=160 if unknown else None)
+
+
+def first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [""])[0][:160]
+
+
+@contextmanager
+def memory_told(recipe: Recipe, *, trained: bool) -> Iterator[None]:
+    """Where memory is too short: a ValueError with the recipe's batch and frames, and what to lower."""
+    from vidops_cli.profiling.memory import is_out_of_memory
+
+    try:
+        yield
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        train, size = recipe.train, f"data.num_frames={recipe.data.num_frames}"
+        what, hint = f"eval.batch={recipe.eval.batch}, {size}", "lower eval.batch"
+        if trained:
+            what = f"train.batch={train.batch} in {train.accumulate} parts (train.accumulate), {what}"
+            same = "train.activation_checkpointing=true takes less and goes on with the same run"
+            less = "raise train.accumulate, set train.precision=bfloat16, or lower train.batch or data.num_frames"
+            hint = less if train.activation_checkpointing else f"{same}; else {less}"
+        raise ValueError(f"out of memory with {what}: {first_line(error)}", hint) from None
 
 
 def find_op(name: str) -> Card:

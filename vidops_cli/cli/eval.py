@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .common import Device, OneRow, Overrides, known, load_run, of_no_row, print_table, run_folder
+from .common import Device, OneRow, Overrides, known, load_run, memory_told, of_no_row, print_table, run_folder
 from .live import Counter
 
 
@@ -64,7 +64,8 @@ def command(
 
     made = {"code": code_of(told, known()), **git_state()}  # as it is now, not as it may be at the end
     shown = Counter("decoding"), dump
-    found = engine.evaluate_checkpoint(told, path, device, *shown, per_class=per_class, testing=Counter("testing"))
+    with memory_told(told, trained=False):
+        found = engine.evaluate_checkpoint(told, path, device, *shown, per_class=per_class, testing=Counter("testing"))
     if out is not None:
         _write(out / "summary.json", told, found, made)
     _show(told, found, path, format, of_no_row(what, overrides, row))

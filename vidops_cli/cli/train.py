@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from .cells import slurm_of
-from .common import Device, OneRow, Overrides, console, known, load_run, of_no_row, run_folder
+from .common import Device, OneRow, Overrides, console, known, load_run, memory_told, of_no_row, run_folder
 from .data import make_missing
 from .live import RunProgress, stoppable
 from .plan import show_run, views_of
@@ -145,7 +145,8 @@ def _run(
     code, commit = code_of(told, known()), git_state()  # as it is loaded now, not as it may be when the run ends
     given = {"device": device, "resume": resume, "code": code, "stop": stop, "group": group}
     if not group.first:
-        return engine.train(told, run, **given)
+        with memory_told(told, trained=True):
+            return engine.train(told, run, **given)
     with RunProgress(run) as progress, Trackers(trackers, run, told, code) as tracked:
 
         def report(status: dict[str, Any]) -> None:
@@ -154,7 +155,8 @@ def _run(
             progress(status)
             tracked(status)
 
-        summary = engine.train(told, run, report=report, **given)
+        with memory_told(told, trained=True):
+            summary = engine.train(told, run, report=report, **given)
         if summary is None:
             return None
         tracked.tested(summary)

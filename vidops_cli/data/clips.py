@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+import math
 import stat
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +25,7 @@ from .augment import Augment, mirrored_labels
 from .corruption import Corruption, corrupt
 from .episodes import Beside
 from .files import open_file
+from .pool import Failed, each
 from .poses import Moved, beside
 from .sampling import sample
 from .transforms import prepare
@@ -142,25 +146,33 @@ class Clips(Dataset):
         if not len(self):
             raise ValueError(f"no video of split {self.annotations.split} can be used", "check data.root")
 
+    def met(self) -> tuple[dict[int, str], torch.Tensor]:
+        """What was met of the files, for `meet` of another process: which are bad, and what decoded the others."""
+        return self.excluded, torch.from_numpy(self.read_by.view(np.uint8).copy())
+
+    def meet(self, bad: dict[int, str], read_by: torch.Tensor) -> None:
+        """As if these were met here. ValueError as of `exclude`."""
+        theirs = read_by.numpy().view(self.read_by.dtype)
+        self.read_by = np.where(self.read_by == b"", theirs, self.read_by)
+        self.exclude(bad)
+
     def exclude_files(self, found: dict[int, str]) -> None:
         """`exclude`, of reasons that do not name the file."""
         paths = self.annotations.paths
         self.exclude({index: f"{self.annotations.root / paths[index]}: {why}" for index, why in found.items()})
 
-    def shape(self) -> tuple[int, ...]:
+    def shape(self, *, workers: int = 0) -> tuple[int, ...]:
         """Shape (3, T, H, W) of the first clip that can be used; in testing, of a view of it."""
-        for index in self.listed:
-            item = self[0 if self.train else self.options.views[0], index]
-            if "error" in item:
-                raise ValueError(*item["error"])
-            if "clip" in item:
-                return tuple(item["clip"].shape)
-            self.exclude({index: item["bad"]})
+        view = 0 if self.train else self.options.views[0]
+        for batch in batches(self, [(view, index) for index in self.listed], 1, workers=min(1, workers)):
+            if "clip" in batch:
+                return tuple(batch["clip"].shape[1:])
         raise AssertionError("exclude() refuses to leave no clip")
 
-    def decode_all(self, progress: Progress, threads: int = 2, *, keep: bool = False) -> None:
+    def decode_all(self, progress: Progress, *, workers: int = 0, threads: int = 2, keep: bool = False) -> None:
         """Decode every clip into memory, once. In training, and for several clips of a video, all frames are kept.
 
+        With `workers`, in as many processes, which a decoder may crash or hold for `timeout` seconds; else in threads.
         With `keep` they are written beside the data, if all are good and of one shape, and read from there next time.
         """
         told = self.options
@@ -170,30 +182,24 @@ class Clips(Dataset):
         if keep and (found := _read_kept(kept, len(self.listed))) is not None:
             self._decoded, self.read_by = found
             return
-
-        def decode(index: int) -> tuple[np.ndarray, int] | str:
-            try:
-                video = open_file(self.annotations.root / self.annotations.paths[index])
-                every = np.arange(len(video))
-                wanted = every if self._whole else sample(len(video), told.num_frames, stride=told.stride)
-                frames = video.read(wanted)
-                self.read_by[index] = video.backend
-                return frames, len(video)
-            except ValueError as error:
-                return str(error.args[0])
-
+        work = partial(_decoded, num_frames=told.num_frames, stride=told.stride, whole=self._whole)
         wanted = [index for index in self.listed if index not in self.excluded]
-        decoded: dict[int, tuple[np.ndarray, int] | str] = {}
-        with ThreadPoolExecutor(threads) as pool:
-            try:
-                for done, (index, frames) in enumerate(zip(wanted, pool.map(decode, wanted), strict=True), 1):
-                    decoded[index] = frames
-                    progress(done, len(wanted))
-            except BaseException:
-                pool.shutdown(cancel_futures=True)  # else who stops it waits for all of them
-                raise
-        self.exclude({index: frames for index, frames in decoded.items() if isinstance(frames, str)})
-        self._decoded = {index: frames for index, frames in decoded.items() if not isinstance(frames, str)}
+        files = [self.annotations.root / self.annotations.paths[index] for index in wanted]
+        if workers:
+            results = each(work, files, processes=workers, timeout=told.timeout or math.inf)
+        else:
+            results = _in_threads(work, files, threads)
+        decoded, bad = {}, {}
+        with closing(results):  # else who stops it waits for all of them
+            for done, (at, answer) in enumerate(results, 1):
+                index = wanted[at]
+                if isinstance(answer, Failed):
+                    bad[index] = f"{files[at]}: {answer.reason}" if answer.gone else answer.reason
+                else:
+                    *decoded[index], self.read_by[index] = answer
+                progress(done, len(wanted))
+        self.exclude({index: bad[index] for index in sorted(bad)})
+        self._decoded = {index: tuple(decoded[index]) for index in sorted(decoded)}
         if keep and not self.excluded and len({frames.shape for frames, _ in self._decoded.values()}) == 1:
             _write_kept(kept, [self._decoded[index] for index in self.listed], self.read_by)
 
@@ -265,6 +271,29 @@ class Clips(Dataset):
         if abs(len(joints) - length) > self.joints.slack * length:
             raise ValueError(f"{self.annotations.paths[index]}: {length} frames, but joints of {len(joints)}")
         return joints[beside(chosen, length, len(joints))]
+
+
+def _decoded(path: Path, *, num_frames: int, stride: int | None, whole: bool) -> tuple[np.ndarray, int, str]:
+    """Frames of a file, of how many they are, and what decoded them. ValueError if it cannot be decoded."""
+    video = open_file(path)
+    wanted = np.arange(len(video)) if whole else sample(len(video), num_frames, stride=stride)
+    return video.read(wanted), len(video), video.backend
+
+
+def _in_threads(work: Callable[[Path], Any], files: list[Path], threads: int) -> Iterator[tuple[int, Any]]:
+    """As `each` does it in processes."""
+
+    def tried(file: Path) -> Any:
+        try:
+            return work(file)
+        except ValueError as error:
+            return Failed(str(error.args[0]))
+
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            yield from enumerate(pool.map(tried, files))
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _why_absent(file: Path) -> str:

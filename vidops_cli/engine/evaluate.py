@@ -88,9 +88,8 @@ def evaluate(
 
 def agree(clips: Clips, group: Group) -> None:
     """What each process has met of bad videos, and of what decoded the others, is known to all. ValueError as there."""
-    for bad, read_by in group.gather((clips.excluded, clips.read_by)):
-        clips.read_by = np.where(read_by == b"", clips.read_by, read_by)
-        clips.exclude(bad)
+    for theirs in group.gather(clips.met()):
+        clips.meet(*theirs)
 
 
 def evaluate_checkpoint(
@@ -120,7 +119,7 @@ def evaluate_checkpoint(
     checkpoint.load_model(model, {"model": checkpoint.tested(state)}, path)
     began = time.perf_counter()
     if recipe.data.cache != "none":
-        clips.decode_all(progress, keep=recipe.data.cache == "disk")
+        clips.decode_all(progress, workers=recipe.data.workers, keep=recipe.data.cache == "disk")
     kept: list[Part] = []
     task, device = setup.task(classes), setup.device
     values = evaluate(model.to(device), clips, task, recipe, device, kept=kept, progress=testing)

@@ -23,6 +23,7 @@ from vidops_cli.recipe import Recipe
 from vidops_cli.record import append_line, read_lines, truncate_lines
 
 from . import checkpoint
+from .claim import check_there
 from .distributed import ALONE, Group
 from .evaluate import agree, evaluate
 from .few_shot import FewShot
@@ -137,12 +138,16 @@ class Loop:
         self.best, self.last_epoch = state["best"], state["last_epoch"]
         if (before := state.get("code", self.code)) != self.code:
             self.code = f"{before}+{self.code}"
+        for met in state.get("met", []):  # older ones do not tell what was met of the files
+            for split, found in met.items():
+                self.splits[split].meet(*found)
         torch.set_rng_state(states[self.group.rank])
         if state["cuda_rng"] and self.setup.device.type == "cuda":
             torch.cuda.set_rng_state(state["cuda_rng"][self.group.rank], self.setup.device)
         if self.group.first:
             metrics = self.run / "metrics.jsonl"
-            truncate_lines(metrics, [row for row in read_lines(metrics) if row["step"] <= self.step])
+            validated = self.last_epoch.get("step", 0)  # the epoch after it is validated again
+            truncate_lines(metrics, [row for row in read_lines(metrics) if row["step"] <= validated])
 
     def save(self, name: str = "last.pt") -> None:
         """By the first process, with the random numbers of all; none goes on before it is written."""
@@ -150,11 +155,14 @@ class Loop:
         on_gpu = self.setup.device.type == "cuda"
         states = self.group.gather(torch.get_rng_state())
         cuda_states = self.group.gather(torch.cuda.get_rng_state(self.setup.device)) if on_gpu else []
+        met = self.group.gather({split: clips.met() for split, clips in self.splits.items()})
         if self.group.first:
-            self._write(name, states, cuda_states)
+            self._write(name, states, cuda_states, met)
         self.group.gather(None)
 
-    def _write(self, name: str, states: list[torch.Tensor], cuda_states: list[torch.Tensor]) -> None:
+    def _write(
+        self, name: str, states: list[torch.Tensor], cuda_states: list[torch.Tensor], met: list[dict[str, Any]]
+    ) -> None:
         state = {
             "model": self.model.state_dict(),
             "mean": None if self.mean is None else self.mean.module.state_dict(),
@@ -171,7 +179,9 @@ class Loop:
             "last_epoch": self.last_epoch,
             "rng": states,
             "cuda_rng": cuda_states,
+            "met": met,
         }
+        check_there(self.run)
         checkpoint.save(self.run / name, state)
 
     def run_epochs(self, stop: Stop) -> bool:

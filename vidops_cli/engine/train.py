@@ -14,6 +14,7 @@ from vidops_cli.recipe import Recipe, dump
 from vidops_cli.record import truncate_lines, write_text
 
 from . import checkpoint
+from .claim import Claim, check_there
 from .distributed import ALONE, Group
 from .evaluate import evaluate
 from .few_shot import FewShot
@@ -42,18 +43,21 @@ def train(
     Resuming continues at the saved step with the same data order and random numbers: on a CPU the result equals that of
     an uninterrupted run bit for bit. `code` is the hash of what trains; where a run was continued by other code the
     summary tells both. Each process of a `group` calls this; the first one reports and writes. ValueError on a loss
-    that is not finite, data that cannot be used, or a recipe that as many processes cannot train.
+    that is not finite, data that cannot be used, a folder that another process trains in, or a recipe that as many
+    processes cannot train.
     """
-    try:
-        return _train(recipe, run, device, resume, code, report, stop or Stop(), group)
-    except Left:
-        return None
+    with Claim(run) as claim:
+        try:
+            return _train(recipe, claim, device, resume, code, report, stop or Stop(), group)
+        except Left:
+            return None
 
 
 def _train(
-    recipe: Recipe, run: Path, device: str, resume: bool, code: str, report: Report, stop: Stop, group: Group
+    recipe: Recipe, claim: Claim, device: str, resume: bool, code: str, report: Report, stop: Stop, group: Group
 ) -> dict[str, Any] | None:
     """Left where `stop` asks to, in the middle of what is done anew."""
+    run = claim.folder
     check_processes(recipe, group.size)
     setup = Setup.of(recipe, group.device(device))
     splits = {split: open_clips(recipe, split, train=split == "train") for split in SPLITS}
@@ -80,8 +84,10 @@ def _train(
     task = setup.task(classes)
     with stop.at_once():
         for split, clips in splits.items():
-            _check_tested(split, clips, task)
+            _check_tested(split, clips, task, recipe.data.workers)
         setup.prepare(model)
+    if group.first:
+        claim.take()
     resumed = group.gather(resume and (run / "last.pt").exists())[0]
     if not resumed:
         _start(model, recipe.model.weights, report)
@@ -99,8 +105,9 @@ def _train(
         for split, clips in splits.items():
             if not clips.decoded:
                 with stop.at_once(), group.in_turn() if keep else nullcontext():
-                    clips.decode_all(counted(report, f"decoding {split}"), keep=keep)
+                    clips.decode_all(counted(report, f"decoding {split}"), workers=recipe.data.workers, keep=keep)
     if not resumed and group.first:  # nothing of an older run in this folder may be taken for this one's
+        claim.make()
         for name in ("last.pt", "best.pt", "summary.json"):
             (run / name).unlink(missing_ok=True)
         truncate_lines(run / "metrics.jsonl", [])
@@ -112,6 +119,7 @@ def _train(
     with stop.at_once():
         shown = counted(report, "testing")
         metrics = evaluate(loop.tested, tested, task, recipe, setup.device, group=group, progress=shown)
+    check_there(run)
     return {
         "split": recipe.eval.split,
         "metrics": metrics,
@@ -148,10 +156,10 @@ def check_processes(recipe: Recipe, size: int) -> None:
         raise ValueError(told, f"divide it by the number of processes: {max(1, recipe.train.accumulate // size)}")
 
 
-def _check_tested(split: str, clips: Clips, task: Classification | FewShot) -> None:
+def _check_tested(split: str, clips: Clips, task: Classification | FewShot, workers: int) -> None:
     """ValueError on what would stop a test, before a run is trained for days."""
     if not clips.train:
-        clips.shape()
+        clips.shape(workers=workers)
     if isinstance(task, FewShot):
         try:
             task.shape.members(clips.labels[clips.listed])

@@ -206,12 +206,14 @@ def limited(device: torch.device) -> Iterator[None]:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory was too little: Python's, the CPU allocator's, CUDA's, or C++'s.
+    """Whether an error says that memory was too little: Python's, the CPU allocator's, CUDA's, oneDNN's, or C++'s.
 
     So does one of sizes that torch cannot count: TypeError where a single one is too large, else RuntimeError.
     """
     words = ("out of memory", "can't allocate memory", "not enough memory", "std::bad_alloc")
+    words += ("could not create a primitive", "could not create a memory")  # which tells no more of it
     words += ("Storage size calculation overflowed", "integer multiplication overflow", "Overflow when unpacking long")
+    amid = isinstance(error.__context__, MemoryError)  # torch.save says what it cannot close then
     return isinstance(error, MemoryError) or (
-        isinstance(error, (RuntimeError, TypeError)) and any(word in str(error) for word in words)
+        isinstance(error, (RuntimeError, TypeError)) and (amid or any(word in str(error) for word in words))
     )
