@@ -4,6 +4,9 @@ kill        SIGKILL, SIGTERM and SIGINT at random moments of `vidops train` and 
 folders     a full disk, a folder that is read-only, gone, or another process's
 memory      memory that is too short, in training and in profiles
 decoders    videos that are corrupt, hang or crash what decodes them
+fuzz        recipes, command lines, results, videos and annotations that were changed at random
+hostile     files made to run code, to fill the memory, or to write elsewhere
+numerics    inputs that are zero, constant, vanishing or huge, in each precision
 long        two hours of training and tables: memory, open files and threads; VIDOPS_MINUTES for another time
 
 `python tests/faults --only kill,folders --out results` runs some groups, and writes results/reliability.json and .md;
@@ -22,7 +25,7 @@ from vidops_cli.cli.common import print_table
 from vidops_cli.record import SCHEMA, environment, read_json, write_json, write_text
 from vidops_cli.report.table import Table
 
-GROUPS = ("kill", "folders", "memory", "decoders", "long")
+GROUPS = ("kill", "folders", "memory", "decoders", "fuzz", "hostile", "numerics", "long")
 Row = dict[str, Any]
 
 
