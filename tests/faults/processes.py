@@ -5,6 +5,7 @@ Each is a fork of a server that has imported torch already: moments are drawn fr
 
 from __future__ import annotations
 
+import importlib
 import json
 import multiprocessing
 import os
@@ -19,9 +20,8 @@ from typing import Any
 from vidops_cli.data.mini import benchmark, motion
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(
-    ["vidops_cli.cli", "vidops_cli.engine.train", "torch._dynamo", "fvcore.nn", "decord", "av"]
-)
+LOADED = ["vidops_cli.cli", "vidops_cli.engine.train", "torch._dynamo", "fvcore.nn", "decord", "av"]
+CONTEXT.set_forkserver_preload(LOADED)
 SIZES = {"train": 24, "val": 8, "test": 8}
 RECIPE = """\
 data: {name: mini_motion, root: mini, num_frames: 4}
@@ -72,6 +72,8 @@ def _run(place: Path, words: tuple[str, ...], first: Callable[[], None] | None) 
     os.environ.update(CUDA_VISIBLE_DEVICES="", OMP_NUM_THREADS="1", NO_COLOR="1", COLUMNS="200")
     multiprocessing.set_start_method("fork", force=True)  # of its workers, as in a command that was not forked
     sys.argv = ["vidops", *words]
+    for name in LOADED:  # where the server was begun for something else
+        importlib.import_module(name)
     from vidops_cli.cli import main
 
     if first:

@@ -169,8 +169,9 @@ def test_refinement_is_four_stages(kind):
     told = [(conv.kernel_size[0], conv.groups, conv.in_channels, conv.out_channels) for conv in found]
     assert told == CONVOLUTIONS[kind]
     assert all(conv.bias is None for conv in found)
-    kinds = [type(module).__name__ for stage in op.refine for module in stage]
-    assert kinds == ["Conv2d", "BatchNorm2d", "ReLU"] * len(found)
+    kinds = [torch.nn.Conv2d, torch.nn.BatchNorm2d, torch.nn.ReLU] * len(found)
+    modules = [module for stage in op.refine for module in stage]
+    assert all(isinstance(*pair) for pair in zip(modules, kinds, strict=True))
 
 
 def test_default_parameters_are_those_of_the_first_release():
