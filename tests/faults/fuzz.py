@@ -90,7 +90,7 @@ def run(case: Case) -> str:
     """Why the case is lost; empty if it survives."""
     _ready()
     with tempfile.TemporaryDirectory(prefix="fuzz-") as place:
-        folder = Path(place).resolve() / "work"
+        folder = Path(place).resolve() / "here"
         for name, content in case.files.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(content)
@@ -260,7 +260,7 @@ WORDS += [
     "--format",
     "recipe.yaml",
     "rows.json",
-    "work",
+    "here",
     "out",
     "None",
     "[bold]",
@@ -645,7 +645,7 @@ def mutate_list(draw: Draw, content: bytes) -> bytes:
 def videos(draw: Draw, count: int) -> tuple[int, list[str]]:
     """How many of the mutated files are in the manifest of `vidops data verify`, and what else went wrong."""
     with tempfile.TemporaryDirectory(prefix="fuzz-") as place:
-        folder = Path(place).resolve() / "work"
+        folder = Path(place).resolve() / "here"
         kinds = [(path.suffix, path.read_bytes()) for path in _samples(Path(place) / "samples")]
         for number in range(count):
             suffix, content = draw.choice(kinds)

@@ -178,7 +178,7 @@ def of_text() -> Iterator[Case]:
 
 def of_lists() -> Iterator[Case]:
     secret = {"secret.mp4": b"x", "secret/a.mp4": b"x"}
-    for path in ("../secret.mp4", "../../work/secret.mp4", "/etc/hostname", "a/../../secret.mp4", "~/../secret.mp4/.."):
+    for path in ("../secret.mp4", "../../here/secret.mp4", "/etc/hostname", "a/../../secret.mp4", "~/../secret.mp4/.."):
         for verb in (["verify"], ["preview", "--split", "train"], ["prepare", "--out", "out/new"]):
             words = ["data", verb[0], "video_folder", "--root", "out/data", *verb[1:]]
             yield Case(words, {"out/data/train.txt": f"{path} 0\n".encode(), **secret}, True)

@@ -162,8 +162,8 @@ def _data() -> Iterator[Found]:
         root = Path(
             dataset.how.rpartition(" ")[2] if dataset.generated else f"datasets/{dataset.folder or dataset.name}"
         )
-        if root.is_dir():
-            yield Found(dataset.name, FINE, str(root))
+        if root.is_dir() and any(root.iterdir()):
+            yield Found(dataset.name, FINE, str(root), f"is it whole: vidops data verify {dataset.name} --root {root}")
         else:
             yield Found(dataset.name, ABSENT, str(root), dataset.how)
 

@@ -21,6 +21,12 @@ def odd(**options: int | Sequence[int]) -> None:
             raise ValueError(f"{name} must be odd, got {value}")
 
 
+def heads_divide(heads: int, channels: int) -> None:
+    """ValueError unless the channels are as many for each head."""
+    if heads < 1 or channels % heads:
+        raise ValueError(f"{heads} heads do not divide {channels} channels")
+
+
 def made_for(name: str, channels: int, x: Tensor) -> None:
     """ValueError if x has other channels than its operator."""
     if x.shape[1] != channels:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from vidops_cli.functional import l2norm
 
-from .checks import made_for
+from .checks import heads_divide, made_for
 from .cost import SOFTMAX, Cost, each, products
 from .cost import l2norm as l2norm_cost
 
@@ -31,8 +31,7 @@ class CrossCovariance(nn.Module):
 
     def __init__(self, channels: int, *, heads: int = 8, bias: bool = True):
         super().__init__()
-        if heads < 1 or channels % heads:
-            raise ValueError(f"{heads} heads do not divide {channels} channels")
+        heads_divide(heads, channels)
         self.heads = heads
         self.qkv = nn.Linear(channels, 3 * channels, bias=bias)
         self.proj = nn.Linear(channels, channels)

@@ -26,7 +26,7 @@ from vidops_cli.functional.blocks import blockwise
 from vidops_cli.functional.frames import per_frame
 
 from . import cost
-from .checks import at_least, made_for, odd
+from .checks import at_least, heads_divide, made_for, odd
 from .layers import ConvNorm
 from .rsa import product
 
@@ -48,8 +48,7 @@ class LambdaLayer(nn.Module):
         odd(window=window, frames=frames)
         at_least(1, out_channels=out_channels, key_channels=key_channels)
         out = out_channels or channels
-        if heads < 1 or out % heads:
-            raise ValueError(f"{heads} heads do not divide {out} channels")
+        heads_divide(heads, out)
         self.channels, self.heads, self.key_channels = channels, heads, key_channels
         self.window = frames, window, window
         self.query = ConvNorm(nn.Conv2d(channels, heads * key_channels, 1, bias=False))

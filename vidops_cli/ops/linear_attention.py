@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from vidops_cli.functional.precision import full_precision
 
-from .checks import made_for
+from .checks import heads_divide, made_for
 from .cost import ACTIVATION, Cost, each, products
 
 EPSILON = 1e-6
@@ -31,8 +31,7 @@ class LinearAttention(nn.Module):
 
     def __init__(self, channels: int, *, heads: int = 8, bias: bool = True):
         super().__init__()
-        if heads < 1 or channels % heads:
-            raise ValueError(f"{heads} heads do not divide {channels} channels")
+        heads_divide(heads, channels)
         self.heads = heads
         self.qkv = nn.Linear(channels, 3 * channels, bias=bias)
         self.proj = nn.Linear(channels, channels, bias=bias)

@@ -27,7 +27,7 @@ from vidops_cli.functional.fourier import filtered, fourier_lengths, spectrum, t
 from vidops_cli.functional.precision import full_precision
 from vidops_cli.functional.relative import fit_table, table_shape
 
-from .checks import at_least, made_for
+from .checks import at_least, heads_divide, made_for
 from .cost import ACTIVATION, SOFTMAX, Cost, each, fitting, products, real_fft
 from .cost import l2norm as l2norm_cost
 
@@ -58,8 +58,7 @@ class LiSA(nn.Module):
         grid: Sequence[int] = (1, 14, 14),
     ):
         super().__init__()
-        if heads < 1 or channels % heads:
-            raise ValueError(f"{heads} heads do not divide {channels} channels")
+        heads_divide(heads, channels)
         at_least(1, patterns=patterns)
         for name, value, known in (
             ("phi", phi, ("identity", "softmax", "l2", "gelu")),

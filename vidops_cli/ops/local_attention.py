@@ -25,7 +25,7 @@ from vidops_cli.functional import aggregate, correlate
 from vidops_cli.functional.frames import per_frame
 
 from . import cost
-from .checks import made_for, odd
+from .checks import heads_divide, made_for, odd
 
 
 class LocalSelfAttention(nn.Module):
@@ -45,8 +45,8 @@ class LocalSelfAttention(nn.Module):
         odd(window=window, frames=frames)
         if channels % 2:
             raise ValueError(f"channels must be even, half for rows and half for columns, got {channels}")
-        if heads is not None and (heads < 1 or channels % heads):
-            raise ValueError(f"{heads} heads do not divide {channels} channels")
+        if heads is not None:
+            heads_divide(heads, channels)
         self.window = frames, window, window
         self.heads = heads
         self.attends = attention

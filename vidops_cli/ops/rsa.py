@@ -31,7 +31,7 @@ from vidops_cli.functional.blocks import block_length, recomputed
 from vidops_cli.functional.frames import per_frame
 
 from . import cost
-from .checks import at_least, made_for
+from .checks import at_least, heads_divide, made_for
 from .layers import SafeConv3d
 
 KERNELS = ("basic", "projected", "relational", "both")
@@ -84,8 +84,7 @@ class RSA(nn.Module):
         at_least(1, heads=heads, stride=stride, out_channels=out_channels, latent=latent)
         at_least(1, key_channels=key_channels, value_channels=value_channels)
         if value_channels is None:
-            if (out_channels or channels) % heads:
-                raise ValueError(f"{heads} heads do not divide {out_channels or channels} channels")
+            heads_divide(heads, out_channels or channels)
             value_channels = (out_channels or channels) // heads
         elif out_channels not in (None, heads * value_channels):
             raise ValueError(f"out_channels is heads x value_channels = {heads * value_channels}, got {out_channels}")

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from vidops_cli.functional.relative import fit_table, pair_matrix, table_shape
 
-from .checks import made_for
+from .checks import heads_divide, made_for
 from .cost import SOFTMAX, Cost, each, fitting, products
 
 
@@ -37,8 +37,7 @@ class SelfAttention(nn.Module):
         grid: Sequence[int] = (1, 14, 14),
     ):
         super().__init__()
-        if heads < 1 or channels % heads:
-            raise ValueError(f"{heads} heads do not divide {channels} channels")
+        heads_divide(heads, channels)
         if rpe not in ("none", "bias", "multiplicative"):
             raise ValueError(f"rpe is none, bias or multiplicative, got {rpe!r}")
         sizes = table_shape(grid)

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from vidops_cli.functional import conv3d
 
-from .checks import at_least, made_for
+from .checks import at_least, heads_divide, made_for
 from .cost import SOFTMAX, Cost, each, products
 
 
@@ -41,8 +41,7 @@ class StructSA(nn.Module):
         bias: bool = True,
     ):
         super().__init__()
-        if heads < 1 or channels % heads:
-            raise ValueError(f"{heads} heads do not divide {channels} channels")
+        heads_divide(heads, channels)
         at_least(1, patterns=patterns)
         if len(window) != 3 or any(size < 1 or size % 2 == 0 for size in window):
             raise ValueError(f"window must be three odd sizes, got {tuple(window)}")

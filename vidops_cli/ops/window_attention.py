@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from vidops_cli.functional.partition import joined, relative_index, shift_mask, windows
 
-from .checks import made_for
+from .checks import heads_divide, made_for
 from .cost import SOFTMAX, Cost, each, products
 
 
@@ -41,8 +41,7 @@ class WindowAttention(nn.Module):
         padding: str = "masked",
     ):
         super().__init__()
-        if heads < 1 or channels % heads:
-            raise ValueError(f"{heads} heads do not divide {channels} channels")
+        heads_divide(heads, channels)
         if len(window) != 3 or min(window) < 1:
             raise ValueError(f"window must be three sizes from 1, got {tuple(window)}")
         if padding not in ("masked", "zero"):
