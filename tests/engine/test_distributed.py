@@ -21,6 +21,7 @@ from vidops_cli.record import read_lines
 
 KNOWN = Known(ops=OPS, models=MODELS, datasets=DATASETS)
 SGD, SLOW = "{name: sgd, lr: 2e-2, weight_decay: 1e-3}", "{name: sgd, lr: 5e-3}"
+DROPOUT, CUT = "{name: resnet_tiny, dropout: 0.5}", {"optimizer": SGD, "mixup": 0.2, "recalibrate_bn": 2}
 CASES = {  # network, the training's words, the data's
     "vit": ("{name: vit_micro}", {"optimizer": SGD, "epochs": 4, "clip_norm": 1.0}, {}),
     "tail": ("{name: vit_micro}", {"optimizer": SGD, "batch": 14, "accumulate": 2, "ema": 0.9}, {"num_frames": 2}),
@@ -32,8 +33,7 @@ CASES = {  # network, the training's words, the data's
         {"root": "DAMAGED", "max_bad": 7},
     ),
     "too_bad": ("{name: vit_micro}", {"optimizer": SGD}, {"root": "DAMAGED", "max_bad": 6}),
-    "whole": ("{name: resnet_tiny, dropout: 0.5}", {"optimizer": SGD, "mixup": 0.2, "recalibrate_bn": 2}, {}),
-    "cut": ("{name: resnet_tiny, dropout: 0.5}", {"optimizer": SGD, "mixup": 0.2, "recalibrate_bn": 2}, {}),
+    **{name: (DROPOUT, {**CUT, "accumulate": 2}, {}) for name in ("whole", "cut", "amid")},
 }
 
 
@@ -68,7 +68,8 @@ def both(tmp_path_factory):
         place.mkdir()
     for name in CASES:
         written(two, root, damaged, name)
-    (two / "cut.stop").write_text("1 7")
+    (two / "cut.stop").write_text("1 7 2")
+    (two / "amid.stop").write_text("1 7 5")  # after a part, between the parts, and after the other's forward pass
     before = dict(os.environ)
     assert launch([str(Path(__file__).with_name("two_processes.py")), str(two)], 2) == 0
     os.environ.clear()
@@ -131,11 +132,13 @@ def test_more_bad_videos_than_allowed_are_told_by_both(both):
         assert "7 videos of split train cannot be used, max_bad is 6" in message
 
 
-def test_a_run_that_one_process_was_asked_to_leave_goes_on_exactly(both):
-    """Dropout and mixup have each process's own random numbers."""
-    whole, cut = (weights(both["two"], name) for name in ("whole", "cut"))
+@pytest.mark.parametrize("name", ["cut", "amid"])
+def test_a_run_that_one_process_was_asked_to_leave_goes_on_exactly(both, name):
+    """Before a step, and amid a long one. Dropout and mixup have each process's own random numbers."""
+    assert (both["two"] / f"{name}.left").read_text() == "7"
+    whole, cut = (weights(both["two"], each) for each in ("whole", name))
     assert all(torch.equal(whole[key], cut[key]) for key in whole)
-    rows = [read_lines(both["two"] / name / "metrics.jsonl") for name in ("whole", "cut")]
+    rows = [read_lines(both["two"] / each / "metrics.jsonl") for each in ("whole", name)]
     assert rows[0] == rows[1] and len(rows[0]) == 2
     states = checkpoint.load(both["two"] / "whole" / "last.pt")["rng"]
     assert len(states) == 2 and not torch.equal(*states)

@@ -36,7 +36,7 @@ Report = Callable[[dict[str, Any]], None]
 
 NOTHING = {"loss": 0.0, "accuracy": 0.0, "clips": 0}  # of the epoch under way, summed over its clips
 EVERY = 600.0  # seconds between checkpoints inside an epoch, unless train.save_every tells steps
-LONG = 1.0  # seconds; after a shorter step, who is asked to leave finishes the next
+LONG = 1.0  # seconds; after a shorter step of all processes, who is asked to leave finishes the next
 
 
 def counted(report: Report, phase: str, **status: Any) -> Progress:
@@ -95,7 +95,7 @@ class Loop:
         self.mean = averaged(model, recipe.train.ema) if recipe.train.ema else None
         self.step = 0
         self.seconds = 0.0
-        self.took = math.inf  # seconds of the last step
+        self.took = math.inf  # seconds of the last step, of the slowest process
         self.best: dict[str, Any] = {}
         self.last_epoch: dict[str, Any] = {}
         self.sums = dict(NOTHING)
@@ -220,8 +220,11 @@ class Loop:
     def _agree(self, batch: dict[str, Any], stop: Stop) -> tuple[list[int], bool, bool]:
         """How many clips each process has for this step; whether one was asked to leave; whether to save before it."""
         due = self.recipe.train.save_every is None and time.monotonic() - self.saved > EVERY
-        found = self.group.gather((len(batch.get("label", ())), stop(), due))
-        return [clips for clips, *_ in found], any(leave for _, leave, _ in found), found[0][2]
+        clips, leave, dues, took = zip(
+            *self.group.gather((len(batch.get("label", ())), stop(), due, self.took)), strict=True
+        )
+        self.took = max(took)
+        return list(clips), any(leave), dues[0]
 
     def _lent(self, batch: dict[str, Any], clips: list[int]) -> dict[str, Any]:
         """The batch; a process that has none is lent a clip, which counts nothing, so that all take the step."""
@@ -255,10 +258,14 @@ class Loop:
         return mixed(batch, mixup=told.mixup, cutmix=told.cutmix, rng=rng)
 
     @contextmanager
-    def _left_amid(self, stop: Stop) -> Iterator[None]:
-        """Around forward and backward: who is asked to leave leaves at once, and takes the step anew."""
-        if self.took < LONG or self.group.size > 1:  # of several processes, one may have taken the step
-            yield
+    def _left_amid(self, stop: Stop) -> Iterator[Callable[[], None]]:
+        """Around forward and backward: who is asked to leave leaves, and takes the step anew.
+
+        One process leaves at once. Of several none may leave while others wait for it: all do, where they call what is
+        yielded.
+        """
+        if self.took < LONG:
+            yield lambda: None
             return
         states = [(state, state.clone()) for state in self.model.buffers()]
         rng, on_gpu = torch.get_rng_state(), self.setup.device.type == "cuda"
@@ -266,9 +273,14 @@ class Loop:
         trained = [each for each in self.model.parameters() if each.requires_grad]
         # signals are heeded where Python runs: in a backward pass, in hooks
         hooks = [each.register_post_accumulate_grad_hook(lambda _: None) for each in trained]
+
+        def meet() -> None:
+            if self.group.size > 1 and any(self.group.gather(stop())):
+                raise Left
+
         try:
-            with stop.at_once():
-                yield
+            with stop.at_once() if self.group.size == 1 else nullcontext():
+                yield meet
         except Left:
             for state, before in states:
                 state.copy_(before)
@@ -291,15 +303,18 @@ class Loop:
         value = accuracy = 0.0
         device = self.setup.device.type
         count = min(told.accumulate, *(max(1, of) for of in clips))  # the same for all processes, which meet in each
-        with self._left_amid(stop):
+        with self._left_amid(stop) as meet:
             for i, (part, share) in enumerate(_parts(batch, count)):
                 alone = self.trained.no_sync() if self.group.size > 1 and i + 1 < count else nullcontext()
                 with alone:
                     with torch.autocast(device, getattr(torch, told.precision), told.precision != "float32"):
                         loss, logs = self.task.loss(self.trained, part)
+                    meet()
                     value, accuracy = value + share * loss.item(), accuracy + share * logs["accuracy"]
                     weight = share * mine * self.group.size  # gradients are averaged over processes
                     self.scaler.scale(loss if weight == 1 else loss * weight).backward()
+                    if i + 1 < count:  # gradients of the last have been averaged: the step is as good as taken
+                        meet()
         value, accuracy = self.group.sum(mine * value, mine * accuracy)
         if not math.isfinite(value):
             clips_told = ", ".join(map(str, batch["index"][:4].tolist()))
