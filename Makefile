@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DATA := datasets/mini_motion
 
-.PHONY: setup demo claims test bench faults clean
+.PHONY: setup demo claims test bench faults docs clean
 
 setup: $(READY)
 
@@ -32,6 +32,9 @@ bench: $(READY)
 
 faults: $(READY)
 	$(BIN)/python tests/faults --out results
+
+docs: $(READY)
+	$(BIN)/python docs/render.py
 
 clean:
 	rm -rf $(VENV) runs datasets
