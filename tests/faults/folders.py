@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from kill import ABLATE, ENDLESS, TRAIN, clear, differing, finish, outcomes
-from processes import begin, broken, prepare, refused
+from processes import begin, broken, prepare, refused, told
 
 TRIES = 20
 NOBODY = 65534
@@ -28,18 +28,18 @@ def rows(tries: int = TRIES) -> Iterator[dict[str, Any]]:
         prepare(place)
         table = (*ABLATE, "2")
         expected = {words: whole(place, words) for words in (TRAIN, table)}
-        told = "one error; what was saved is whole; with room again the command ends as one that always had it"
-        yield counted("full disk, train", full_disk, place, TRAIN, expected[TRAIN], tries, told)
-        yield counted("full disk, ablate", full_disk, place, table, expected[table], tries // 4, told)
-        told = "one error; no file is changed"
-        yield counted("read-only folder, train", read_only, place, TRAIN, expected[TRAIN], 3, told)
-        yield counted("read-only folder, ablate", read_only, place, table, expected[table], 3, told)
-        told = "one error; nothing is put in its place; the same command begins anew"
-        yield counted("folder removed, train", removed, place, TRAIN, expected[TRAIN], tries, told)
-        told = "one of them trains, the other says so in one error"
-        yield counted("two processes, train", two, place, TRAIN, expected[TRAIN], tries, told)
-        told = "both end, each cell is run once"
-        yield counted("two processes, ablate", two, place, table, expected[table], tries // 4, told)
+        what = "one error; what was saved is whole; with room again the command ends as one that always had it"
+        yield counted("full disk, train", full_disk, place, TRAIN, expected[TRAIN], tries, what)
+        yield counted("full disk, ablate", full_disk, place, table, expected[table], tries // 4, what)
+        what = "one error; no file is changed"
+        yield counted("read-only folder, train", read_only, place, TRAIN, expected[TRAIN], 3, what)
+        yield counted("read-only folder, ablate", read_only, place, table, expected[table], 3, what)
+        what = "one error; nothing is put in its place; the same command begins anew"
+        yield counted("folder removed, train", removed, place, TRAIN, expected[TRAIN], tries, what)
+        what = "one of them trains, the other says so in one error"
+        yield counted("two processes, train", two, place, TRAIN, expected[TRAIN], tries, what)
+        what = "both end, each cell is run once"
+        yield counted("two processes, ablate", two, place, table, expected[table], tries // 4, what)
 
 
 def whole(place: Path, words: tuple[str, ...]) -> dict[str, Any]:
@@ -89,9 +89,13 @@ def full_disk(place: Path, words: tuple[str, ...], chance: random.Random) -> lis
     size = 10 ** chance.uniform(2, 6)
     process = begin(place, *words, first=partial(resource.setrlimit, resource.RLIMIT_FSIZE, (int(size), -1)))
     process.join(ENDLESS)
-    if words[0] == "ablate":  # its cells tell the error
-        return [] if process.exitcode in (0, 1, 2) else [f"exit code {process.exitcode}"]
-    return [] if process.exitcode == 0 or refused(process, place) else [f"exit code {process.exitcode}, no clear error"]
+    logs = [told(place), *(path.read_text(errors="replace") for path in (place / "run").glob("cells/*/log.txt"))]
+    if any("Traceback" in log for log in logs):
+        return ["a traceback"]
+    fine = (0, 1) if words[0] == "ablate" else (0,)  # 1: cells have failed, each by itself
+    if process.exitcode in fine or refused(process, place):
+        return []
+    return [f"exit code {process.exitcode}, no clear error"]
 
 
 def read_only(place: Path, words: tuple[str, ...], chance: random.Random) -> list[str]:
