@@ -170,7 +170,7 @@ def test_names_are_no_commands(vidops, tmp_path, form):
     (tmp_path / "a.jsonl").write_bytes(hostile.table_of(name))
     code, out, _ = vidops("ablate", tmp_path / "a.jsonl", "--format", form, "--claims")
     assert code == 0 and "alert(1)" in out
-    assert not hostile.fuzz.RAW.search(out)
+    assert not hostile.judged.RAW.search(out)
     if form == "json":
         assert json.loads(out)["table"]["title"] == name
     if form == "latex":

@@ -15,6 +15,8 @@ from vidops_cli.recipe import RecipeError, load
 
 sys.path.append(str(Path(__file__).parents[1] / "faults"))
 import fuzz
+import judged
+import mutations
 
 few = settings(
     max_examples=25,
@@ -29,7 +31,7 @@ few = settings(
 @given(draw=st.randoms(use_true_random=False))
 def test_a_mutated_recipe_is_sound_or_refused(tmp_path, draw):
     (tmp_path / "recipe.yaml").write_bytes(
-        fuzz.mutate_text(draw, draw.choice(fuzz.tiny())[0]).encode("utf-8", "surrogatepass")
+        mutations.mutate_text(draw, draw.choice(fuzz.tiny())[0]).encode("utf-8", "surrogatepass")
     )
     try:
         load(tmp_path / "recipe.yaml", known())
@@ -41,7 +43,7 @@ def test_a_mutated_recipe_is_sound_or_refused(tmp_path, draw):
 @few
 @given(draw=st.randoms(use_true_random=False))
 def test_nonsense_is_refused(tmp_path, draw):
-    value = fuzz.make_nonsense(draw, draw.choice(fuzz.tiny())[1])
+    value = mutations.make_nonsense(draw, draw.choice(fuzz.tiny())[1])
     (tmp_path / "recipe.yaml").write_text(fuzz.yaml.dump(value, Dumper=fuzz.Dumper, allow_unicode=True))
     with pytest.raises(RecipeError):
         load(tmp_path / "recipe.yaml", known())
@@ -58,7 +60,7 @@ def test_mutated_results_are_shown_or_refused(vidops, tmp_path, draw):
     words = [word for word in case.words if not word.startswith(("--plot", "out/"))]
     code, out, err = vidops(*(str(tmp_path / word) if word in case.files else word for word in words))
     assert code in (0, 1, 2)
-    assert not fuzz.RAW.search(out + err)
+    assert not judged.RAW.search(out + err)
     if code == 2:
         assert len(told_errors(err)) == 1
 
@@ -66,7 +68,7 @@ def test_mutated_results_are_shown_or_refused(vidops, tmp_path, draw):
 @few
 @given(draw=st.randoms(use_true_random=False))
 def test_mutated_lists_are_read_or_refused(tmp_path, draw):
-    (tmp_path / "train.txt").write_bytes(fuzz.mutate_list(draw, b"a/b.mp4 0\nc.mp4 1\nd e.mp4 0\n"))
+    (tmp_path / "train.txt").write_bytes(mutations.mutate_list(draw, b"a/b.mp4 0\nc.mp4 1\nd e.mp4 0\n"))
     from vidops_cli.data import DATASETS
 
     try:
@@ -146,5 +148,5 @@ def test_names_that_are_not_utf8(vidops, place, tiny):
         b"no video"
     )
     code, out, err = vidops("data", "verify", "video_folder", "--root", "data", "--split", "train", "--jobs", 1)
-    assert code in (1, 2) and not fuzz.RAW.search(out + err)
+    assert code in (1, 2) and not judged.RAW.search(out + err)
     assert code == 1 or "not in UTF-8" in err

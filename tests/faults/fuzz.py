@@ -7,343 +7,26 @@ input is known to be nonsense: an unknown key, a wrong type, a number that is no
 
 from __future__ import annotations
 
-import contextlib
-import copy
-import io
 import json
 import os
-import random
 import re
-import resource
 import subprocess
 import sys
 import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
+from judged import LIMIT, RAW, ROOT, Case, Words, judge, ready, run, tree
+from mutations import WORDS, Draw, make_nonsense, mutate_bytes, mutate_json, mutate_list, mutate_text
 
 from vidops_cli.data.pool import Failed, each
 from vidops_cli.recipe.reading import Dumper, read_file
-
-ROOT = Path(__file__).parents[2]
-LIMIT = 10.0  # seconds of the processor; one that waits for ever is ended after some more
-MEMORY = 16 << 30  # bytes of address space, so that a claim that is believed harms this process alone
-MOST = 2 << 30  # bytes that a command may take beside what its libraries do
-OUT = ("out", "runs", "datasets", "home")  # folders that a command may write to
-CODES = (0, 1, 2, 130)
-RAW = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # what a terminal would obey
-Words = list[str]
-Draw = random.Random
-
-
-@dataclass(frozen=True)
-class Case:
-    """A command line and the files that it finds; `nonsense`: it must not leave with exit code 0."""
-
-    words: Words
-    files: dict[str, bytes] = field(default_factory=dict)
-    nonsense: bool = False
-    apart: bool = False  # in a process of its own
-    links: dict[str, str] = field(default_factory=dict)
-
-    def told(self) -> str:
-        return f"vidops {' '.join(self.words)!r}, files {', '.join(self.files) or 'none'}"[:300]
-
-
-# --- running ----------------------------------------------------------------------------------------------------------
-
-_written: list[str] = []  # files that this process has opened to write
-_shown: list[str] = [""]  # what the last command has printed
-
-
-def last_output() -> str:
-    """Of the last command that was run here."""
-    return _shown[0]
-
-
-def _listen(event: str, told: tuple[Any, ...]) -> None:
-    if event == "open" and isinstance(told[0], str) and told[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
-        _written.append(told[0])
-
-
-@cache
-def _ready() -> None:
-    """Once a process: no accelerator, no memory for what files claim, imports that are not counted as a hang."""
-    os.environ["CUDA_VISIBLE_DEVICES"] = ""
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    import torch
-
-    import vidops_cli.engine.train
-    import vidops_cli.profiling.profile  # noqa: F401
-
-    torch.set_num_threads(1)
-    sys.addaudithook(_listen)
-
-
-def run(case: Case) -> str:
-    """Why the case is lost; empty if it survives."""
-    _ready()
-    with tempfile.TemporaryDirectory(prefix="fuzz-") as place:
-        folder = Path(place).resolve() / "here"
-        for name, content in case.files.items():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_bytes(content)
-        for name in ("home", "out"):
-            (folder / name).mkdir(parents=True, exist_ok=True)
-        for name, target in case.links.items():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).symlink_to(target)
-        before, began, held = _tree(folder.parent), time.process_time(), _peak()
-        os.environ |= {"HOME": str(folder / "home"), "XDG_CACHE_HOME": str(folder / "home")}
-        code, out, err = (_apart if case.apart else _here)(case.words, folder)
-        _shown[0] = out
-        took, held = time.process_time() - began, _peak() - held
-        if held > MOST:
-            return f"took {held >> 20} MiB of memory"
-        changed = [path for path, stamp in _tree(folder.parent).items() if before.get(path) != stamp]
-        return _judge(case, code, out, err, took, [*changed, *(before.keys() - _tree(folder.parent).keys())])
-
-
-def _peak() -> int:
-    """Bytes that this process, or the largest that it has waited for, has held at once."""
-    return max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) << 10
-
-
-def _here(words: Words, folder: Path) -> tuple[int, str, str]:
-    from vidops_cli.cli import main
-
-    out, err, code = io.StringIO(), io.StringIO(), 0
-    before, sys.argv = (sys.argv, os.getcwd()), ["vidops", *words]
-    os.chdir(folder)
-    _written.clear()
-    try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            main()
-    except SystemExit as end:
-        code = end.code or 0
-    except BaseException:
-        code = -1
-        err.write(traceback.format_exc())
-    finally:
-        sys.argv = before[0]
-        os.chdir(before[1])
-    outside = [path for path in _written if path != os.devnull and not _inside(Path(folder, path), folder)]
-    return code, out.getvalue(), err.getvalue() + "".join(f"WRITTEN {path}\n" for path in outside)
-
-
-def _apart(words: Words, folder: Path) -> tuple[int, str, str]:
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "vidops_cli", *words]
-    try:
-        done = subprocess.run(command, cwd=folder, env=env, capture_output=True, timeout=90, stdin=subprocess.DEVNULL)
-    except subprocess.TimeoutExpired:
-        return -9, "", "no answer within 90 s"
-    except ValueError:  # an argument that no system takes, as one with a NUL
-        return 2, "", "error: none\nhint: none\n"
-    return done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
-
-
-def _inside(path: Path, folder: Path) -> bool:
-    found = os.path.normpath(path)
-    return found.startswith((f"{folder.parent}{os.sep}", "/proc/", "/dev/"))
-
-
-def _tree(folder: Path) -> dict[str, tuple[int, int]]:
-    """Files, each with its size and time, but for those that a command may write."""
-    return {
-        path: (os.lstat(path).st_size, os.lstat(path).st_mtime_ns)
-        for below, _, names in os.walk(folder)
-        for path in (os.path.join(below, name) for name in names)
-        if not path.startswith(tuple(f"{folder}/work/{name}/" for name in OUT))
-    }
-
-
-def _judge(case: Case, code: int, out: str, err: str, took: float, changed: list[str]) -> str:
-    if code not in CODES or "Traceback (most recent" in err:
-        return f"exit code {code}: {err.strip()[-1500:]}"
-    if took > LIMIT:
-        return f"took {took:.0f} s"
-    if changed or "WRITTEN " in err:
-        return f"written outside: {changed[:3]} {err[-200:]}"
-    if code == 2 and not re.search(r"^error: .{4}.*\nhint: .{4}", err, re.MULTILINE):
-        return f"no error and hint: {err[-300:]!r}"
-    if code == 0 and case.nonsense:
-        return f"exit code 0 on nonsense: {out[-300:]}"
-    if found := RAW.search(out + err):
-        return f"control character {found.group()!r}: {(out + err)[max(0, found.start() - 80) : found.end() + 40]!r}"
-    return ""
-
-
-# --- mutations --------------------------------------------------------------------------------------------------------
-
-SCALARS = [
-    *(".nan", ".inf", "-.inf", "-1", "0", "1e400", "1e-400", "9" * 30, "-" + "9" * 30, "9" * 5000, "0x10", "1_000"),
-    *("", "~", "true", "[]", "{}", "[[]]", "[{}]", "{a: {b: [c]}}", "- a", "'", '"', "|", ">", "&a", "*a", "!!int x"),
-    *("!!python/object/apply:os.system [id]", "!!python/name:os.system", "!!binary aGk=", "!!set {a}", "@", "`", "%"),
-    *(
-        "été",
-        "\u202etxt",
-        "²",
-        "٣",
-        "\U0001f600",
-        '"\\x1b[31mred"',
-        '"\\0"',
-        '"a\\nb"',
-        "../../etc/passwd",
-        "/etc/passwd",
-    ),
-    *(
-        "a" * 20_000,
-        "[" * 300 + "]" * 300,
-        "[" * 20_000,
-        "{a: " * 300 + "}" * 300,
-        "<<: *a",
-        "2026-11-22",
-        "1:30",
-        "on",
-    ),
-    *(
-        '"\\ud800"',
-        "[1, a, null, .nan]",
-        "{1: 2}",
-        "{null: 2}",
-        "? a\n",
-        "1.5",
-        "3",
-        "word",
-        "-0",
-        "0.0",
-        "1e9",
-        "4294967296",
-    ),
-]
-WORDS = [
-    "",
-    "-",
-    "--",
-    "-1",
-    "0",
-    "nan",
-    "inf",
-    "1e9",
-    "9" * 30,
-    "9" * 5000,
-    "a" * 5000,
-    "²",
-    "٣",
-    "..",
-    "/",
-    "/dev/null",
-]
-WORDS += [
-    "\x1b[31mred",
-    "a\nb",
-    "\u202e",
-    "=",
-    "a=",
-    "=a",
-    "a=b",
-    "train.epochs=",
-    "train.epochs=-1",
-    "data..root=1",
-    "*",
-]
-WORDS += [
-    "--help",
-    "--out",
-    "--format",
-    "recipe.yaml",
-    "rows.json",
-    "here",
-    "out",
-    "None",
-    "[bold]",
-    "{}",
-    "[]",
-    "x.jsonl",
-]
-WORDS += [
-    "train.epochs=.nan",
-    "model.ops.0.op=zzz",
-    "model.ops.9.op=tsm",
-    "model.ops.².op=tsm",
-    f"train.epochs={'[' * 3000}",
-]
-WORDS += [
-    "data.num_frames=1000000000000",
-    "model.width=1e12",
-    "train.batch=1000000000000000000",
-    "data.root=\x1b]0;x\x07",
-]
-
-
-def mutate_text(draw: Draw, text: str) -> str:
-    """One to three changes of lines, values and characters; it may still be sound."""
-    lines = text.split("\n")
-    for _ in range(draw.randint(1, 3)):
-        at = draw.randrange(len(lines))
-        kind = draw.randrange(12)
-        key = re.match(r"(\s*(?:- )?[\w.]+:)", lines[at])
-        if kind == 0:
-            lines.insert(at, lines[at])
-        elif kind == 1:
-            del lines[at]
-        elif kind == 2:
-            lines[at] = draw.choice([" ", "  ", "\t"]) + lines[at]
-        elif kind == 3:
-            lines[at] = lines[at][draw.randint(0, 2) :]
-        elif kind == 4:
-            spot = draw.randint(0, len(lines[at]))
-            lines[at] = lines[at][:spot] + draw.choice("\0\t\x1b\x85\u2028é:-{}[]&*!|>'\"%@`#,²") + lines[at][spot:]
-        elif kind == 5:
-            lines = lines[: at + 1] if draw.random() < 0.3 else lines[:at] + lines[at + 1 :]
-        elif kind == 6 and key:
-            lines[at] = lines[at].replace(key[1], key[1][:-1] + draw.choice(["x:", ".x:", " :", "::", ".0:", ""]), 1)
-        elif kind == 7:
-            other = draw.randrange(len(lines))
-            lines[at], lines[other] = lines[other], lines[at]
-        elif key:
-            lines[at] = f"{key[1]} {draw.choice(SCALARS)}"
-        lines = lines or [""]
-    return "\n".join(lines)
-
-
-def _leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:
-    if isinstance(value, (dict, list)):
-        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from _leaves(inner, (*path, key))
-    else:
-        yield path, value
-
-
-def _at(value: Any, path: tuple[Any, ...]) -> Any:
-    for key in path:
-        value = value[key]
-    return value
-
-
-def make_nonsense(draw: Draw, value: dict[str, Any]) -> dict[str, Any]:
-    """A recipe with an unknown key, or with no number where one has to be."""
-    value = copy.deepcopy(value)
-    leaves = [(path, leaf) for path, leaf in _leaves(value) if path and path[0] != "base"]
-    numbers = [path for path, leaf in leaves if isinstance(leaf, (int, float)) and not isinstance(leaf, bool)]
-    if numbers and draw.random() < 0.6:
-        path = draw.choice(numbers)
-        _at(value, path[:-1])[path[-1]] = draw.choice(["word", {}, {"a": 1}, float("nan"), float("inf"), "", [{}]])
-    else:
-        path = draw.choice(leaves)[0]
-        depth = draw.choice([i for i, key in enumerate(path) if isinstance(key, str)])
-        above = _at(value, path[:depth])
-        name = path[depth] + draw.choice(["x", "_", ".x", " ", "\x1b[2J", "é", "²"])
-        above[name] = above.pop(path[depth]) if draw.random() < 0.5 else above[path[depth]]
-    return value
-
 
 # --- recipes and command lines ----------------------------------------------------------------------------------------
 
@@ -461,56 +144,6 @@ def _profile() -> bytes:
     return json.dumps({**told, "rows": told["rows"][:6]}).encode()
 
 
-VALUES = [
-    None,
-    True,
-    -1,
-    0,
-    1e308,
-    -1e308,
-    10**400,
-    float("nan"),
-    float("inf"),
-    "",
-    "x",
-    "\x1b[31mred",
-    "a\nb",
-    [],
-    {},
-    [[]],
-]
-VALUES += [
-    {"a": 1},
-    "<script>alert(1)</script>",
-    "\\input{/etc/passwd}",
-    "[bold]x[/]",
-    "|",
-    "a" * 10_000,
-    ["x"],
-    [None],
-    "ff",
-]
-
-
-def mutate_json(draw: Draw, value: Any) -> Any:
-    value = copy.deepcopy(value)
-    for _ in range(draw.randint(1, 3)):
-        leaves = [path for path, _ in _leaves(value) if path]
-        if not leaves:
-            return value
-        path = draw.choice(leaves)
-        path = path[: draw.randint(1, len(path))]
-        above = _at(value, path[:-1])
-        kind = draw.randrange(4)
-        if kind == 0:
-            del above[path[-1]]
-        elif kind == 1 and isinstance(above, dict):
-            above[f"{path[-1]}x"] = above.pop(path[-1])
-        else:
-            above[path[-1]] = draw.choice(VALUES)
-    return value
-
-
 def results(draw: Draw) -> Case:
     if draw.random() < 0.3:
         content, name = _profile(), "rows.json"
@@ -550,24 +183,6 @@ def results(draw: Draw) -> Case:
     return Case(words, {name: content, "whole.json": _profile(), "out/.keep": b""})
 
 
-def mutate_bytes(draw: Draw, content: bytes) -> bytes:
-    found = bytearray(content)
-    for _ in range(draw.randint(1, 8)):
-        at, kind = draw.randrange(max(1, len(found))), draw.randrange(5)
-        size = min(draw.choice([1, 4, 16, 1000]), len(found) - at)
-        if kind == 0:
-            found[at : at + size] = bytes(draw.randrange(256) for _ in range(size))
-        elif kind == 1:
-            del found[at : at + size]
-        elif kind == 2:
-            found[at:at] = found[at : at + size]
-        elif kind == 3 and draw.random() < 0.3:
-            del found[at:]
-        else:
-            found[at : at + 4] = draw.choice([b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\0\0\0\1"])
-    return bytes(found)
-
-
 # --- annotation files and videos --------------------------------------------------------------------------------------
 
 
@@ -587,7 +202,7 @@ LISTS = (".txt", ".csv", ".json", ".skeleton", ".npy")
 
 def read(case: Listed) -> str:
     """Why the case is lost: readers and joints may raise a ValueError with a message and a hint, and nothing else."""
-    _ready()
+    ready()
     from miniatures import MINIATURES
 
     from vidops_cli.data import DATASETS
@@ -601,7 +216,7 @@ def read(case: Listed) -> str:
             return ""
         file = draw.choice(files)
         file.write_bytes(mutate_list(draw, file.read_bytes()))
-        before, card = _tree(root), DATASETS[case.name]
+        before, card = tree(root), DATASETS[case.name]
         for split in ("train", "val", "test"):
             try:
                 found = card.read(root, split)
@@ -617,29 +232,7 @@ def read(case: Listed) -> str:
                 return f"{file.name}: {traceback.format_exc()[-1500:]}"
         if time.monotonic() - began > LIMIT:
             return f"{file.name}: took {time.monotonic() - began:.0f} s"
-        return "" if _tree(root) == before else f"{file.name}: something was written"
-
-
-def mutate_list(draw: Draw, content: bytes) -> bytes:
-    """A list, a table or JSON with other lines, words or values."""
-    kind = draw.random()
-    if kind < 0.3:
-        return mutate_bytes(draw, content)
-    try:
-        value = json.loads(content)
-    except ValueError:
-        value = None
-    if isinstance(value, (dict, list)) and kind < 0.8:
-        return json.dumps(mutate_json(draw, value)).encode()
-    lines = content.decode(errors="replace").split("\n")
-    for _ in range(draw.randint(1, 3)):
-        at = draw.randrange(len(lines))
-        words = re.split(r"([ ,;\t])", lines[at])
-        words[draw.randrange(len(words))] = draw.choice(
-            [*WORDS, "../../x.mp4", "/etc/passwd", '"', ",", ";", "\0", "1e400"]
-        )
-        lines[at] = draw.choice(["".join(words), "", lines[at] * 2, "".join(words)])
-    return "\n".join(lines).encode("utf-8", "surrogatepass")
+        return "" if tree(root) == before else f"{file.name}: something was written"
 
 
 def videos(draw: Draw, count: int) -> tuple[int, list[str]]:
@@ -652,7 +245,7 @@ def videos(draw: Draw, count: int) -> tuple[int, list[str]]:
             target = folder / "out/train" / f"c{number % 2}" / f"{number:04d}{suffix}"
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(mutate_bytes(draw, content))
-        before = _tree(folder.parent)
+        before = tree(folder.parent)
         words = [
             "data",
             "verify",
@@ -669,8 +262,8 @@ def videos(draw: Draw, count: int) -> tuple[int, list[str]]:
         code, out, err = _verify(words, folder)
         lines = (folder / "out/manifest-video_folder-train.jsonl").read_text().splitlines() if code in (0, 1) else []
         sound = [row for row in map(json.loads, lines) if row.get("bad") or row.get("frames", 0) > 0]
-        wrong = [_judge(Case(words), code, out, err, 0.0, [])] if code not in (0, 1) or RAW.search(out) else []
-        wrong += ["written outside the data folder"] if _tree(folder.parent) != before else []
+        wrong = [judge(Case(words), code, out, err, 0.0, [])] if code not in (0, 1) or RAW.search(out) else []
+        wrong += ["written outside the data folder"] if tree(folder.parent) != before else []
         return len(sound), [*wrong, *(["files that no row tells of"] if len(sound) < count else [])]
 
 

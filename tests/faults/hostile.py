@@ -21,7 +21,8 @@ from functools import cache
 from typing import Any
 
 import fuzz
-from fuzz import Case
+import judged
+from judged import Case
 
 HUGE = 10_000_000_000  # bytes
 RESCUED = "a file that was made to harm; refused with one error, nothing run, written or allocated"
@@ -269,9 +270,9 @@ def table_of(name: str) -> bytes:
 def shown(case: Named) -> str:
     """Why the case is lost: what of the name is left that would do something."""
     case_run = Case(["ablate", "a.jsonl", "--format", case.form, "--claims"], {"a.jsonl": table_of(case.name)})
-    if lost := fuzz.run(case_run):
+    if lost := judged.run(case_run):
         return lost
-    text = fuzz.last_output()
+    text = judged.last_output()
     wrong = {"html": LOADS, "latex": UNESCAPED, "markdown": LIVE}.get(case.form)
     if case.form == "latex":
         text = "\n".join(line for line in text.split("\n") if not line.startswith("%"))
@@ -290,7 +291,7 @@ def rows() -> Iterator[dict[str, Any]]:
         ("hostile: lists and links", of_lists()),
         ("hostile: frames beyond memory", of_frames()),
     ):
-        yield {**fuzz._row(kind, fuzz.run, list(cases)), "what": RESCUED}
+        yield {**fuzz._row(kind, judged.run, list(cases)), "what": RESCUED}
     named = [Named(name, form) for name in NAMES for form in FORMS]
     what = (
         "names of rows, titles and claims in every form of a table; none is a command, a tag, a link or a control code"
