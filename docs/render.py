@@ -1,8 +1,8 @@
 """python docs/render.py: put into the pages what is rendered from the record, from cards and recipes, and by commands.
 
 Nothing measured is typed into a page. What stands between `<!-- rendered: NAME -->` and `<!-- end -->` is made here by
-name; of a console block, what commands print that take a second (`CHEAP`) is what they print now. --check changes
-nothing, and names the pages that would change, with exit code 1.
+name; of a console block, what commands print that take a second (`CHEAP`), or that have written what they print, is what
+they print now. --check changes nothing, and names the pages that would change, with exit code 1.
 """
 
 from __future__ import annotations
@@ -157,9 +157,11 @@ def render(text: str) -> str:
 
     def output(found: re.Match) -> str:
         command, rest = found[1], found[2]
-        if not CHEAP.match(command):
+        kept = re.match(r"vidops profile .* --out (results/\S+)", command)  # it prints what it has written
+        if not kept and not CHEAP.match(command):
             return found[0]
-        return f"$ {command}\n{printed(command)}\n{rest[len(rest.rstrip()) :][1:]}"
+        told = printed(f"vidops profile {kept[1]}" if kept else command)
+        return f"$ {command}\n{told}\n{rest[len(rest.rstrip()) :][1:]}"
 
     def console(found: re.Match) -> str:
         return re.sub(r"^\$ ([^\n]+)\n(.*?)(?=^\$ |\Z)", output, found[0][:-3], flags=re.S | re.M) + "```"
