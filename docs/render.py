@@ -1,7 +1,7 @@
 """python docs/render.py: put into the pages what is rendered from the record, from cards and recipes, and by commands.
 
 Nothing measured is typed into a page. What stands between `<!-- rendered: NAME -->` and `<!-- end -->` is made here by
-name; of a console block, what commands print that take a second (`CHEAP`), or that have written what they print, is what
+name; of a console block, what commands print that take a second (`CHEAP`), or have written what they print, is what
 they print now. --check changes nothing, and names the pages that would change, with exit code 1.
 """
 
