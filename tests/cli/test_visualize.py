@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import sys
 
 import numpy as np
 import pytest
 from PIL import Image
-from terminal import told_errors
+from terminal import ROOT, told_errors
 
 from vidops_cli.data.image import write_image
 from vidops_cli.data.video import write_video
+from vidops_cli.visualize import SEEN
 
 
 @pytest.fixture
@@ -32,8 +35,8 @@ def colours(path):
 def test_an_operator_alone(vidops, place, clip):
     code, out, err = vidops("visualize", "--op", "motion_squeeze", "--video", clip)
     assert (code, err) == (0, "")
-    assert out == "written: pictures/motion_squeeze-displacement.png, frame 2 to frame 3\n"
-    assert colours(place / "pictures/motion_squeeze-displacement.png") > 100
+    assert out == "written: runs/pictures/motion_squeeze-displacement.png, frame 2 to frame 3\n"
+    assert colours(place / "runs/pictures/motion_squeeze-displacement.png") > 100
     words = ("--frame", 4, "--query", "10,20", "--out", "new/here", "--stride", 2, "--frames", 5, "--set", "kernel=5")
     code, out, err = vidops("visualize", "--op", "sifa", "--video", clip, *words)
     assert (code, err) == (0, "") and "sifa-offsets.png, frame 3, point 10,20" in out
@@ -44,8 +47,9 @@ def test_two_images(vidops, place, clip):
     """Of two files, of unequal sizes too; or the ends of one video."""
     for videos in (("a.png", "b.png"), ("clip.mp4",)):
         words = [word for video in videos for word in ("--video", video)]
-        code, out, err = vidops("visualize", "--op", "cca", *words, "--stride", 4)
+        code, out, err = vidops("visualize", "--op", "cca", *words, "--stride", 8)
         assert (code, err) == (0, "") and "cca-co-attention.png" in out
+        assert colours(place / "runs/pictures/cca-co-attention.png") > 100
 
 
 def test_a_run(vidops, place, clip):
@@ -54,7 +58,7 @@ def test_a_run(vidops, place, clip):
     assert vidops("train", "one.yaml", f"model.ops={ops}", "--out", "run", "--device", "cpu")[0] == 0
     code, out, err = vidops("visualize", "run", "--clip", 1)
     assert code == 0 and "motion_squeeze at res2; also there, by --op and --at: motion_squeeze at res3" in err
-    assert "pictures/res2-motion_squeeze-displacement.png, frame 3 to frame 4" in out
+    assert "runs/pictures/res2-motion_squeeze-displacement.png, frame 3 to frame 4" in out
     code, out, err = vidops("visualize", "run", "--video", clip, "--at", "res3", "--frame", 0, "--op", "motion_squeeze")
     assert (code, err) == (0, "") and "res3-motion_squeeze-displacement.png, frame 0 to frame 1" in out
     for words, what, hint in (
@@ -100,7 +104,7 @@ def test_refused(vidops, place, clip):
         errors = told_errors(err)
         assert (code, out, len(errors)) == (2, "", 1), (words, err)
         assert what in errors[0][0] and hint in errors[0][1], (words, err)
-    assert not (place / "pictures").exists()
+    assert not (place / "runs/pictures").exists()
 
 
 def test_without_matplotlib(vidops, place, clip, monkeypatch):
@@ -109,3 +113,18 @@ def test_without_matplotlib(vidops, place, clip, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     code, _, err = vidops("visualize", "--op", "deformable_conv", "--video", clip)
     assert code == 2 and told_errors(err)[0] == ("plots need matplotlib", "pip install 'vidops[plot]'")
+
+
+def test_the_page(vidops):
+    """Its commands are understood, its figures are there and small, and every operator and option stands on it."""
+    text = (ROOT / "docs/visualize.md").read_text()
+    commands = re.findall(r"^\$ vidops (.*)", text, re.M)
+    assert len(commands) >= 7
+    for words in map(shlex.split, commands):
+        assert vidops(*words, "--help")[0] == 0 and vidops(*words, "--no-such-option", "--help")[0] == 2
+    figures = re.findall(r"!\[.*?\]\((.*?)\)", text)
+    assert len(figures) == 5 and all(10_000 < (ROOT / "docs" / each).stat().st_size < 150_000 for each in figures)
+    table = "\n".join(re.findall(r"^\| .*", text, re.M))
+    assert set(re.findall(r"`(\w+)`", table)) == set(SEEN)
+    options = set(re.findall(r"(--[a-z]+)", vidops("visualize", "--help")[1])) - {"--help"}
+    assert len(options) == 14 and [option for option in options if option not in text] == []

@@ -36,7 +36,7 @@ def command(
     head: Annotated[
         int | None, typer.Option(min=1, help="A head, where there are several.", show_default=False)
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder that takes the PNGs.")] = Path("pictures"),
+    out: Annotated[Path, typer.Option(help="Folder that takes the PNGs.")] = Path("runs/pictures"),
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Option of the operator, as window=11.", rich_help_panel=ALONE)
     ] = None,
@@ -47,7 +47,6 @@ def command(
         int | None,
         typer.Option(
             min=1,
-            max=8,
             help="Pixels from a position to the next. Default: as gives at most 64 positions a side.",
             rich_help_panel=ALONE,
             show_default=False,
@@ -66,9 +65,9 @@ def command(
 ) -> None:
     """Draw what an operator sees on the frames of a video: displacement, kernels, similarity, attention.
 
-    Alone, it has fresh weights and sees grey 8 x 8 patches of the frames; in a run, what its network gives it.
+    Alone, it has fresh weights and sees grey patches of the frames; in a run, what its network gives it.
 
-    Example: vidops visualize --op motion_squeeze --video clip.mp4 --out pictures
+    Example: vidops visualize --op motion_squeeze --video clip.mp4
     """
     from vidops_cli.visualize import POSES, SEEN
 
@@ -138,12 +137,14 @@ def _alone(
         last = last if last.shape == first.shape else resized(last, list(first.shape[1:3]))
         clips = [np.concatenate([first, last])]
     side = min(clips[0].shape[1:3])
-    stride = stride or min(SIDE, max(1, -(-side // (28 if two else 64))))
+    stride = stride or -(-side // (28 if two else 64))
+    if stride > side:
+        raise ValueError(f"--stride {stride} does not fit frames of {side} pixels", "take less")
     height, width = (size - size % stride for size in clips[0].shape[1:3])
     shown = clips[0][:, :height, :width]
     x = patches(shown, stride)
     inputs = (x[:, :, :1], x[:, :, 1:]) if two else (x,)
-    return card.name, f"{card.cls} alone, on grey 8 x 8 patches, stride {stride}", card.name, op, inputs, shown
+    return card.name, f"{card.cls} alone, on grey patches, stride {stride}", card.name, op, inputs, shown
 
 
 def _trained(

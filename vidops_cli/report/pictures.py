@@ -86,11 +86,12 @@ def cross(panel: Axes, point: Sequence[float]) -> None:
     panel.plot(*point, marker="P", markersize=7, color=MARK, markeredgecolor="white", markeredgewidth=0.8)
 
 
-def bar(figure: Figure, shown: Any, axes: Any, label: str, *, below: bool = False) -> None:
+def bar(figure: Figure, shown: Any, axes: Any, label: str, *, below: bool = False, extend: str = "neither") -> None:
     """A colour bar beside, or below, some panels."""
     panels = list(np.ravel(np.asarray(axes, dtype=object)))
     place = {"location": "bottom" if below else "right", "fraction": 0.05, "pad": 0.02, "aspect": 24}
-    made = figure.colorbar(shown, ax=panels, **place)
+    made = figure.colorbar(shown, ax=panels, extend=extend, **place)
+    made.ax.locator_params(nbins=4 if below else 7)
     made.set_label(label, fontsize=7)
     made.ax.tick_params(labelsize=6)
     made.solids.set_alpha(1)
@@ -116,31 +117,37 @@ def rounded(value: float) -> float:
 
 
 def motion(frames: np.ndarray, path: Path, title: str, *, panels: list[dict[str, Any]], what: str) -> None:
-    """Arrows from one frame that end where its points are found in another; that other; how sure it is."""
+    """Arrows from one frame that end where its points are found in another; that other; how sure it is.
+
+    Where nearly all arrows would be too short to be seen they are drawn longer, which their title tells.
+    """
     upright = len(panels) <= 2
     rows, columns = (len(panels), 3) if upright else (3, len(panels))
     with figure_of(path, *shape_of(frames, columns, rows, aside=1.3 if upright else 0.9), tight=True) as figure:
         axes = sheet(figure, rows, columns, title)
         axes = axes if upright else axes.T
-        longest = max(float(np.hypot(panel["u"], panel["v"]).max()) for panel in panels) or 1.0
+        lengths = np.concatenate([np.hypot(panel["u"], panel["v"]).ravel() for panel in panels])
+        most, longest = float(np.quantile(lengths, 0.9)), float(np.quantile(lengths, 0.98)) or 1.0
+        times = 2 ** max(0, math.floor(math.log2(frames.shape[2] / ARROWS / most))) if most else 1
         sure = np.stack([panel["sure"] for panel in panels])
         for panel, (first, second, third) in zip(panels, axes, strict=True):
             told = f"frame {panel['frame']} to frame {panel['to']}"
-            show(first, frames[panel["frame"]], told, pale=0.6)
-            arrows = _arrows(first, panel, longest)
+            drawn = f" (arrows x {times})" if times > 1 else ""
+            show(first, frames[panel["frame"]], told + drawn, pale=0.6)
+            arrows = _arrows(first, panel, longest, times)
             show(second, frames[panel["to"]], f"frame {panel['to']}")
             show(third, frames[panel["frame"]], f"{told}: {what.split(' (')[0]}" if upright else "", pale=0.3)
             shown = overlaid(third, panel["sure"], frames[0], float(sure.min()), float(sure.max()))
-        bar(figure, arrows, axes[:, 0], "displacement (pixels)", below=upright)
+        bar(figure, arrows, axes[:, 0], "displacement (pixels)", below=upright, extend="max")
         bar(figure, shown, axes[:, 2], what, below=upright)
 
 
-def _arrows(panel: Axes, told: dict[str, Any], longest: float) -> Any:
+def _arrows(panel: Axes, told: dict[str, Any], longest: float, times: int) -> Any:
     every = max(1, math.ceil(max(told["u"].shape) / ARROWS))
     start = every // 2
     u, v = (told[key][start::every, start::every] for key in "uv")
     x, y = np.meshgrid(told["x"][start::every], told["y"][start::every])
-    look = {"angles": "xy", "scale_units": "xy", "scale": 1, "cmap": LENGTH, "width": 0.007, "headwidth": 4}
+    look = {"angles": "xy", "scale_units": "xy", "scale": 1 / times, "cmap": LENGTH, "width": 0.007, "headwidth": 4}
     arrows = panel.quiver(x, y, u, v, np.hypot(u, v), edgecolor="white", linewidth=0.2, **look)
     arrows.set_clim(0, longest)
     return arrows
