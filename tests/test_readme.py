@@ -60,6 +60,7 @@ def test_the_readme_shows_every_verb():
             "show",
             "validate",
             "doctor",
+            "visualize",
             "data",
         )
     }

@@ -119,7 +119,13 @@ def open_clips(recipe: Recipe, split: str, *, train: bool) -> Clips:
     elif dataset.joints != network.skeleton:
         told = f"{network.name} sees persons of {network.skeleton}, those of {data.name} are {dataset.joints}"
         raise ValueError(told, f"set model.skeleton={dataset.joints}")
-    options = ClipOptions(
+    return Clips(annotations, clip_options(recipe), train=train, seed=recipe.train.seed)
+
+
+def clip_options(recipe: Recipe) -> ClipOptions:
+    """How the recipe takes a clip from a video."""
+    data = recipe.data
+    return ClipOptions(
         num_frames=data.num_frames,
         stride=data.stride,
         resize=data.resize,
@@ -137,7 +143,6 @@ def open_clips(recipe: Recipe, split: str, *, train: bool) -> Clips:
         timeout=data.timeout,
         views=views(recipe.eval.clips, recipe.eval.crops, recipe.eval.crop),
     )
-    return Clips(annotations, options, train=train, seed=recipe.train.seed)
 
 
 def to_device(batch: dict[str, Any], device: torch.device) -> dict[str, Any]:

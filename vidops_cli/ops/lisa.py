@@ -153,28 +153,36 @@ class LiSA(nn.Module):
         made_for("LiSA", self.qkv.in_features, x)
         grid = tuple(int(size) for size in x.shape[2:])  # plain numbers, under torch.jit.trace too
         qkv = self.qkv(x.movedim(1, -1)).movedim(-1, 1)
-        full = qkv.to(torch.promote_types(qkv.dtype, torch.float32))  # FFTs need it, and y is cubic in x
-        q, k, v = full.unflatten(1, (3, self.heads, -1)).unbind(1)  # B h c T H W
         P, R = (table.expand(self.heads, *table.shape[1:]) for table in self.tables(grid))
-        parts = [part.transpose(0, 1) for part in (q, k, v)]  # heads apart: what one makes stays in the caches
+        q, k, v = self.split(qkv)
         if q.numel():
             lengths = fourier_lengths(grid, self.padding)
-            spectra = 8 * q.element_size() * q.shape[0] * q.shape[2] * math.prod(lengths)  # of a head, about
-            y = blockwise(self.mixed, *parts, P, R, bytes_each=spectra, again=True)
+            spectra = 8 * q.element_size() * q.shape[1] * q.shape[2] * math.prod(lengths)  # of a head, about
+            y = blockwise(self.mixed, q, k, v, P, R, bytes_each=spectra, again=True)
         else:  # FFT libraries refuse an empty batch
-            y = parts[0] * (P * R).sum()
+            y = q * (P * R).sum()
         return self.proj(y.transpose(0, 1).flatten(1, 2).movedim(1, -1).to(qkv.dtype)).movedim(-1, 1)
 
     def mixed(self, q: Tensor, k: Tensor, v: Tensor, P: Tensor, R: Tensor) -> Float[Tensor, "h B c T H W"]:
         """y of some heads, (h, B, c, T, H, W) each; their tables (h, D, 2T-1, 2H-1, 2W-1)."""
         grid, padding = tuple(int(size) for size in q.shape[-3:]), self.padding
         with full_precision(q):
-            P, R = (table_spectrum(table, grid, padding).unbind(1) for table in (P, R))
-            keys = spectrum(k, padding)
-            s = [(q * filtered(keys, p[:, None, None], grid, padding)).sum(2) for p in P]
-            g = self.code(torch.stack(s, dim=2) / q.shape[2] ** 0.5)
+            g = self.code(self.structure(q, k, P))
+            R = table_spectrum(R, grid, padding).unbind(1)
             values = spectrum(v, padding)
             return sum(g[:, :, d, None] * filtered(values, r[:, None, None], grid, padding) for d, r in enumerate(R))
+
+    def split(self, qkv: Float[Tensor, "B M T H W"]) -> tuple[Tensor, Tensor, Tensor]:
+        """q, k and v, (h, B, c, T, H, W) each: heads apart, as what one makes then stays in the caches."""
+        full = qkv.to(torch.promote_types(qkv.dtype, torch.float32))  # FFTs need it, and y is cubic in x
+        return full.unflatten(1, (3, self.heads, -1)).permute(1, 2, 0, *range(3, 7)).unbind()
+
+    def structure(self, q: Tensor, k: Tensor, P: Tensor) -> Float[Tensor, "h B D T H W"]:
+        """s, the structural patterns of some heads: how far the keys around each query look like each P."""
+        grid = tuple(int(size) for size in q.shape[-3:])
+        P, keys = table_spectrum(P, grid, self.padding).unbind(1), spectrum(k, self.padding)
+        s = [(q * filtered(keys, p[:, None, None], grid, self.padding)).sum(2) for p in P]
+        return torch.stack(s, dim=2) / q.shape[2] ** 0.5
 
     def cost(self, x: tuple[int, ...]) -> Cost:
         B, C, *grid = x

@@ -12,6 +12,7 @@ all frames. RENet (arXiv 2108.09666), whose released code is followed, uses it o
 
 import math
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -53,12 +54,20 @@ class NonLocal(nn.Module):
         nn.init.zeros_(self.W[-1].weight)
         nn.init.zeros_(self.W[-1].bias)
 
-    def attend(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B P T H W"]:
-        """y, over all positions and frames of x."""
+    def projected(self, x: Float[Tensor, "B C T H W"]) -> tuple[Tensor, Tensor, Tensor]:
+        """theta, phi and g, (B, P, T, H, W) each; of a subsampled map the last two are smaller."""
         q, k, v = (per_frame(projection, x) for projection in (self.theta, self.phi, self.g))
         if self.subsample:
             k, v = per_frame(halved, k), per_frame(halved, v)
-        tokens = (part.flatten(2).transpose(1, 2).unsqueeze(1) for part in (q, k, v))
+        return q, k, v
+
+    def attention(self, q: Float[Tensor, "B P M"], k: Float[Tensor, "B P N"]) -> Float[Tensor, "B M N"]:
+        """The weights of M queries on N positions; over all positions they are not formed."""
+        return torch.softmax(q.mT @ k, dim=-1)
+
+    def attend(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B P T H W"]:
+        """y, over all positions and frames of x."""
+        tokens = (part.flatten(2).transpose(1, 2).unsqueeze(1) for part in self.projected(x))
         y = F.scaled_dot_product_attention(*tokens, scale=1.0)
         return y.squeeze(1).transpose(1, 2).unflatten(2, x.shape[2:])
 

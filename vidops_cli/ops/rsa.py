@@ -160,6 +160,10 @@ class RSA(nn.Module):
         """kappa. Its product with H2 is each head's kernel over the offsets of the window."""
         return self.kappa(*self.projected(x)[:2]).movedim((-2, -1), (1, 2))
 
+    def over_window(self, kappa: Float[Tensor, "*B D"]) -> Float[Tensor, "*B L U V"]:
+        """kappa H2, the kernel over the offsets of the window, which is not formed where it is only applied."""
+        return torch.einsum("...d,dluv->...luv", kappa, self.H2.weight[:, 0].to(kappa.dtype))
+
     def context(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B U D T H W"]:
         """F: for each channel of the values, what the D latent dimensions of a kernel are applied to."""
         context, *relational = self.convolved(self.projected(x)[2])

@@ -52,14 +52,27 @@ class SelfAttention(nn.Module):
         """R[m - n] for all pairs of positions n, m of a grid."""
         return pair_matrix(fit_table(self.R, grid), grid)
 
+    def projected(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "three B h N c"]:
+        """q, k and v."""
+        tokens = x.flatten(2).transpose(1, 2)
+        return self.qkv(tokens).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+
+    def attention(
+        self, q: Float[Tensor, "B h M c"], k: Float[Tensor, "B h N c"], R: Float[Tensor, "h M N"] | None
+    ) -> Float[Tensor, "B h M N"]:
+        """A of M queries; only the multiplicative form has to form it."""
+        scores = q * q.shape[-1] ** -0.5 @ k.transpose(-1, -2)
+        if self.rpe == "multiplicative":
+            return scores.softmax(-1) * R
+        return (scores if R is None else scores + R).softmax(-1)
+
     def forward(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B C T H W"]:
         made_for("SelfAttention", self.qkv.in_features, x)
         grid = x.shape[2:]
-        tokens = x.flatten(2).transpose(1, 2)
-        q, k, v = self.qkv(tokens).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        q, k, v = self.projected(x)
         R = None if self.rpe == "none" else self.relative([int(size) for size in grid])
         if self.rpe == "multiplicative":
-            y = ((q * q.shape[-1] ** -0.5 @ k.transpose(-1, -2)).softmax(-1) * R) @ v
+            y = self.attention(q, k, R) @ v
         else:
             y = F.scaled_dot_product_attention(q, k, v, attn_mask=R)
         return self.proj(y.transpose(1, 2).flatten(2)).transpose(1, 2).unflatten(2, grid)

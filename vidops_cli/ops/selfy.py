@@ -130,12 +130,23 @@ class SELFY(nn.Module):
             # batch statistics are those of all maps
             features = self.extracted(rows) if self.training else blockwise(self.extracted, rows, bytes_each=made)
             return features.unflatten(0, maps.shape[:5]).permute(0, 4, 5, 1, 2, 3)
-        volume = stss.flatten(2, 3).flatten(0, 1)
         if self.extracting == "mlp":
+            volume = stss.flatten(2, 3).flatten(0, 1)
             return per_frame(self.extraction, volume).unflatten(0, stss.shape[:2])
-        displacement, confidence = soft_argmax(volume, *self.window, temperature=TEMPERATURE)
+        displacement, confidence = self.best_match(stss)
         half = max(1, self.window[0] // 2)
-        return torch.cat([displacement / half, confidence], dim=1).unflatten(0, stss.shape[:2])
+        return torch.cat([displacement / half, confidence], dim=2)
+
+    def best_match(
+        self, stss: Float[Tensor, "B L U V T H W"]
+    ) -> tuple[Float[Tensor, "B L 2 T H W"], Float[Tensor, "B L 1 T H W"]]:
+        """Displacement (x, y) to what is most alike at each offset in time, in positions of the STSS; how alike it is.
+
+        What extraction="soft_argmax" reads, whatever this extraction is.
+        """
+        volume = stss.flatten(2, 3).flatten(0, 1)
+        displacement, confidence = soft_argmax(volume, *self.window, temperature=TEMPERATURE)
+        return displacement.unflatten(0, stss.shape[:2]), confidence.unflatten(0, stss.shape[:2])
 
     def extracted(self, maps: Float[Tensor, "M N"]) -> Float[Tensor, "M C"]:
         """The four convolutions; that of a single channel and that of a single position are matrix products."""

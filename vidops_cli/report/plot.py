@@ -85,15 +85,15 @@ def check_suffix(path: Path) -> None:
 
 
 @contextmanager
-def figure_of(path: Path, width: float, height: float) -> Iterator[Figure]:
-    """A figure of so many inches, written when the block ends."""
+def figure_of(path: Path, width: float, height: float, *, tight: bool = False) -> Iterator[Figure]:
+    """A figure of so many inches, written when the block ends; tight: without the white around what is drawn."""
     check_suffix(path)
     try:
         import matplotlib
         from matplotlib.figure import Figure
     except ImportError:
         raise ValueError("plots need matplotlib", "pip install 'vidops[plot]'") from None
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context(STYLE | ({"savefig.bbox": "tight", "savefig.pad_inches": 0.05} if tight else {})):
         figure = Figure((width, height), layout="constrained")
         yield figure
         drawn = io.BytesIO()
