@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -20,7 +20,10 @@ S = TypeVar("S", bound=BaseModel)
 
 @dataclass(frozen=True)
 class Known:
-    """The names a recipe may use. Cards have `options`, of which each has `problem(value)`."""
+    """The names a recipe may use. Cards have `options`, of which each has `problem(value)`.
+
+    The lookup of an operator that is not of the zoo imports it, and may raise a ValueError with a hint.
+    """
 
     ops: Mapping[str, Any] = field(default_factory=dict)
     models: Mapping[str, Any] = field(default_factory=dict)
@@ -220,12 +223,16 @@ def _placed(
     known: Known,
     taken: dict[tuple[str, str], str],
 ) -> Iterator[Problem]:
-    card = known.ops.get(placed.op)
-    if card is None:
-        hint = nearest(placed.op, known.ops, "operators")
-        yield Problem(where((*path, "op"), lines), f"unknown operator {placed.op!r}", hint)
+    card = find_card(placed.op, path, lines, known)
+    if isinstance(card, Problem):
+        yield card
         return
-    yield from option_problems(placed.op, card, placed.options, path, lines)
+    yield from option_problems(placed.op, card, placed.options, path, lines, given=GIVEN)
+    if not (placed.slot or card.slot):
+        told = f"{placed.op} does not say where in a network it stands"
+        slots = f" one of {', '.join(network.slots)}" if network is not None else ""
+        yield Problem(where(path, lines), told, f"add slot:{slots}, or `slot` as an attribute of its class")
+        return
     stride = placed.options.get("stride", 1)
     if "stride" in card.options and stride != 1 and card.options["stride"].problem(stride) is None:
         line = where((*path, "options", "stride"), lines)
@@ -247,8 +254,27 @@ def _placed(
         yield Problem(where(("data", "num_frames"), lines), message, "lower data.num_frames")
 
 
-def option_problems(op: str, card: Any, options: Mapping[str, Any], path: Place, lines: Lines) -> Iterator[Problem]:
-    """What an operator's card says against options that stand below `path`."""
+GIVEN = ("out_channels", "classes")  # arguments that a network gives
+
+
+def find_card(op: str, path: Place, lines: Lines, known: Known) -> Any:
+    """The card of the operator that is named below `path`; where there is none the Problem."""
+    try:
+        card = known.ops.get(op)
+    except ValueError as error:
+        return Problem(where((*path, "op"), lines), *error.args)
+    if card is None:
+        return Problem(where((*path, "op"), lines), f"unknown operator {op!r}", nearest(op, known.ops, "operators"))
+    return card
+
+
+def option_problems(
+    op: str, card: Any, options: Mapping[str, Any], path: Place, lines: Lines, *, given: Sequence[str] = ()
+) -> Iterator[Problem]:
+    """What an operator's card says against options that stand below `path`; those that are `given` are not missed."""
+    for option in getattr(card, "required", ()):
+        if option not in (*options, *given):
+            yield Problem(where(path, lines), f"{op} needs the option {option!r}", f"options: {{{option}: VALUE}}")
     for option, value in options.items():
         line = where((*path, "options", option), lines)
         if option not in card.options:
