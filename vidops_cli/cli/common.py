@@ -24,12 +24,9 @@ Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 
 
 def known() -> Known:
-    from vidops_cli.data import DATASETS
-    from vidops_cli.models import MODELS
-    from vidops_cli.own import Operators
-    from vidops_cli.recipe import Known
+    from vidops_cli.api import known
 
-    return Known(ops=Operators(tell_import), models=MODELS, datasets=DATASETS)
+    return known(tell_import)
 
 
 def tell_import(line: str) -> None:

@@ -35,18 +35,31 @@ def check(value: dict[str, Any], lines: Lines, known: Known) -> tuple[Recipe | N
     problems: list[Problem] = []
     recipe = None
     try:
-        recipe = _placed_by_name(Recipe.model_validate(value))
+        recipe = Recipe.model_validate(value)
+        recipe = recipe.model_copy(update={"model": _placed_by_name(recipe.model)})
     except ValidationError as error:
         problems += explain(error, lines)
     problems += _names(value, lines, known)
     return (None if problems else recipe), problems
 
 
-def _placed_by_name(recipe: Recipe) -> Recipe:
-    """The recipe with places of the network in place of the names that `model.places` gives them."""
-    model = recipe.model
+def check_model(model: dict[str, Any], known: Known) -> tuple[Model | None, list[Problem]]:
+    """A `model:` block alone, or all that is wrong with it."""
+    lines: Lines = {(): "model"}
+    problems: list[Problem] = []
+    told = None
+    try:
+        told = _placed_by_name(Model.model_validate(model))
+    except ValidationError as error:
+        problems += explain(error, lines, Model)
+    problems += _names({"model": model}, lines, known)
+    return (None if problems else told), problems
+
+
+def _placed_by_name(model: Model) -> Model:
+    """With places of the network in place of the names that `places` gives them."""
     ops = [placed.model_copy(update={"at": named(placed.at, model.places)}) for placed in model.ops]
-    return recipe.model_copy(update={"model": model.model_copy(update={"ops": ops})})
+    return model.model_copy(update={"ops": ops})
 
 
 def where(path: Place, lines: Lines) -> str:
@@ -93,7 +106,9 @@ def _explain(path: Place, items: list[Any], lines: Lines, schema: type[BaseModel
         return Problem(where(path[:-1], lines), f"{dotted!r} is missing", f"add {path[-1]}: under {above or 'the top'}")
     wanted = " or ".join(dict.fromkeys(item["msg"].replace("Input should be ", "") for item in items))
     got = f"{dotted}: expected {wanted}, got {items[0]['input']!r}"
-    hint = "`vidops show recipe` lists keys and types" if schema is Recipe else "see recipes/profile/layers.yaml"
+    hint = (
+        "`vidops show recipe` lists keys and types" if schema in (Recipe, Model) else "see recipes/profile/layers.yaml"
+    )
     return Problem(where(path, lines), got, hint)
 
 
