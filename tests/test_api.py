@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,11 +17,19 @@ from vidops_cli.cli.common import known
 from vidops_cli.models import MODELS
 from vidops_cli.ops import OPS
 from vidops_cli.own import BUILT_IN
+from vidops_cli.profiling.profile import Settings
 from vidops_cli.recipe import load
 
 ROOT = Path(__file__).parents[1]
 QUICKSTART, BASE = ROOT / "recipes/quickstart.yaml", ROOT / "recipes/base/mini_motion.yaml"
 MOTION = {"op": "motion_squeeze", "at": "res3", "options": {"max_displacement": 2}}
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """Few passes are timed."""
+    monkeypatch.setattr("vidops_cli.profiling.tree.MOST", 3)
+    monkeypatch.setattr("vidops_cli.profiling.profile.Settings", partial(Settings, budget=0.01))
 
 
 def test_names_are_there_without_torch():

@@ -84,7 +84,8 @@ def imported(name: str) -> types.ModuleType:
             raise ValueError(f"importing {name} fails: {error}", "install what it needs") from error
         head, _, last = error.name.rpartition(".")
         near = difflib.get_close_matches(last, _modules(head), n=1)
-        told = f"did you mean {f'{head}.' if head else ''}{near[0]}?" if near else f"looked in {_here()} and sys.path"
+        looked = f"looked in {_here()} and sys.path: run it where the module is, or put that folder on PYTHONPATH"
+        told = f"did you mean {f'{head}.' if head else ''}{near[0]}?" if near else looked
         raise ValueError(f"no module named {error.name!r}", told) from None
     except Exception as error:
         raise ValueError(f"importing {name} raises {one_line(error)}", f"try python -c 'import {name}'") from error
