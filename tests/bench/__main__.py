@@ -6,6 +6,7 @@ engine      a training step of the engine over a bare one
 feeding     a training step on clips that workers decode, over one on tensors; takes minutes
 networks    tiny networks and ResNet-50: our operators against their textbook form; takes minutes
 speed       every operator against the speeds on record
+export      every operator by torch.export, held against itself
 decoding    frames of all kinds of files, memory and speed of reading them; takes minutes
 
 `python tests/bench --only commands,engine --out results` runs some groups, and writes results/bench.jsonl and bench.md;
@@ -28,7 +29,7 @@ from rows import Row
 from vidops_cli.cli.common import print_table
 from vidops_cli.record import SCHEMA, environment, write_text
 
-GROUPS = ("commands", "rendering", "engine", "feeding", "networks", "speed", "decoding")
+GROUPS = ("commands", "rendering", "engine", "feeding", "networks", "speed", "export", "decoding")
 
 
 def main() -> None:

@@ -6,9 +6,9 @@ from torch import nn
 
 from vidops_cli.functional import blocks, temporal_shift
 from vidops_cli.ops import OPS
+from vidops_cli.own.card import own_card
 from vidops_cli.profiling import profile as module
 from vidops_cli.profiling.cases import Case, Shape, find_option, grid_of, sweep
-from vidops_cli.profiling.foreign import foreign
 from vidops_cli.profiling.profile import BESIDE, BOUNDS, MEMORY, RATES, TIMES, Settings, build, profile
 from vidops_cli.profiling.roofline import Ceilings
 from vidops_cli.report.profile import means
@@ -234,7 +234,7 @@ def test_neither_does_one_that_gives_nan(monkeypatch, where):
 
 def _foreign_card(cls):
     globals()[f"made_{cls.__name__}"] = cls
-    return foreign(f"{__name__}:made_{cls.__name__}")
+    return own_card(f"{__name__}:made_{cls.__name__}")
 
 
 def test_against_an_operator():

@@ -97,12 +97,18 @@ def _data(
 
 
 def code_of(recipe: Recipe, known: Known, sources: Sources | None = None) -> str:
-    """Hash of the sources that decide a run's result, without those of operators that it does not use."""
+    """Hash of the sources that decide a run's result, without those of operators that it does not use.
+
+    An operator that is not of the zoo counts with its own files, and with what it imports of the zoo.
+    """
     sources, used = sources or Sources(), {placed.op for placed in recipe.model.ops}
-    unused = [f"ops/{name}.py" for name in known.ops if name not in used]
+    own = {name: source for name in sorted(used) if (source := getattr(known.ops[name], "source", None))}
+    needed = used.union(*(source.zoo for source in own.values()))
+    unused = [f"ops/{name}.py" for name in known.ops if name not in needed and "*" not in needed]
     cards = [path for path in sources.content if path.startswith("ops/cards/")]
     slots = [f"{name} {known.ops[name].slot}" for name in sorted(used)]  # of its card, no more decides a result
-    return sources.hash(without=[*unused, *cards], also=slots)
+    files = [f"{name} {source.code}" for name, source in own.items()]
+    return sources.hash(without=[*unused, *cards], also=[*slots, *files])
 
 
 def only(found: list[Cell], names: list[str]) -> list[Cell]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -24,12 +24,17 @@ Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 
 
 def known() -> Known:
-    from vidops_cli.data import DATASETS
-    from vidops_cli.models import MODELS
-    from vidops_cli.ops import OPS
-    from vidops_cli.recipe import Known
+    from vidops_cli.api import known
 
-    return Known(ops=OPS, models=MODELS, datasets=DATASETS)
+    return known(tell_import)
+
+
+def tell_import(line: str) -> None:
+    """Of code that is not vidops' own, before it runs: on stderr, once of several processes."""
+    import os
+
+    if os.environ.get("RANK", "0") == "0":
+        console(stderr=True).print(line, soft_wrap=True)
 
 
 def load_recipe(path: Path, overrides: list[str] | None = None, *, rows: bool = True, scale: str = "full") -> Recipe:
@@ -123,18 +128,35 @@ def memory_told(recipe: Recipe, *, trained: bool) -> Iterator[None]:
         raise ValueError(f"out of memory with {what}: {first_line(error)}", hint) from None
 
 
-def find_op(name: str) -> Card:
-    """An operator's card by name; ValueError with the nearest name if there is none."""
-    import difflib
+def find_op(name: str, inputs: list[str] | None = None) -> Card:
+    """An operator's card by name, or by package.module:Class; ValueError with the nearest name if there is none.
 
-    from vidops_cli.ops import OPS
+    `inputs`: the shapes that one which is not of the zoo takes.
+    """
+    from vidops_cli.own import Operators, card_of, is_own
+    from vidops_cli.recipe import nearest
 
-    if name not in OPS:
-        near = difflib.get_close_matches(name, OPS, n=1)
-        raise ValueError(
-            f"unknown operator {name!r}", f"did you mean {near[0]!r}?" if near else f"operators: {', '.join(OPS)}"
-        )
-    return OPS[name]
+    if is_own(name):
+        return card_of(name, inputs=inputs, tell=tell_import)
+    known = Operators()
+    if name not in known:
+        raise ValueError(f"unknown operator {name!r}", nearest(name, known, "operators"))
+    return known[name]
+
+
+def options_of(card: Card, given: list[str]) -> dict[str, Any]:
+    """`name=value` as a recipe would write it, checked against the card."""
+    from vidops_cli.profiling.cases import find_option
+    from vidops_cli.recipe.reading import parse_override
+
+    options = {}
+    for text in given:
+        if "=" not in text:
+            raise ValueError(f"--set takes NAME=VALUE, got {text!r}", "as in --set heads=4")
+        name, options[name] = parse_override(text)
+        if problem := find_option(card, name).problem(options[name]):
+            raise ValueError(f"{card.name}: {name}: {problem}", f"see `vidops show {card.name}`")
+    return options
 
 
 def recipe_files(folder: Path) -> list[Path]:

@@ -39,12 +39,13 @@ def command(
 
 def _ops() -> tuple[list[str], list[list[str]]]:
     from vidops_cli.ops import OPS
+    from vidops_cli.own import BUILT_IN, registered
     from vidops_cli.verify import count_by_op
 
-    cases = count_by_op()
-    return ["name", "operator", "paper", "slot", "status", "verified"], [
-        [c.name, c.title, _paper(c.venue, c.arxiv), c.slot, c.status, _cases(cases[c.name])] for c in OPS.values()
-    ]
+    cases, zoo = count_by_op(), [OPS[name] for name in BUILT_IN]
+    body = [[c.name, c.title, _paper(c.venue, c.arxiv), c.slot, c.status, _cases(cases[c.name])] for c in zoo]
+    body += [[r.name, r.spec, "-", "-", f"of the package {r.package}", _cases(0)] for r in registered().values()]
+    return ["name", "operator", "paper", "slot", "status", "verified"], body
 
 
 def _paper(venue: str, arxiv: str) -> str:

@@ -11,6 +11,7 @@ import typer
 
 from vidops_cli.ablation.claims import growth
 from vidops_cli.ops import OPS
+from vidops_cli.own import OwnCard
 from vidops_cli.profiling import scaling
 from vidops_cli.profiling.apart import apart
 from vidops_cli.profiling.cases import Case
@@ -42,6 +43,8 @@ def operators(
     `claims` on the exponents of series are judged below the tables.
     """
     env = {**environment(str(settings.device)), "command": command_line()}
+    if own := {case.card.name: case.card.source.code for case in cases if isinstance(case.card, OwnCard)}:
+        env["own"] = own
     rows: list[dict[str, Any]] = []
     stopped = False
     with console(stderr=True).status("measuring this machine's matrix product and copy") as status:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .common import Device, OneRow, Overrides, find_op
+from .common import Device, OneRow, Overrides, find_op, options_of
 from .output import FORMATS, SUFFIXES, Output
 
 if TYPE_CHECKING:
@@ -193,70 +193,48 @@ def _operators(
     inputs: list[str] | None,
 ) -> list[Case]:
     from vidops_cli.ops import OPS
+    from vidops_cli.own import is_own
     from vidops_cli.profiling.cases import Case, Shape, grid_of
 
     given, names = given or [], list(dict.fromkeys(names))
-    if inputs and not any(":" in name for name in names):
+    if inputs and not any(is_own(name) for name in names):
         raise ValueError("--input is of modules of yours, as package.module:Class", "leave it out")
     if seq is not None:
         grid = grid_of(seq)
     found = []
     for name in names:
-        card = _card(name, inputs)
+        card = find_op(name, inputs)
         shape = Shape(batch, channels or card.layer[0], grid or card.layer[1:])
-        found.append(Case(card, shape, _options(card, given), baseline=baseline))
+        found.append(Case(card, shape, options_of(card, given), baseline=baseline))
     if baseline in OPS:  # measured too, first, and where the others are
         card = OPS[baseline]
         known = [text for text in given if text.partition("=")[0] in card.options]
         found = [case for case in found if case.card is not card]
         shape = found[0].shape if found else Shape(batch, channels or card.layer[0], grid or card.layer[1:])
-        found.insert(0, Case(card, shape, _options(card, known), reference=True))
+        found.insert(0, Case(card, shape, options_of(card, known), reference=True))
     return found
-
-
-def _card(name: str, inputs: list[str] | None) -> Any:
-    if ":" in name:
-        from vidops_cli.profiling.foreign import foreign
-
-        return foreign(name, inputs=inputs)
-    return find_op(name)
-
-
-def _options(card: Any, given: list[str]) -> dict[str, Any]:
-    """`name=value` as a recipe would write it, checked against the card."""
-    from vidops_cli.profiling.cases import find_option
-    from vidops_cli.recipe.reading import parse_override
-
-    options = {}
-    for text in given:
-        if "=" not in text:
-            raise ValueError(f"--set takes NAME=VALUE, got {text!r}", "as in --set heads=4")
-        name, options[name] = parse_override(text)
-        if problem := find_option(card, name).problem(options[name]):
-            raise ValueError(f"{card.name}: {name}: {problem}", f"see `vidops show {card.name}`")
-    return options
 
 
 def _layers(path: Path, baseline: str | None) -> tuple[str, list[dict[str, Any]], list[Case]]:
     """A suite's title and claims, and a case for each of its layers; `baseline` is of those that say none."""
-    from vidops_cli.ops import OPS
     from vidops_cli.profiling.cases import Case, Shape
     from vidops_cli.recipe.suite import load_suite
 
     from .common import known
 
-    told = load_suite(path, known())
+    names = known()
+    told = load_suite(path, names)
     cases = []
     for layer in told.layers:
         shape = Shape(layer.batch, layer.channels, tuple(layer.grid))
         case = Case(
-            OPS[layer.op],
+            names.ops[layer.op],
             shape,
             layer.options,
             axis=layer.sweep,
             at=layer.sweep and shape.along(layer.sweep),
             layer=layer.name,
-            baseline=layer.baseline or told.baseline or baseline,
+            baseline=_baseline(layer.baseline or told.baseline or baseline),
             inputs=layer.inputs,
             call=layer.call,
             released=layer.released.model_dump(),
@@ -279,8 +257,11 @@ def _sweeps(cases: list[Case], sweeps: list[str]) -> list[Case]:
 
 
 def _baseline(name: str | None) -> str | None:
+    from vidops_cli.own import is_own
     from vidops_cli.profiling.profile import OWN_BASELINES
 
+    if name is not None and is_own(name):
+        raise ValueError(f"the baseline {name} is not of the zoo", "give both with --op, or take one that is")
     return name if name is None or name in OWN_BASELINES else find_op(name).name
 
 

@@ -6,11 +6,14 @@ import difflib
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .common import console, print_table
+from .common import console, find_op, print_table
+
+if TYPE_CHECKING:
+    from vidops_cli.ops import Card
 
 
 def command(
@@ -27,18 +30,19 @@ def command(
     """
     from vidops_cli.data import DATASETS
     from vidops_cli.models import MODELS
-    from vidops_cli.ops import OPS
+    from vidops_cli.own import Operators, is_own
 
+    ops = Operators()
     if name == "recipe":
         _recipe()
-    elif name in OPS:
-        _op(name)
+    elif is_own(name) or name in ops:
+        _op(find_op(name))
     elif name in MODELS:
         _model(name)
     elif name in DATASETS:
         _dataset(name)
     else:
-        names = ["recipe", *OPS, *MODELS, *DATASETS]
+        names = ["recipe", *ops, *MODELS, *DATASETS]
         near = difflib.get_close_matches(name, names, n=1)
         raise ValueError(
             f"nothing is called {name!r}", f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names)}"
@@ -93,23 +97,22 @@ def _lines(told: dict[str, str]) -> None:
     console().print(grid)
 
 
-def _op(name: str) -> None:
+def _op(card: Card) -> None:
     from rich.console import Console
 
-    from vidops_cli.ops import OPS
     from vidops_cli.report.table import Table, number
     from vidops_cli.verify import count_by_op
 
-    card, cases = OPS[name], count_by_op()[name]
+    cases, required = count_by_op()[card.name], getattr(card, "required", ())
     C, T, H, W = card.layer
     told = {
         "operator": f"{card.title} ({card.name})",
         "paper": card.paper + (f", {card.venue}, arXiv {card.arxiv}" if card.arxiv != "-" else ""),
         "equation": card.equation,
-        "slot": card.slot,
+        "slot": card.slot or "as a recipe says",
         "status": card.status,
         "deviations": card.deviations,
-        "verified": f"{cases} case{'s' if cases > 1 else ''} of the released code: `vidops verify --op {name}`"
+        "verified": f"{cases} case{'s' if cases > 1 else ''} of the released code: `vidops verify --op {card.name}`"
         if cases
         else "none",
         "input": ", ".join(f"{told.name} ({told.shape.replace(' ', ', ')})" for told in card.inputs)
@@ -117,13 +120,19 @@ def _op(name: str) -> None:
     }
     _lines(told)
     body = [
-        [key, _yaml(option.default), option.help + (f" ({', '.join(option.choices)})" if option.choices else "")]
+        [
+            key,
+            "required" if key in required else _yaml(option.default),
+            option.help + (f" ({', '.join(option.choices)})" if option.choices else ""),
+        ]
         for key, option in card.options.items()
     ]
     console_: Console = console()
     if body:
         print_table(Table("options", ["name", "default", "meaning"], body, numeric=False))
 
+    if required:
+        return
     from vidops_cli.profiling.cost import count
 
     cost = count(card.load()(C), *card.example(1, C, (T, H, W)))
@@ -136,7 +145,7 @@ def _op(name: str) -> None:
 
 def _yaml(value: object) -> str:
     """As a recipe writes it."""
-    return value if isinstance(value, str) else json.dumps(value)
+    return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
 def _model(name: str) -> None:

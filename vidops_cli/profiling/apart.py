@@ -14,9 +14,9 @@ from typing import Any
 import torch
 
 from vidops_cli.ops import OPS
+from vidops_cli.own import OwnCard, card_of
 
 from .cases import Case
-from .foreign import ForeignCard, foreign
 
 
 class Ended(Exception):
@@ -64,14 +64,14 @@ def _method() -> str:
 
 def _inputs(case: Case) -> list[str] | None:
     """What a card that is not of the zoo was made from, beside its name."""
-    return [told.shape for told in case.card.inputs] if isinstance(case.card, ForeignCard) else None
+    return [told.shape for told in case.card.inputs] if isinstance(case.card, OwnCard) else None
 
 
 def _answer(end: Connection, part: Callable[..., Any], case: Case, name: str, inputs: Any, threads: int, given: tuple):
     """Runs in the process: sends what was found, or an error and its traceback."""
     torch.set_num_threads(threads)
     try:
-        card = OPS[name] if inputs is None else foreign(name, inputs=inputs)
+        card = OPS[name] if inputs is None else card_of(name, inputs=inputs)
         end.send((part(replace(case, card=card), *given), None, ""))
     except KeyboardInterrupt:
         return

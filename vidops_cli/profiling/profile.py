@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from vidops_cli.ops import OPS, Card
+from vidops_cli.own import OwnCard
 from vidops_cli.textbook import published, textbook
 
 from .apart import Ended
@@ -22,11 +23,11 @@ from .cases import Case
 from .check import check
 from .cost import costs
 from .counter import on_meta
-from .foreign import ForeignCard
 from .latency import Comparison, Latency, compare, measure, over
 from .memory import is_out_of_memory, limited, peak, peak_bytes, saved_bytes
 from .roofline import Ceilings
 from .roofline import bound as lower_bound
+from .traced import try_out
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 OWN_BASELINES = ("textbook", "eager")  # other forms of the operator itself
@@ -289,8 +290,8 @@ def build(case: Case) -> tuple[nn.Module, list[Tensor]]:
     if card.draws:
         op.size = shape.grid[1:]
     inputs = case.example()
-    if isinstance(card, ForeignCard):
-        card.check(op, inputs)
+    if isinstance(card, OwnCard):
+        try_out(card, op, inputs)
     if case.call:  # bound for good, so that whoever calls the operator, or asks what it costs, need not know
         for name in case.call.keys() - inspect.signature(op.forward).parameters.keys():
             raise ValueError(f"{card.name}: its forward takes no {name!r}", "see `call` in the suite")
@@ -319,7 +320,7 @@ def _make_generic(op: nn.Module) -> None:
 
 
 def _is_ours(card: Card) -> bool:
-    return OPS.get(card.name) is card
+    return not isinstance(card, OwnCard)
 
 
 def _placed(what: Any, settings: Settings) -> Any:

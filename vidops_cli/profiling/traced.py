@@ -12,6 +12,8 @@ from fvcore.nn import FlopCountAnalysis
 from torch import Tensor, nn
 
 from vidops_cli import ops
+from vidops_cli.own import OwnCard
+from vidops_cli.own.source import one_line
 from vidops_cli.textbook import published
 
 from .counter import eager, opened_functions
@@ -50,6 +52,24 @@ def operator_of(part: nn.Module) -> str | None:
     """The name of an operator of the zoo; None of any other module."""
     home, _, name = type(part).__module__.rpartition(".")
     return name if home == ops.__name__ and name in ops.OPS and ops.OPS[name].cls == type(part).__name__ else None
+
+
+def try_out(card: OwnCard, op: nn.Module, inputs: Sequence[Tensor]) -> None:
+    """One forward pass. ValueError if the module refuses its inputs, or gives something else than one tensor."""
+    shapes = ", ".join(str(tuple(x.shape)) for x in inputs)
+    try:
+        with evaluating(op):
+            y = op(*inputs)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:
+        told = " ".join(f'"{told.shape}"' for told in card.inputs)
+        raise ValueError(
+            f"{card.name} refuses {shapes}: {one_line(error)}",
+            f'its inputs were taken to be {told}: say --input for each, as in --input "B C H W", or --channels',
+        ) from error
+    if not isinstance(y, Tensor) or not y.is_floating_point():
+        raise ValueError(f"{card.name} gives {type(y).__name__}, not one tensor of numbers", "wrap it in a module")
 
 
 def traced(module: nn.Module, inputs: Sequence[Tensor], handles: Mapping[str, Callable]) -> FlopCountAnalysis:

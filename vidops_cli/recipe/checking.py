@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -20,7 +20,10 @@ S = TypeVar("S", bound=BaseModel)
 
 @dataclass(frozen=True)
 class Known:
-    """The names a recipe may use. Cards have `options`, of which each has `problem(value)`."""
+    """The names a recipe may use. Cards have `options`, of which each has `problem(value)`.
+
+    The lookup of an operator that is not of the zoo imports it, and may raise a ValueError with a hint.
+    """
 
     ops: Mapping[str, Any] = field(default_factory=dict)
     models: Mapping[str, Any] = field(default_factory=dict)
@@ -32,18 +35,31 @@ def check(value: dict[str, Any], lines: Lines, known: Known) -> tuple[Recipe | N
     problems: list[Problem] = []
     recipe = None
     try:
-        recipe = _placed_by_name(Recipe.model_validate(value))
+        recipe = Recipe.model_validate(value)
+        recipe = recipe.model_copy(update={"model": _placed_by_name(recipe.model)})
     except ValidationError as error:
         problems += explain(error, lines)
     problems += _names(value, lines, known)
     return (None if problems else recipe), problems
 
 
-def _placed_by_name(recipe: Recipe) -> Recipe:
-    """The recipe with places of the network in place of the names that `model.places` gives them."""
-    model = recipe.model
+def check_model(model: dict[str, Any], known: Known) -> tuple[Model | None, list[Problem]]:
+    """A `model:` block alone, or all that is wrong with it."""
+    lines: Lines = {(): "model"}
+    problems: list[Problem] = []
+    told = None
+    try:
+        told = _placed_by_name(Model.model_validate(model))
+    except ValidationError as error:
+        problems += explain(error, lines, Model)
+    problems += _names({"model": model}, lines, known)
+    return (None if problems else told), problems
+
+
+def _placed_by_name(model: Model) -> Model:
+    """With places of the network in place of the names that `places` gives them."""
     ops = [placed.model_copy(update={"at": named(placed.at, model.places)}) for placed in model.ops]
-    return recipe.model_copy(update={"model": model.model_copy(update={"ops": ops})})
+    return model.model_copy(update={"ops": ops})
 
 
 def where(path: Place, lines: Lines) -> str:
@@ -90,7 +106,9 @@ def _explain(path: Place, items: list[Any], lines: Lines, schema: type[BaseModel
         return Problem(where(path[:-1], lines), f"{dotted!r} is missing", f"add {path[-1]}: under {above or 'the top'}")
     wanted = " or ".join(dict.fromkeys(item["msg"].replace("Input should be ", "") for item in items))
     got = f"{dotted}: expected {wanted}, got {items[0]['input']!r}"
-    hint = "`vidops show recipe` lists keys and types" if schema is Recipe else "see recipes/profile/layers.yaml"
+    hint = (
+        "`vidops show recipe` lists keys and types" if schema in (Recipe, Model) else "see recipes/profile/layers.yaml"
+    )
     return Problem(where(path, lines), got, hint)
 
 
@@ -220,12 +238,16 @@ def _placed(
     known: Known,
     taken: dict[tuple[str, str], str],
 ) -> Iterator[Problem]:
-    card = known.ops.get(placed.op)
-    if card is None:
-        hint = nearest(placed.op, known.ops, "operators")
-        yield Problem(where((*path, "op"), lines), f"unknown operator {placed.op!r}", hint)
+    card = find_card(placed.op, path, lines, known)
+    if isinstance(card, Problem):
+        yield card
         return
-    yield from option_problems(placed.op, card, placed.options, path, lines)
+    yield from option_problems(placed.op, card, placed.options, path, lines, given=GIVEN)
+    if not (placed.slot or card.slot):
+        told = f"{placed.op} does not say where in a network it stands"
+        slots = f" one of {', '.join(network.slots)}" if network is not None else ""
+        yield Problem(where(path, lines), told, f"add slot:{slots}, or `slot` as an attribute of its class")
+        return
     stride = placed.options.get("stride", 1)
     if "stride" in card.options and stride != 1 and card.options["stride"].problem(stride) is None:
         line = where((*path, "options", "stride"), lines)
@@ -247,8 +269,27 @@ def _placed(
         yield Problem(where(("data", "num_frames"), lines), message, "lower data.num_frames")
 
 
-def option_problems(op: str, card: Any, options: Mapping[str, Any], path: Place, lines: Lines) -> Iterator[Problem]:
-    """What an operator's card says against options that stand below `path`."""
+GIVEN = ("out_channels", "classes")  # arguments that a network gives
+
+
+def find_card(op: str, path: Place, lines: Lines, known: Known) -> Any:
+    """The card of the operator that is named below `path`; where there is none the Problem."""
+    try:
+        card = known.ops.get(op)
+    except ValueError as error:
+        return Problem(where((*path, "op"), lines), *error.args)
+    if card is None:
+        return Problem(where((*path, "op"), lines), f"unknown operator {op!r}", nearest(op, known.ops, "operators"))
+    return card
+
+
+def option_problems(
+    op: str, card: Any, options: Mapping[str, Any], path: Place, lines: Lines, *, given: Sequence[str] = ()
+) -> Iterator[Problem]:
+    """What an operator's card says against options that stand below `path`; those that are `given` are not missed."""
+    for option in getattr(card, "required", ()):
+        if option not in (*options, *given):
+            yield Problem(where(path, lines), f"{op} needs the option {option!r}", f"options: {{{option}: VALUE}}")
     for option, value in options.items():
         line = where((*path, "options", option), lines)
         if option not in card.options:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
-from .checking import Known, explain, nearest, option_problems, section, where
+from .checking import Known, explain, find_card, nearest, option_problems, section, where
 from .problems import Problem, RecipeError
 from .reading import Lines, Place, read_file
 from .schema import Count, Name, Section
@@ -123,10 +123,9 @@ def _layers(listed: Any, lines: Lines, known: Known) -> Iterator[Problem]:
 def _layer(layer: Layer, index: int, lines: Lines, known: Known) -> Iterator[Problem]:
     path = ("layers", index)
     yield from _baseline(layer.baseline, (*path, "baseline"), lines, known)
-    card = known.ops.get(layer.op)
-    if card is None:
-        hint = nearest(layer.op, known.ops, "operators")
-        yield Problem(where((*path, "op"), lines), f"unknown operator {layer.op!r}", hint)
+    card = find_card(layer.op, path, lines, known)
+    if isinstance(card, Problem):
+        yield card
         return
     yield from option_problems(layer.op, card, layer.options, path, lines)
     yield from _inputs(layer, card, path, lines)

@@ -236,6 +236,8 @@ def _notes(rows: list[Row], env: dict[str, Any], head: list[str]) -> list[str]:
         backward = "; bwd: the backward pass alone" if "bwd MACs" in head else ""
         ours = " of the published algorithm" if "formula" in _distinct(rows, "cost_from") else ""
         notes += [f"MACs: multiply-adds{ours}; FLOPs = 2 MACs + other{backward}", _counts(rows)]
+        own = ", ".join(_distinct([row for row in rows if row.get("cost_from") == "aten"], "op"))
+        notes += [f"{own}: no published form is known; MACs and FLOPs are of the form that ran"] if own else []
     notes += [f"convention of the paper: {said}" for said in _distinct(rows, "convention")]
     views = _distinct(rows, "views")
     if views not in ([], ["1"]):

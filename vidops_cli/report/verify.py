@@ -31,6 +31,17 @@ def verify_table(rows: list[dict[str, Any]], env: dict[str, Any]) -> Table:
     return Table("", head, body, notes, numeric=False)
 
 
+def contract_table(rows: list[dict[str, Any]], env: dict[str, Any]) -> Table:
+    """One line for each thing that an own operator has to keep."""
+    body = [[row["contract"], "pass" if row["passed"] else "FAIL", row["note"] or "-"] for row in rows]
+    states = [row["passed"] for row in rows]
+    notes = [
+        f"{states.count(True)} passed, {states.count(False)} failed",
+        f"on cpu ({env['cpu']}); gradcheck in float64, the rest in float32 unless it says so; torch {env['torch']}",
+    ]
+    return Table(rows[0]["op"], ["contract", "result", "what was found"], body, notes, numeric=False)
+
+
 def _tolerances(rows: list[dict[str, Any]]) -> list[str]:
     """Those of operators and of networks, for which the frozen data's own authors advise another."""
     networks = [row for row in rows if row.get("network")]

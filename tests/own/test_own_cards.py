@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from vidops_cli.ops import Card
-from vidops_cli.profiling.foreign import foreign
+from vidops_cli.own.card import own_card
+from vidops_cli.profiling.traced import try_out
 
 SOURCE = """
 from __future__ import annotations
@@ -87,16 +88,16 @@ def refused(call):
 
 
 def test_a_class_that_takes_channels():
-    card = foreign("my_ops:Plain")
+    card = own_card("my_ops:Plain")
     assert isinstance(card, Card)
-    assert [card.name, card.cls, card.slot] == ["my_ops:Plain", "Plain", "-"]
+    assert [card.name, card.cls, card.slot] == ["my_ops:Plain", "Plain", ""]
     assert set(card.options) == {"heads", "scale", "bias", "mode", "window", "sizes"}
     assert card.defaults == {"heads": 4, "scale": 0.5, "bias": True, "mode": "a", "window": None, "sizes": (1, 3)}
     op = card.load()(16, heads=2)
     assert op.told == (16, 2, 0.5, True, "a", None, (1, 3))
     x = card.example(2, 16, (3, 4, 5))
     assert [part.shape for part in x] == [(2, 16, 3, 4, 5)]
-    card.check(op, x)
+    try_out(card, op, x)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +112,7 @@ def test_a_class_that_takes_channels():
     ],
 )
 def test_options_are_checked_by_their_annotations(option, good, bad):
-    told = foreign("my_ops:Plain").options[option]
+    told = own_card("my_ops:Plain").options[option]
     assert [told.problem(value) for value in good] == [None] * len(good)
     for value in bad:
         assert told.describe() in told.problem(value)
@@ -119,7 +120,7 @@ def test_options_are_checked_by_their_annotations(option, good, bad):
 
 
 def test_a_first_argument_without_default_is_the_channels():
-    card = foreign("my_ops:Dim", inputs=["B N C"])
+    card = own_card("my_ops:Dim", inputs=["B N C"])
     assert list(card.options) == ["depth"]
     assert card.defaults == {}
     message, hint = refused(lambda: card.load()(16))
@@ -128,43 +129,43 @@ def test_a_first_argument_without_default_is_the_channels():
     assert op.fc.in_features == 16
     (x,) = card.example(2, 16, (3, 4, 5))
     assert x.shape == (2, 60, 16)
-    card.check(op, [x])
+    try_out(card, op, [x])
 
 
 def test_a_class_that_takes_nothing_and_two_inputs():
-    card = foreign("my_ops:Bare", inputs=["B C H W", "1, C, 1, 7"])
+    card = own_card("my_ops:Bare", inputs=["B C H W", "1, C, 1, 7"])
     assert not card.takes_channels
     op = card.load()(16)
     x, y = card.example(2, 16, (1, 4, 7))
     assert [x.shape, y.shape] == [(2, 16, 4, 7), (1, 16, 1, 7)]
-    card.check(op, [x, y])
+    try_out(card, op, [x, y])
 
 
 def test_frames_are_there_where_an_input_has_them():
-    assert foreign("my_ops:Plain").layer[1] > 1
-    assert foreign("my_ops:Bare", inputs=["B C H W", "B C H W"]).layer[1] == 1
+    assert own_card("my_ops:Plain").layer[1] > 1
+    assert own_card("my_ops:Bare", inputs=["B C H W", "B C H W"]).layer[1] == 1
 
 
 def test_examples_follow_the_generator():
-    card = foreign("my_ops:Plain")
+    card = own_card("my_ops:Plain")
     a, b = (card.example(1, 4, (1, 2, 2), torch.Generator().manual_seed(3))[0] for _ in range(2))
     assert torch.equal(a, b)
 
 
 def test_a_function_that_makes_a_module():
-    card = foreign("my_ops:factory", inputs=["B C H W"])
+    card = own_card("my_ops:factory", inputs=["B C H W"])
     assert isinstance(card.load()(8, kernel=1), nn.Conv2d)
     assert card.options["kernel"].problem("x")
 
 
 def test_a_class_in_a_package_of_the_working_folder():
-    assert foreign("my_lab.blocks:Block").load()(4).training
+    assert own_card("my_lab.blocks:Block").load()(4).training
 
 
 def test_a_class_of_an_installed_library():
-    card = foreign("torch.nn:LayerNorm", inputs=["B N C"])
+    card = own_card("torch.nn:LayerNorm", inputs=["B N C"])
     op = card.load()(12)
-    card.check(op, card.example(2, 12, (1, 3, 3)))
+    try_out(card, op, card.example(2, 12, (1, 3, 3)))
 
 
 @pytest.mark.parametrize(
@@ -190,46 +191,46 @@ def test_a_class_of_an_installed_library():
     ],
 )
 def test_names_that_are_wrong(spec, message, hint):
-    told, advice = refused(lambda: foreign(spec))
+    told, advice = refused(lambda: own_card(spec))
     assert message in told
     assert hint in advice
 
 
 @pytest.mark.parametrize("text", ["B C X", "", "B C 0", "BCHW", "B -1"])
 def test_shapes_that_are_wrong(text):
-    message, hint = refused(lambda: foreign("my_ops:Plain", inputs=[text]))
+    message, hint = refused(lambda: own_card("my_ops:Plain", inputs=[text]))
     assert "--input" in message
     assert "B C T H W" in hint
 
 
 def test_a_constructor_that_raises():
-    message, hint = refused(lambda: foreign("my_ops:Plain").load()(16, heads=9))
+    message, hint = refused(lambda: own_card("my_ops:Plain").load()(16, heads=9))
     assert message == "Plain(16, heads=9) raises ValueError: too many heads"
     assert "--set" in hint
-    assert "not an nn.Module" in refused(lambda: foreign("my_ops:wrong").load()(16))[0]
+    assert "not an nn.Module" in refused(lambda: own_card("my_ops:wrong").load()(16))[0]
 
 
 def test_inputs_that_the_module_refuses():
-    card = foreign("my_ops:Fixed", inputs=["B C H W"])
+    card = own_card("my_ops:Fixed", inputs=["B C H W"])
     op = card.load()(64)
-    message, hint = refused(lambda: card.check(op, card.example(1, 64, (1, 8, 8))))
+    message, hint = refused(lambda: try_out(card, op, card.example(1, 64, (1, 8, 8))))
     assert "(1, 64, 8, 8)" in message and "32 channels" in message
     assert '"B C H W"' in hint and "--input" in hint and "--channels" in hint
-    card.check(op, card.example(1, 32, (1, 8, 8)))
+    try_out(card, op, card.example(1, 32, (1, 8, 8)))
     assert op.training
-    card = foreign("my_ops:Bare")
-    assert "argument: 'y'" in refused(lambda: card.check(card.load()(4), card.example(1, 4, (1, 2, 2))))[0]
+    card = own_card("my_ops:Bare")
+    assert "argument: 'y'" in refused(lambda: try_out(card, card.load()(4), card.example(1, 4, (1, 2, 2))))[0]
 
 
 def test_outputs_that_are_no_tensor():
-    card = foreign("my_ops:Pair")
-    message, hint = refused(lambda: card.check(card.load()(4), card.example(1, 4, (1, 2, 2))))
+    card = own_card("my_ops:Pair")
+    message, hint = refused(lambda: try_out(card, card.load()(4), card.example(1, 4, (1, 2, 2))))
     assert "gives tuple" in message and "wrap" in hint
 
 
 def test_the_working_folder_is_looked_in_as_python_m_does(folder):
     """From a script elsewhere, whose own folder stands first on the path."""
-    source = "from vidops_cli.profiling.foreign import foreign; foreign('my_ops:Plain')"
+    source = "from vidops_cli.own.card import own_card; own_card('my_ops:Plain')"
     script = folder / "elsewhere" / "script.py"
     script.parent.mkdir()
     script.write_text(source)
