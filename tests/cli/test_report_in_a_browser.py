@@ -56,7 +56,7 @@ def page(tmp_path_factory) -> Path:
     (place / "results").mkdir()
     for name in ("quickstart.jsonl", "profile/seq.json", "verify.json"):
         shutil.copy(ROOT / "results" / name, place / "results")
-    name = "</script><script>console.error('harmed')</script><img src=x onerror=alert(1)>"
+    name = "</script><script>console.error('harmed')</script><img src=x onerror=console.error(1)>"
     scores = [("9.5 k", 3), ("1.2 M", 2), ("-", None), ("300", 1), ("not run", 7), ("22.5 ± 3.0", 4)]
     rows = [{"row": f"{name} {i}", "value": value, "n": n} for i, (value, n) in enumerate(scores)]
     (place / "results/harm.json").write_text(json.dumps({"title": name, "env": {"commit": name}, "rows": rows}))

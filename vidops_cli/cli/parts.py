@@ -25,7 +25,6 @@ from .tables import claims_of, read_rows
 Row = dict[str, Any]
 
 SUFFIXES = (".json", ".jsonl")
-NOT_TOLD = ("schema", "env")  # of a file whose kind is not known
 
 
 @dataclass
@@ -50,8 +49,8 @@ class Reader:
                 table = read_markdown(path.read_text(encoding="utf-8"))
                 return Part(path.stem, table.title or path.stem, f"{name}, without its rows", [table])
             head, rows = _rows_in(path)
-            if whole := path.suffix == ".jsonl" and _lines_in(path) - 1 - len(rows):
-                self.left_out.append(f"{name}: the last {whole} lines cannot be read")
+            if lost := path.suffix == ".jsonl" and _lines_in(path) - 1 - len(rows):
+                self.left_out.append(f"{name}: the last {lost} lines cannot be read")
             tables, plots = self._shown(head, rows, name)
         except Exception as error:  # damaged files fail in as many ways as there are fields
             ours = isinstance(error, ValueError) and len(error.args) == 2
