@@ -53,9 +53,7 @@ class Reader:
                 self.left_out.append(f"{name}: the last {lost} lines cannot be read")
             tables, plots = self._shown(head, rows, name)
         except Exception as error:  # damaged files fail in as many ways as there are fields
-            ours = isinstance(error, ValueError) and len(error.args) == 2
-            told = error.args[0] if ours else error if isinstance(error, OSError) else repr(error)
-            self.left_out.append(f"{name}: left out: {' '.join(str(told).split())[:200]}")
+            self.left_out.append(f"{name}: left out: {_said(error)}")
             return None
         title = (
             next((table.title for table in tables if table.title), "")
@@ -72,9 +70,9 @@ class Reader:
             return []
         try:
             return [Plot(caption, inline(draw, title=caption, prefix=f"plot{next(self.counter)}-"))]
-        except ValueError as error:
-            if len(error.args) < 2:  # not one of ours, which say what is lacking and a hint
-                self.left_out.append(f"{caption}: not drawn: {' '.join(str(error).split())[:200]}")
+        except Exception as error:  # what a damaged row draws; its table is shown
+            if not _is_ours(error):
+                self.left_out.append(f"{caption}: not drawn: {_said(error)}")
             return []
 
     def _shown(self, head: Row, rows: list[Row], name: str) -> tuple[list[Table], list[Plot]]:
@@ -155,6 +153,16 @@ class Reader:
         caption = "effects of claims on accuracy, with their intervals"
         plots = self.drawn(caption, lambda path: claims_plot(claims, path))
         return Part("verdicts", f"{len(verdicts)} claims: {counts}", "judged from the rows below", [table], plots)
+
+
+def _is_ours(error: Exception) -> bool:
+    """One that says what is lacking, and a hint."""
+    return isinstance(error, ValueError) and len(error.args) == 2
+
+
+def _said(error: Exception) -> str:
+    told = error.args[0] if _is_ours(error) else error if isinstance(error, OSError) else repr(error)
+    return " ".join(str(told).split())[:200]
 
 
 def files_below(folder: Path) -> Iterable[Path]:
