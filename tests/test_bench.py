@@ -11,6 +11,7 @@ import torch
 import yaml
 
 from vidops_cli.profiling.latency import Comparison, Latency
+from vidops_cli.report.bench import bench_table
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def test_a_median_over_its_bar_is_missed(bench):
     assert (found[0]["low"], found[0]["high"], found[0]["interval"]) == (1.0, 9.0, "range")
     assert rows.missed([rows.row("group", "without a bar", "s")]) == []
     env = {"torch": "2", "cpu": "c", "cores": 2, "commit": "0", "dirty": False}
-    told = rows.table(found, env).markdown()
+    told = bench_table(found, env).markdown()
     assert "2.10 s" in told and "~ [1.00, 9.00]" in told and "| NO " in told
 
 

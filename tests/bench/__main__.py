@@ -28,6 +28,7 @@ from rows import Row
 
 from vidops_cli.cli.common import print_table
 from vidops_cli.record import SCHEMA, environment, write_text
+from vidops_cli.report.bench import bench_table
 
 GROUPS = ("commands", "rendering", "engine", "feeding", "networks", "speed", "export", "decoding")
 
@@ -42,7 +43,7 @@ def main() -> None:
             print(f"{row['group']}: {row['name']} {row['note']}", file=sys.stderr)
             if told.out:
                 write(told.out / told.name, found, env)
-    print_table(rows.table(found, env))
+    print_table(bench_table(found, env))
     sys.exit(bool(rows.missed(found)))
 
 
@@ -65,7 +66,7 @@ def write(record: Path, found: list[Row], env: dict[str, Any]) -> None:
     """The whole record each time: what is finished is not lost."""
     lines = [{"schema": SCHEMA, "env": env}, *found]
     write_text(record.with_suffix(".jsonl"), "".join(json.dumps(line, allow_nan=False) + "\n" for line in lines))
-    write_text(record.with_suffix(".md"), rows.table(found, env).markdown())
+    write_text(record.with_suffix(".md"), bench_table(found, env).markdown())
 
 
 if __name__ == "__main__":

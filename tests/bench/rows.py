@@ -6,11 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from vidops_cli import stats
-from vidops_cli.report.table import Table, digits
 
 Row = dict[str, Any]
-
-SPREAD = "interval: 95 % bootstrap; smallest to largest (~) of fewer than 6 runs"
 
 
 def row(
@@ -62,35 +59,3 @@ def spread(values: Sequence[float]) -> tuple[float, float, str]:
 
 def missed(rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if row["passed"] is False]
-
-
-def table(rows: Sequence[Row], env: dict[str, Any]) -> Table:
-    head = ["group", "what", "median", "interval", "n", "bar", "met", "note"]
-    met = {True: "yes", False: "NO", None: "-"}
-    body = [
-        [
-            row["group"],
-            row["name"],
-            _value(row),
-            _interval(row),
-            str(row["n"]),
-            row["bar"] or "-",
-            met[row["passed"]],
-            row["note"],
-        ]
-        for row in rows
-    ]
-    machine = f"torch {env['torch']} on {env['cpu']}, {env['cores']} cores; commit {env['commit']}"
-    notes = [SPREAD, machine + (" (with uncommitted changes)" if env["dirty"] else "")]
-    return Table("Benchmark", head, body, notes, numeric=False)
-
-
-def _value(row: Row) -> str:
-    return "-" if row["median"] is None else f"{digits(row['median'])} {row['unit']}".strip()
-
-
-def _interval(row: Row) -> str:
-    if row["low"] is None:
-        return "-"
-    told = f"[{digits(row['low'])}, {digits(row['high'])}]"
-    return f"~ {told}" if row["interval"] == "range" else told

@@ -23,7 +23,7 @@ from typing import Any
 
 from vidops_cli.cli.common import print_table
 from vidops_cli.record import SCHEMA, environment, read_json, write_json, write_text
-from vidops_cli.report.table import Table
+from vidops_cli.report.bench import faults_table
 
 GROUPS = ("kill", "folders", "memory", "decoders", "fuzz", "hostile", "numerics", "long")
 Row = dict[str, Any]
@@ -41,7 +41,7 @@ def main() -> None:
             found.sort(key=lambda row: GROUPS.index(row["group"]))
             if told.out:
                 write(told.out, found, env)
-    print_table(table(found, env))
+    print_table(faults_table(found, env))
     sys.exit(any(row["lost"] for row in found))
 
 
@@ -68,16 +68,7 @@ def kept(out: Path | None) -> list[Row]:
 def write(out: Path, found: list[Row], env: dict[str, Any]) -> None:
     """All rows each time: what is finished is not lost."""
     write_json(out / "reliability.json", {"schema": SCHEMA, "env": env, "rows": found})
-    write_text(out / "reliability.md", table(found, env).markdown())
-
-
-def table(found: list[Row], env: dict[str, Any]) -> Table:
-    head = ["kind", "tries", "survived", "lost", "seconds", "what"]
-    numbers = ("tries", "survived", "lost")
-    body = [[row["kind"], *(str(row[key]) for key in numbers), f"{row['seconds']:.0f}", row["what"]] for row in found]
-    commits = ", ".join(sorted({str(row["commit"]) for row in found}))
-    notes = [f"torch {env['torch']} on {env['cpu']}, {env['cores']} cores; commit {commits}"]
-    return Table("Reliability", head, body, notes, numeric=False)
+    write_text(out / "reliability.md", faults_table(found, env).markdown())
 
 
 if __name__ == "__main__":

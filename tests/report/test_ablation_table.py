@@ -464,7 +464,7 @@ def test_names_are_escaped_in_each_form():
     )
     assert r" a\textbar{}b \& 5\% \_c\_ \#1 \ensuremath{<}i\ensuremath{>} " in table.latex()
     page = table.html()
-    assert "<td>a|b &amp; 5% _c_ #1 &lt;i&gt;</td>" in page and "<i>" not in page
+    assert '<th scope="row">a|b &amp; 5% _c_ #1 &lt;i&gt;</th>' in page and "<i>" not in page
     assert [words[0] for words in csv.reader(io.StringIO(table.csv()))] == ["row", name, "plain"]
     assert name in printed(table)
 

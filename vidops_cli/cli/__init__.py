@@ -26,6 +26,7 @@ from . import (
     import_,
     list_,
     profile,
+    report,
     show,
     train,
     validate,
@@ -41,7 +42,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (train, eval, profile, compare, verify, visualize, ablate, import_, export, list_, show, validate, doctor):
+for verb in (
+    train,
+    eval,
+    profile,
+    compare,
+    verify,
+    visualize,
+    ablate,
+    report,
+    import_,
+    export,
+    list_,
+    show,
+    validate,
+    doctor,
+):
     app.command(verb.__name__.rpartition(".")[2].rstrip("_"))(verb.command)
 app.add_typer(data.app, name="data")
 

@@ -97,7 +97,7 @@ def _row(case: Case, settings: Settings, lenient: bool) -> dict[str, Any]:
 def _document(
     rows: list[dict[str, Any]], env: dict[str, Any], output: Output, title: str, claims: list[dict[str, Any]]
 ) -> tuple[dict[str, Any], list[Table]]:
-    series, found, mean = _series(rows), [], means(rows)
+    series, found, mean = scaling.series(rows, OPS), [], means(rows)
     for axis in dict.fromkeys(row["axis"] for row in series):
         found += [*scaling.fits(series, axis), *scaling.crossovers(series, axis), *scaling.largest(series, axis)]
     tables = [replace(profile_table(rows, env, full=output.full), title=title)] if rows else []
@@ -110,29 +110,13 @@ def _document(
     return {**document, "rows": rows}, tables
 
 
-def _series(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows of sweeps, before them the operators that they alone were timed against, from what they say of them.
-
-    The layers of a suite are one line of a plot, though their options differ.
-    """
-    swept = [row | {"options": ""} if row["layer"] else row for row in rows if row["axis"]]
-    measured = {row["op"] for row in swept}
-    keys = ("shape", "positions", "batch", "axis", "at")
-    beside = [
-        {key: row[key] for key in keys}
-        | {"op": row["baseline"], "options": "", "status": "ok"}
-        | {key: row[f"baseline_{key}"] for key in scaling.QUANTITIES}
-        for row in swept
-        if row["baseline"] in OPS.keys() - measured and row["baseline_fwd_ms"] is not None
-    ]
-    return beside + swept
-
-
 def _plot(path: Path, document: dict[str, Any], settings: Settings) -> None:
     from vidops_cli.report.plot import plot
 
     limits = asdict(ceilings(settings.device, DTYPES[settings.dtype], torch.get_num_threads()))
-    kind = plot(_series(document["rows"]) or document["rows"], path, scaling=document["scaling"], ceilings=limits)
+    kind = plot(
+        scaling.series(document["rows"], OPS) or document["rows"], path, scaling=document["scaling"], ceilings=limits
+    )
     typer.echo(f"{kind} plot: {path}", err=True)
 
 

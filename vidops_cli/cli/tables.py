@@ -66,7 +66,7 @@ def published(path: Path, shown: Shown) -> bool:
 
 def read_published(path: Path) -> tuple[dict[str, Any], Rows]:
     """What a published table tells of its recipe, and its rows."""
-    head, rows = _read(path)
+    head, rows = read_rows(path)
     if "table" not in head:
         raise ValueError(f"{path} holds no table", HINT)
     return head["table"], rows
@@ -74,7 +74,7 @@ def read_published(path: Path) -> tuple[dict[str, Any], Rows]:
 
 def published_claims(folder: Path, shown: Shown) -> bool:
     """The claims of all tables that were published below a folder, as one table. Whether all are held."""
-    from vidops_cli.ablation.claims import failed, growth
+    from vidops_cli.ablation.claims import failed
     from vidops_cli.report.claims import claims_table
 
     if shown.publish:
@@ -84,17 +84,10 @@ def published_claims(folder: Path, shown: Shown) -> bool:
         raise ValueError(told, f"--claims or --check; or name one of {folder}/*.jsonl")
     judged = []
     for path in sorted(folder.rglob("*.jsonl")):
-        head, rows = _read(path)
+        head, rows = read_rows(path)
         name = path.relative_to(folder).with_suffix("").as_posix()
         with _as_published(path):
-            if "growth" in head:  # a suite that was profiled
-                found, about = growth(head["growth"], head["scaling"]), {"title": head["title"], "paper": ""}
-            elif "table" in head:
-                told = head["table"]
-                found, about = _judged(told, rows), {"title": told["title"], "paper": told["paper"]}
-            else:
-                continue
-            judged += [{"table": name, **about, **entry} for entry in found]
+            judged += [{"table": name, **entry} for entry in claims_of(head, rows)]
     if not judged:
         raise ValueError(f"no published table below {folder} claims anything", HINT)
     document = {"schema": SCHEMA, "table": {"title": "claims"}, "claims": judged, "rows": []}
@@ -106,7 +99,21 @@ def published_claims(folder: Path, shown: Shown) -> bool:
     return not failed(judged)
 
 
-def _read(path: Path) -> tuple[dict[str, Any], Rows]:
+def claims_of(head: dict[str, Any], rows: Rows) -> list[dict[str, Any]]:
+    """Entries of the claims of one file, each with its title and paper; none where it claims nothing."""
+    from vidops_cli.ablation.claims import growth
+
+    if "growth" in head:  # a suite that was profiled
+        found, about = growth(head["growth"], head["scaling"]), {"title": head["title"], "paper": ""}
+    elif "table" in head:
+        told = head["table"]
+        found, about = _judged(told, rows), {"title": told["title"], "paper": told["paper"]}
+    else:
+        return []
+    return [{**about, **entry} for entry in found]
+
+
+def read_rows(path: Path) -> tuple[dict[str, Any], Rows]:
     """Head and rows of a file of JSON lines; ValueError if it is none that can be read."""
     from vidops_cli.record import read_lines
 

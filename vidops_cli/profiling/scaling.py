@@ -7,7 +7,7 @@ nothing else.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from vidops_cli import stats
@@ -159,3 +159,21 @@ def _by_op(rows: Sequence[Row], axis: str, status: str | None = "ok") -> dict[st
         if row.get("axis") == axis and status in (None, row["status"]):
             found[row["op"]].append(row)
     return found
+
+
+def series(rows: list[Row], ops: Collection[str]) -> list[Row]:
+    """Rows of sweeps, before them the operators that they alone were timed against, from what they say of them.
+
+    The layers of a suite are one line of a plot, though their options differ. `ops`: names of all operators.
+    """
+    swept = [row | {"options": ""} if row["layer"] else row for row in rows if row["axis"]]
+    measured = {row["op"] for row in swept}
+    keys = ("shape", "positions", "batch", "axis", "at")
+    beside = [
+        {key: row[key] for key in keys}
+        | {"op": row["baseline"], "options": "", "status": "ok"}
+        | {key: row[f"baseline_{key}"] for key in QUANTITIES}
+        for row in swept
+        if row["baseline"] in ops and row["baseline"] not in measured and row["baseline_fwd_ms"] is not None
+    ]
+    return beside + swept

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from vidops_cli import stats
 
+from .provenance import listed
 from .table import Table, number
 
 Row = dict[str, Any]
@@ -26,7 +26,6 @@ FEWEST = 3  # seeds of a mean that may be called reproduced: of two the interval
 CONTROL = 0.1  # how far the MACs of a control may lie from those of its row
 MEMORY = "memory"  # the tier of what could not be looked up
 EMPTY = ("", "-")
-MOST = 6  # values that a note lists of each kind
 
 
 def ablation_table(told: dict[str, Any], rows: list[Row], *, unverified: bool = False) -> Table:
@@ -333,7 +332,7 @@ def _of_rows(told: dict[str, Any], rows: list[Row]) -> list[str]:
         one = "" if all("views" in row for row in scored) else ", some rows on one"
         notes.append(f"tested on {views}{one}; MACs and FLOPs are of one view, times that in all")
     torch, device, cpu, commit, code, data, decoded_by, recipe = (
-        _listed(row.get(key) for row in rows)
+        listed(row.get(key) for row in rows)
         for key in ("torch", "device", "cpu", "commit", "code", "data", "decoded_by", "recipe")
     )
     dirty = " (with uncommitted changes)" if any(row["dirty"] for row in rows) else ""
@@ -353,8 +352,3 @@ def _of_rows(told: dict[str, Any], rows: list[Row]) -> list[str]:
     if uncounted:
         notes.append(f"not counted in MACs: {', '.join(uncounted)}")
     return notes
-
-
-def _listed(values: Iterable[Any]) -> str:
-    told = sorted({str(value) for value in values if value is not None})
-    return ", ".join(told[:MOST]) + (f" and {len(told) - MOST} more" if len(told) > MOST else "")

@@ -1,68 +1,107 @@
-"""Tables as a page of HTML."""
+"""Tables as pages of HTML that need no other file. What is not ours is escaped."""
 
 from __future__ import annotations
 
+import hashlib
+from base64 import b64encode
 from collections.abc import Sequence
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from .order import values_of
+from .table import printable
 
 if TYPE_CHECKING:
     from .table import Table
 
-STYLE = """
-:root { color-scheme: light dark; font: 15px/1.4 system-ui, sans-serif }
-body { margin: 2em; background: Canvas; color: CanvasText }
-h1 { font-size: 1.3em }
-div { overflow-x: auto }
-table { border-collapse: collapse; border-block: 2px solid; font-variant-numeric: tabular-nums }
-th, td { padding: .25em .8em; text-align: left; white-space: pre-wrap; vertical-align: bottom }
-.numeric td { white-space: pre }
-th:first-child, td:first-child { position: sticky; left: 0; background: Canvas }
-.numeric :is(th, td):not(:first-child) { text-align: right }
-thead { border-bottom: 1px solid }
-tbody tr:hover { background: color-mix(in srgb, currentColor 8%, transparent) }
-ul { max-width: 60em; padding-left: 1.2em; font-size: .85em }
-.grey { opacity: .55 }
-"""
 FRAMES = {"bold": ("<b>", "</b>"), "underline": ("<u>", "</u>"), "grey": ('<span class="grey">', "</span>")}
+LONG = 24  # characters from which a cell is of text that flows
 
 
 def page(tables: Sequence[Table]) -> str:
-    """A whole page that needs no other file and runs no script; what is not ours is escaped."""
-    title = escape(next((table.title for table in tables if table.title), "table"))
-    parts = "\n".join(map(_part, tables))
+    """A page of tables, one below the other. It runs no script."""
+    title = next((table.title for table in tables if table.title), "table")
+    parts = (
+        (f"<h1>{escape(table.title)}</h1>\n" if table.title else "") + grid(table) + notes(table.notes)
+        for table in tables
+    )
+    return whole(title, "\n".join(parts))
+
+
+def whole(title: str, body: str, *, script: str = "") -> str:
+    """A page around its body. With a `script` the browser runs that one alone, and fetches nothing."""
+    style = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
+    policy = run = ""
+    if script:
+        digest = b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        allowed = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+        policy = f'<meta http-equiv="Content-Security-Policy" content="{allowed}">\n'
+        run = f"<script>{script}</script>\n"
     return f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>{title}</title>
-<style>{STYLE}</style>
+{policy}<meta name="viewport" content="width=device-width">
+<title>{escape(title)}</title>
+<style>
+{style}</style>
 </head>
 <body>
-{parts}
-</body>
+{body}
+{run}</body>
 </html>
 """
 
 
-def _part(table: Table) -> str:
-    """Title, cells and notes."""
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in table.head)
-    lines = "\n".join(
-        "<tr>" + "".join(f"<td>{_cell(cell, table.marks.get((i, j)))}</td>" for j, cell in enumerate(row)) + "</tr>"
-        for i, row in enumerate(table.body)
-    )
-    notes = "\n".join(f"<li>{escape(note)}</li>" for note in table.notes)
-    title = f"<h1>{escape(table.title)}</h1>\n" if table.title else ""
-    return f"""{title}<div><table{' class="numeric"' if table.numeric else ""}>
+def grid(table: Table, *, label: str = "", sortable: bool = False) -> str:
+    """Head and body; where a line's numbers are from is shown when it is pointed at.
+
+    `label` names the table to who does not see it, in place of its title. `sortable`: headings are buttons, and cells
+    tell what they are sorted by, for the script of sort.js.
+    """
+    names = [name for name, wanted in (("numeric", table.numeric), ("sortable", sortable)) if wanted]
+    kinds = f' class="{" ".join(names)}"' if names else ""
+    label = escape(label or table.title)
+    region = f' role="region" aria-label="{label}"' if label else ""
+    head = "".join(map(_button if sortable else _heading, table.head))
+    values = [values_of(column) for column in zip(*table.body, strict=True)] if sortable else []
+    lines = "\n".join(_line(table, i, [column[i] for column in values]) for i in range(len(table.body)))
+    return f"""<div class="wide" tabindex="0"{region}><table{kinds}>
 <thead><tr>{head}</tr></thead>
 <tbody>
 {lines}
 </tbody>
-</table></div>""" + (f"\n<ul>\n{notes}\n</ul>" if notes else "")
+</table></div>"""
 
 
-def _cell(cell: str, mark: str | None) -> str:
-    begin, end = FRAMES[mark] if mark else ("", "")
-    return begin + escape(cell) + end
+def notes(told: Sequence[str]) -> str:
+    lines = "\n".join(f"<li>{escape(note)}</li>" for note in told)
+    return f"\n<ul>\n{lines}\n</ul>" if told else ""
+
+
+def _heading(name: str) -> str:
+    return f'<th scope="col">{escape(name)}</th>'
+
+
+def _button(name: str) -> str:
+    return f'<th scope="col" aria-sort="none"><button type="button">{escape(name)}</button></th>'
+
+
+def _line(table: Table, i: int, values: Sequence[float | str | None]) -> str:
+    cells = []
+    for j, words in enumerate(table.body[i]):
+        begin, end = FRAMES.get(table.marks.get((i, j), ""), ("", ""))
+        name = j < table.keys
+        value = None if name or not values else values[j]
+        sort = "" if value is None else f' data-sort="{value}"'
+        told = _origin(table.origins[i]) if j == 0 and i < len(table.origins) else ""
+        tag, scope = ("th", ' scope="row"') if name else ("td", "")
+        long = ' class="long"' if len(words) > LONG and (name or not table.numeric) else ""
+        cells.append(f"<{tag}{scope}{long}{sort}>{begin}{escape(words)}{end}{told}</{tag}>")
+    return f"<tr>{''.join(cells)}</tr>"
+
+
+def _origin(told: dict[str, str]) -> str:
+    lines = "\n".join(f"{name}: {words}" for name, words in told.items())
+    return f'<span class="origin">{escape(printable(lines))}</span>' if told else ""

@@ -9,6 +9,7 @@ from typing import Any
 from .plot import drawn_as_is, figure_of
 
 COLOURS = {"held": "#009E73", "not held": "#D55E00", "undecided": "#444444"}
+BOUND = 105  # points: no effect is larger than 100, though an interval of two seeds may be
 
 
 def claims_plot(judged: list[dict[str, Any]], path: Path) -> None:
@@ -35,6 +36,8 @@ def claims_plot(judged: list[dict[str, Any]], path: Path) -> None:
             range(len(shown)), ["\n".join(textwrap.wrap(drawn_as_is(name), 60)) for name in names], fontsize=6
         )
         panel.set_ylim(len(shown) - 0.4, -0.6)
+        left, right = panel.get_xlim()
+        panel.set_xlim(max(left, -BOUND), min(right, BOUND))
         panel.set_xlabel("effect (points); tick: the least that bears the claim")
         for verdict in dict.fromkeys(entry["verdict"] for entry in shown):
             panel.plot([], [], color=COLOURS.get(verdict, COLOURS["undecided"]), marker="o", label=verdict)

@@ -9,6 +9,7 @@ import io
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,7 @@ COLOURS = (
     "#444444",
 )  # Okabe and Ito: colour-blind safe
 MARKERS = "osD^vP*"
+NEAR = {"cost": 0.4, "accuracy": 0.06}  # share of a plot that a name takes
 AXES = {
     "seq": r"positions $T \times H \times W$",
     "frames": "frames $T$",
@@ -197,13 +199,13 @@ def _panel(panel: Axes, lines: list[list[Row]], axis: str, key: str, unit: float
         known = [(x, row) for row in line if (x := _value(row, axis)) is not None]
         points = [(x, row) for x, row in known if row.get(key)]
         label = drawn_as_is(_name(line[0], axis)) + _exponent(scaling, line[0]["op"], axis, key)
-        panel.plot([x for x, _ in points], [row[key] / unit for _, row in points], label=label, **_look(i))
+        panel.plot([x for x, _ in points], [row[key] / unit for _, row in points], label=label, **look(i))
         if key.endswith("_ms"):
-            _spread(panel, points, key.removesuffix("_ms"), _look(i))
+            _spread(panel, points, key.removesuffix("_ms"), look(i))
         refused = [x for x, row in known if row.get("status") == "oom" and not row.get(key)]
         if refused:
             edge = {"transform": panel.get_xaxis_transform(), "clip_on": False, "linestyle": ""}
-            panel.plot(refused, [1] * len(refused), color=_look(i)["color"], marker="X", markersize=6, **edge)
+            panel.plot(refused, [1] * len(refused), color=look(i)["color"], marker="X", markersize=6, **edge)
     for at, told in _crossovers(scaling, axis, key):
         panel.axvline(at, color="#888888", linestyle=":", linewidth=1, label=told)
     panel.legend(loc="upper left", handlelength=1.6, labelspacing=0.3)
@@ -211,7 +213,7 @@ def _panel(panel: Axes, lines: list[list[Row]], axis: str, key: str, unit: float
     panel.set_ylim(low, high * (high / low) ** (0.07 * len(panel.get_legend_handles_labels()[0])))
 
 
-def _look(i: int) -> dict[str, str]:
+def look(i: int) -> dict[str, str]:
     """Colour and marker of the i-th line; the first 49 differ."""
     return {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[(i + i // len(COLOURS)) % len(MARKERS)]}
 
@@ -295,7 +297,7 @@ def roofline_plot(rows: list[Row], ceilings: dict[str, float], path: Path) -> No
         for i, (x, y, row) in enumerate(sorted(points, key=lambda point: point[:2])):
             share = digits(100 * y / min(peak, x * bandwidth))
             name = _name(row, "") + (f", {row['shape']}" if several else "")
-            panel.plot([x], [y], label=f"{drawn_as_is(name)}: {share} % of the bound", linestyle="", **_look(i))
+            panel.plot([x], [y], label=f"{drawn_as_is(name)}: {share} % of the bound", linestyle="", **look(i))
         panel.set_xlim(left, right)
         panel.set_ylim(top=2 * max(peak, *(y for _, y, _ in points)))
         above = {"textcoords": "offset points", "ha": "right"}
@@ -347,8 +349,8 @@ def tradeoff_plot(
     """
     if not points:
         raise ValueError("there is no point to draw", "run the ablation first")
-    costs = [point["cost"] for point in points]
-    with figure_of(path, 4.4, 3.0) as figure:
+    costs, crowded = [point["cost"] for point in points], _crowded(points)
+    with figure_of(path, 4.4, 3.0 + (0.17 * math.ceil(len(points) / 2) if crowded else 0)) as figure:
         panel = figure.subplots()
         panel.margins(x=0.1, y=0.1)
         if min(costs) > 0 and max(costs) > 5 * min(costs):
@@ -357,8 +359,21 @@ def tradeoff_plot(
         steps = {"drawstyle": "steps-post", "color": "#bbbbbb", "linewidth": 1, "zorder": 1}
         panel.plot([point["cost"] for point in front], [point["accuracy"] for point in front], **steps)
         for i, point in enumerate(points):
-            _point(panel, point, _look(i), on_the_left=point["cost"] == max(costs) > min(costs))
-        for name, value in (floors or {}).items():
+            panel.errorbar(
+                point["cost"],
+                point["accuracy"],
+                yerr=point["spread"],
+                capsize=2,
+                linestyle="",
+                label=drawn_as_is(point["name"]),
+                **look(i),
+            )
+            if not crowded:
+                _beside(panel, point, look(i)["color"], on_the_left=point["cost"] == max(costs) > min(costs))
+        if crowded:
+            figure.legend(loc="outside lower center", ncols=2)
+        for value in dict.fromkeys((floors or {}).values()):
+            name = ", ".join(name for name, floor in (floors or {}).items() if floor == value)
             panel.axhline(100 * value, color="#888888", linestyle="--", linewidth=0.8)
             edge = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "ha": "right"}
             panel.annotate(drawn_as_is(name), (1, 100 * value), (-2, 2), color="#666666", **edge)
@@ -368,12 +383,21 @@ def tradeoff_plot(
         panel.xaxis.set_major_formatter(lambda value, _: number(value))
 
 
-def _point(panel: Axes, point: Row, look: dict[str, str], *, on_the_left: bool) -> None:
-    """A point with its spread, and its name beside it, inwards."""
-    panel.errorbar(point["cost"], point["accuracy"], yerr=point["spread"], capsize=2, linestyle="", **look)
+def _crowded(points: list[Row]) -> bool:
+    """Whether names beside the points would cover each other; a legend tells them then."""
+    spans = {key: max(point[key] for point in points) - min(point[key] for point in points) for key in NEAR}
+    near = [
+        all(abs(a[key] - b[key]) < share * spans[key] or not spans[key] for key, share in NEAR.items())
+        for a, b in combinations(points, 2)
+    ]
+    return any(near) and len(points) > 2
+
+
+def _beside(panel: Axes, point: Row, colour: str, *, on_the_left: bool) -> None:
+    """The name of a point, inwards."""
     place, side = ((-7, 4), "right") if on_the_left else ((7, 4), "left")
     at = (point["cost"], point["accuracy"])
-    panel.annotate(drawn_as_is(point["name"]), at, place, textcoords="offset points", ha=side, color=look["color"])
+    panel.annotate(drawn_as_is(point["name"]), at, place, textcoords="offset points", ha=side, color=colour)
 
 
 def _front(points: list[Row]) -> list[Row]:

@@ -58,6 +58,7 @@ class Table:
     keys: int = 1  # first columns that name a row
     turns: bool = True  # may be turned on its side
     marks: Marks = field(default_factory=dict)  # of cells of the body
+    origins: list[dict[str, str]] = field(default_factory=list)  # of lines of the body, from the first: HTML shows them
 
     def __post_init__(self) -> None:
         """Names come from files: in no form of the table is one a command."""
