@@ -16,7 +16,22 @@ from vidops_cli import __version__
 from vidops_cli.profiling.memory import is_out_of_memory
 from vidops_cli.report.table import printable
 
-from . import ablate, compare, data, doctor, eval, export, import_, list_, profile, show, train, validate, verify
+from . import (
+    ablate,
+    compare,
+    data,
+    doctor,
+    eval,
+    export,
+    import_,
+    list_,
+    profile,
+    recipes,
+    show,
+    train,
+    validate,
+    verify,
+)
 from .common import first_line
 
 app = typer.Typer(
@@ -29,6 +44,7 @@ app = typer.Typer(
 for verb in (train, eval, profile, compare, verify, ablate, import_, export, list_, show, validate, doctor):
     app.command(verb.__name__.rpartition(".")[2].rstrip("_"))(verb.command)
 app.add_typer(data.app, name="data")
+app.add_typer(recipes.app, name="recipes")
 
 
 def _version(wanted: bool) -> None:

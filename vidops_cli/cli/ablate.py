@@ -126,6 +126,8 @@ def command(
 
     Example: vidops ablate recipes/quickstart.yaml --store runs/demo
     """
+    from vidops_cli.recipe.reading import find
+
     shown = Shown(Output(format, out, plot, full=False), unverified, claims or check, publish)
     if rerun not in (None, "older"):
         raise ValueError(f"--rerun takes older, got {rerun!r}", "--force CELL runs a single one again")
@@ -150,7 +152,7 @@ def command(
     elif what.suffix == ".jsonl" or _is_record(what):
         ok = published_claims(what, shown) if what.is_dir() else published(what, shown)
         raise typer.Exit(1 if check and not ok else 0)
-    elif what.is_dir():
+    elif find(what).is_dir():
         _folder(what, run, shown, check)
     elif not _table(what, run, shown) and (check or run.dry):
         raise typer.Exit(1)

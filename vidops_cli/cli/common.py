@@ -138,8 +138,15 @@ def find_op(name: str) -> Card:
 
 
 def recipe_files(folder: Path) -> list[Path]:
-    """Recipes below a folder, without the bases that they stand on and the suites of `vidops profile`."""
-    return [path for path in sorted(folder.rglob("*.yaml")) if not {"base", "profile"} & set(path.parts)]
+    """Recipes below a folder, without the bases that they stand on and the suites of `vidops profile`.
+
+    Below recipes/, where there is no such folder, those that are shipped, under their names.
+    """
+    from vidops_cli.recipe.reading import find
+
+    place = find(folder)
+    paths = [folder / path.relative_to(place) for path in sorted(place.rglob("*.yaml"))]
+    return [path for path in paths if not {"base", "profile"} & set(path.parts)]
 
 
 def print_table(table: Table) -> None:

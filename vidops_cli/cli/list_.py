@@ -69,16 +69,9 @@ def _datasets() -> tuple[list[str], list[list[str]]]:
 
 
 def _recipes() -> tuple[list[str], list[list[str]]]:
-    """Read, and not checked: of a hundred that takes a second."""
-    from vidops_cli.recipe.reading import with_base
+    """Those below recipes/ here, or those that are shipped."""
+    from .recipes import overview
 
-    body = []
-    for path in recipe_files(Path("recipes")):
-        try:
-            told = with_base(path)[0]
-            table = told.get("ablation")
-            cells = f"{len(table['rows'])} rows x {len(table.get('seeds', [0]))} seeds" if table else "one run"
-            body.append([str(path), str(told.get("title", "")), cells])
-        except (ValueError, TypeError, KeyError, AttributeError):  # of another form than a recipe's
-            body.append([str(path), "not valid: see `vidops validate`", "-"])
-    return ["file", "title", "runs"], body
+    return ["file", "title", "runs"], [
+        [told["recipe"], told["title"], told["runs"]] for told in overview(recipe_files(Path("recipes")))
+    ]

@@ -152,7 +152,7 @@ def network(
     from vidops_cli.profiling.tree import tree
     from vidops_cli.recipe.suite import is_suite
 
-    if path.is_file() and is_suite(path):
+    if is_suite(path):
         raise ValueError(f"{path} is a suite of layers, not a recipe", f"give --suite {path}")
     told = load_run(path, overrides, row)
     if classes is not None:

@@ -160,7 +160,7 @@ class _Grid:
         from rich.text import Text
 
         if self.width > options.max_width:  # what does not fit flows
-            yield self._flowing()
+            yield self._flowing(options.max_width)
             return
         box = HEAVY_HEAD.substitute(options)
         wide = [n + 2 for n in self.widths]
@@ -211,7 +211,7 @@ class _Grid:
                 for i, (word, gap) in enumerate(zip(words, gaps, strict=True))
             ]
 
-    def _flowing(self) -> RichTable:
+    def _flowing(self, width: int = 2 * NAMED) -> RichTable:
         from rich.table import Table as RichTable
         from rich.text import Text
 
@@ -224,7 +224,7 @@ class _Grid:
             return told
 
         for j, (name, n) in enumerate(zip(self.head, self.widths, strict=True)):
-            whole = n <= (SHORT if j else NAMED) or (self.numeric and not j)
+            whole = n <= (SHORT if j else max(NAMED, width // 2)) or (self.numeric and not j)
             justify = "right" if j and self.numeric else "left"
             table.add_column(text(-1, j, name), justify=justify, overflow="fold", no_wrap=whole, max_width=n)
         for i, row in enumerate(self.body):
