@@ -19,7 +19,6 @@ from .rows import CHANGED, check_ablation, with_row
 from .schema import Ablation, Optimizer, Recipe, Row, keys
 
 __all__ = [
-    "Episodes",
     "Known",
     "Optimizer",
     "Problem",
@@ -103,6 +102,7 @@ def resolve(recipe: Recipe, row: Row, seed: int, known: Known) -> Recipe:
 
     Those of an eval row come after those of the row whose weights it tests.
     """
+    assert recipe.ablation is not None
     value = recipe.model_dump(mode="python", exclude_unset=True)
     value["train"]["seed"] = seed
     return with_row(value, {}, recipe.ablation.rows.index(row), recipe.ablation.rows, known)

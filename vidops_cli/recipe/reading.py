@@ -17,7 +17,10 @@ DEEPEST = 32  # levels of a file: its readers recurse, and libyaml's dies of too
 LARGEST = 2**63 - 1  # of whole numbers: what torch counts with
 
 
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # libyaml, where the wheel has it: ten times as fast
+_Fast: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Loader(_Fast):  # libyaml, where the wheel has it: ten times as fast
     """YAML 1.2: 1e-3 is a number, 010 is no octal one, on and 1:30 are words."""
 
 
