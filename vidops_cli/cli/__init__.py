@@ -32,7 +32,8 @@ from . import (
     validate,
     verify,
 )
-from .common import first_line
+from .common import QUIET, first_line
+from .common import verb as with_options
 
 app = typer.Typer(
     name="vidops",
@@ -45,6 +46,9 @@ for verb in (train, eval, profile, compare, verify, ablate, import_, export, lis
     app.command(verb.__name__.rpartition(".")[2].rstrip("_"))(verb.command)
 app.add_typer(data.app, name="data")
 app.add_typer(recipes.app, name="recipes")
+for each in (*app.registered_commands, *data.app.registered_commands, *recipes.app.registered_commands):
+    each.callback = with_options(each.callback)
+recipes.app.registered_callback.callback = with_options(recipes.listed)
 
 
 def _version(wanted: bool) -> None:
@@ -64,6 +68,7 @@ def _options(
 
 def main() -> None:
     """Run the command line; an expected error is an `error:` and a `hint:` line and exit code 2."""
+    QUIET[0] = False
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that knows no ± shows a ?

@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from .common import print_table, recipe_files
+from .common import Form, check_format, print_table, recipe_files
 
 
 def command(
     what: Annotated[str, typer.Argument(help="ops, models, datasets or recipes; all of them if not given.")] = "all",
-    format: Annotated[str, typer.Option(help="table or json.")] = "table",
+    format: Form = "table",
 ) -> None:
     """List operators, networks, data sets and recipes. Imports no torch."""
     import json
@@ -22,8 +22,7 @@ def command(
     makers = {"ops": _ops, "models": _models, "datasets": _datasets, "recipes": _recipes}
     if what not in (*makers, "all"):
         raise ValueError(f"nothing called {what!r} to list", f"one of {', '.join(makers)}")
-    if format not in ("table", "json"):
-        raise ValueError(f"unknown format {format!r}", "table or json")
+    check_format(format)
     found = {name: maker() for name, maker in makers.items() if what in (name, "all")}
     if format == "json":
         typer.echo(

@@ -44,7 +44,7 @@ def operators(
     env = {**environment(str(settings.device)), "command": command_line()}
     rows: list[dict[str, Any]] = []
     stopped = False
-    with console(stderr=True).status("measuring this machine's matrix product and copy") as status:
+    with console(stderr=True, note=True).status("measuring this machine's matrix product and copy") as status:
         limits = ceilings(settings.device, DTYPES[settings.dtype], torch.get_num_threads())
         settings = replace(settings, ceilings=limits)
         for i, case in enumerate(cases):
@@ -130,7 +130,7 @@ def _plot(path: Path, document: dict[str, Any], settings: Settings) -> None:
 
     limits = asdict(ceilings(settings.device, DTYPES[settings.dtype], torch.get_num_threads()))
     kind = plot(_series(document["rows"]) or document["rows"], path, scaling=document["scaling"], ceilings=limits)
-    typer.echo(f"{kind} plot: {path}", err=True)
+    console(stderr=True, note=True).print(f"{kind} plot: {path}", soft_wrap=True)
 
 
 def network(
@@ -164,7 +164,7 @@ def network(
     inputs = [x.to(device) for x in setup.example(model, clip)]
     model = model.to(device)
     shape = [1, *clip]
-    with console(stderr=True).status(f"measuring {told.model.name} on {'x'.join(map(str, shape))}"):
+    with console(stderr=True, note=True).status(f"measuring {told.model.name} on {'x'.join(map(str, shape))}"):
         with limited(device):
             rows = tree(model, inputs, device, depth=depth)
         printed = as_printed(model, *inputs, convention=told.convention) if told.convention else None

@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .common import OneRow, Overrides, console, known, load_recipe, load_run, print_table
+from .common import (
+    Form,
+    OneRow,
+    Overrides,
+    check_format,
+    console,
+    known,
+    load_recipe,
+    load_run,
+    print_json,
+    print_table,
+)
 
 if TYPE_CHECKING:
     from vidops_cli.recipe import Recipe
@@ -28,7 +39,7 @@ def listed(
         typer.Option("--find", help="Only those with this word in path, title, claim or paper; repeat it."),
     ] = None,
     claims: Annotated[bool, typer.Option("--claims", help="What each is to show, and its paper.")] = False,
-    format: Annotated[str, typer.Option(help="table or json.")] = "table",
+    format: Form = "table",
 ) -> None:
     """List the recipes and suites that are shipped. Their names work in every folder.
 
@@ -41,12 +52,12 @@ def listed(
 
     if context.invoked_subcommand is not None:
         return
-    _check(format, ("table", "json"))
+    check_format(format)
     found = [told for told in overview(names()) if _has(told, find or [])]
     if not found:
         raise ValueError(f"no shipped recipe has {' and '.join(map(repr, find or []))}", "`vidops recipes` lists all")
     if format == "json":
-        typer.echo(json.dumps(found, indent=1))
+        print_json(found)
         return
     head = ["recipe", "claim", "paper"] if claims else ["recipe", "title", "runs"]
     notes = [f"{len(found)} recipes; one as it is run: vidops recipes show {found[0]['recipe']}"]
@@ -67,10 +78,10 @@ def show(
     """
     from vidops_cli.recipe import dump
 
-    _check(format, ("yaml", "json"))
+    check_format(format, ("yaml", "json"))
     told = _resolved(recipe, overrides, row)
     if format == "json":
-        typer.echo(json.dumps(told.model_dump(mode="json", exclude_unset=not full), indent=1))
+        print_json(told.model_dump(mode="json", exclude_unset=not full))
     else:
         typer.echo(dump(told, defaults=full), nl=False)
 
@@ -109,7 +120,7 @@ def diff(
         list[str] | None,
         typer.Option("--row", metavar="NAME", help="A row of both; given twice: of the first, of the second."),
     ] = None,
-    format: Annotated[str, typer.Option(help="table or json.")] = "table",
+    format: Form = "table",
 ) -> None:
     """Show the keys in which two recipes differ, rows of their tables too, after bases and overrides.
 
@@ -118,7 +129,7 @@ def diff(
     from vidops_cli.recipe import comparing
     from vidops_cli.report.table import Table
 
-    _check(format, ("table", "json"))
+    check_format(format)
     first, *rest = b or [""]
     other, changes = (a, b or []) if not first or "=" in first else (Path(first), rest)
     if len(row or []) > 2 or (other == a and not changes and len(set(row or [])) < 2):
@@ -132,7 +143,7 @@ def diff(
             {"key": key, **{name: value for name, value in (("a", x), ("b", y)) if value is not comparing.ABSENT}}
             for key, x, y in found
         ]
-        typer.echo(json.dumps({"hash_a": one.hash(), "hash_b": two.hash(), "rows": told}, indent=1))
+        print_json({"hash_a": one.hash(), "hash_b": two.hash(), "rows": told})
         return
     body = [[key, _word(x), _word(y)] for key, x, y in found]
     if not found:
@@ -196,11 +207,6 @@ def _resolved(path: Path, overrides: list[str] | None, row: str | None) -> Recip
     if is_suite(path):
         raise ValueError(f"{path} is a suite of layers, not a recipe", f"it is run by: vidops profile --suite {path}")
     return load_recipe(path, overrides) if row is None else load_run(path, overrides, row)
-
-
-def _check(format: str, forms: tuple[str, ...]) -> None:
-    if format not in forms:
-        raise ValueError(f"unknown format {format!r}", " or ".join(forms))
 
 
 def _word(value: Any) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .common import Device, console, find_op, print_table
+from .common import Device, Form, check_format, console, find_op, print_table
 
 
 def command(
@@ -16,7 +16,7 @@ def command(
         Path | None, typer.Option(help="Folder of GROUP/CASE.safetensors files. Default: those shipped.")
     ] = None,
     device: Device = "auto",
-    format: Annotated[str, typer.Option(help="table or json.")] = "table",
+    format: Form = "table",
 ) -> None:
     """Run frozen cases of the papers' released code on our operators, and compare.
 
@@ -30,8 +30,7 @@ def command(
     from vidops_cli.report.verify import verify_table
     from vidops_cli.verify import SHIPPED, find, is_network, source_of
 
-    if format not in ("table", "json"):
-        raise ValueError(f"unknown format {format!r}", "table or json")
+    check_format(format)
     folder = fixtures or SHIPPED
     found = find(folder)
     if not any(is_network(case) or source_of(case) or case.broken for case in found):
@@ -49,7 +48,7 @@ def command(
 
     where = pick_device(device)
     rows = []
-    with console(stderr=True).status("verifying") as status:
+    with console(stderr=True, note=True).status("verifying") as status:
         for case in cases:
             status.update(f"verifying {case.name}")
             rows.append(verify(case, where))
