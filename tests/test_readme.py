@@ -59,6 +59,7 @@ def test_the_readme_shows_every_verb():
             "list",
             "show",
             "validate",
+            "recipes",
             "doctor",
             "visualize",
             "data",

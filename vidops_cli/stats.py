@@ -55,7 +55,7 @@ def bootstrap(
         found = rng.multinomial(n, counts / n, resamples) @ each / n
     else:
         drawn = np.asarray(values, dtype=float)[rng.integers(0, n, (resamples, n))]
-        found = np.median(drawn, axis=1) if statistic == "median" else [statistic(sample) for sample in drawn]
+        found = np.median(drawn, axis=1) if isinstance(statistic, str) else [statistic(sample) for sample in drawn]
     tail = NormalDist().cdf(-math.sqrt(n / (n - 1)) * t_quantile((1 + level) / 2, n - 1))
     low, high = np.quantile(found, [tail, 1 - tail])
     return float(low), float(high)
@@ -105,9 +105,10 @@ def geometric_mean(ratios: Sequence[Ratio]) -> Ratio:
     middle = mean(logs)
 
     def end(bounds: Sequence[float | None], side: int) -> float | None:
-        if None in bounds:
+        told = [bound for bound in bounds if bound is not None]
+        if len(told) < n:
             return None
-        apart = [bound - log for bound, log in zip(_logs(bounds), logs, strict=True)]
+        apart = [bound - log for bound, log in zip(_logs(told), logs, strict=True)]
         return math.exp(middle + side * math.hypot(*apart) / n)
 
     return Ratio(math.exp(middle), end([r.low for r in ratios], -1), end([r.high for r in ratios], 1), n)
@@ -160,7 +161,7 @@ def paired_effect(differences: Sequence[float], items: Sequence[Sequence[float]]
     if runs < 2:
         return None
     same = max(differences) - min(differences) < 1e-9  # but for rounding
-    by_runs = std(differences) ** 2 / runs
+    by_runs = (std(differences) or 0.0) ** 2 / runs
     if items is None:
         return None if same else Effect(mean(differences), by_runs, 0.0, runs)
     import numpy as np

@@ -58,12 +58,6 @@ def test_list_as_json(vidops, monkeypatch):
     assert "recipes/quickstart.yaml" in [row["file"] for row in told["recipes"]]
 
 
-def test_list_where_there_are_no_recipes(vidops, place):
-    code, out, _ = vidops("list", "--format", "json")
-    assert code == 0
-    assert json.loads(out)["recipes"] == []
-
-
 @pytest.mark.parametrize("name", OPS)
 def test_show_an_operator(vidops, name):
     code, out, err = vidops("show", name)

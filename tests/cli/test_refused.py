@@ -48,7 +48,6 @@ REFUSED = [
     ("ablate data", "no such recipe", "vidops list recipes"),
     ("ablate two.yaml --jobs 0", "--jobs", "vidops ablate --help"),
     ("ablate two.yaml ablation.metric=topp1", "'top1', 'top5'", ""),
-    ("ablate", "recipes", ""),
     ("profile --op lisaa", "lisaa", "lisa"),
     ("profile --op lisa --seq 10", "10 positions", "9 and 12"),
     ("profile --op lisa --seq 0", "0", ""),

@@ -192,7 +192,7 @@ def test_what_is_not_there_is_told_before_anything_is_trained(place, vidops, ver
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "wandb" else find(name))
     before = tree(place)
     for names, told, advice in (
-        ("tensorboard,wandb", "--track wandb: wandb is not installed", "pip install 'vidops[wandb]'"),
+        ("tensorboard,wandb", "--track wandb: wandb is not installed", "pip install 'vidops[tracking]'"),
         ("tensorbord", "unknown tracker 'tensorbord'", "tensorboard or wandb"),
     ):
         code, out, err = vidops(verb, "two.yaml", "--track", names, "--device", "cpu")

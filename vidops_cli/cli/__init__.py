@@ -26,6 +26,7 @@ from . import (
     import_,
     list_,
     profile,
+    recipes,
     report,
     show,
     train,
@@ -33,7 +34,8 @@ from . import (
     verify,
     visualize,
 )
-from .common import first_line
+from .common import QUIET, first_line
+from .common import verb as with_options
 
 app = typer.Typer(
     name="vidops",
@@ -60,6 +62,10 @@ for verb in (
 ):
     app.command(verb.__name__.rpartition(".")[2].rstrip("_"))(verb.command)
 app.add_typer(data.app, name="data")
+app.add_typer(recipes.app, name="recipes")
+for each in (*app.registered_commands, *data.app.registered_commands, *recipes.app.registered_commands):
+    each.callback = with_options(each.callback)
+recipes.app.registered_callback.callback = with_options(recipes.listed)
 
 
 def _version(wanted: bool) -> None:
@@ -79,6 +85,7 @@ def _options(
 
 def main() -> None:
     """Run the command line; an expected error is an `error:` and a `hint:` line and exit code 2."""
+    QUIET[0] = False
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that knows no ± shows a ?

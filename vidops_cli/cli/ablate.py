@@ -126,6 +126,8 @@ def command(
 
     Example: vidops ablate recipes/quickstart.yaml --store runs/demo
     """
+    from vidops_cli.recipe.reading import find
+
     shown = Shown(Output(format, out, plot, full=False), unverified, claims or check, publish)
     if rerun not in (None, "older"):
         raise ValueError(f"--rerun takes older, got {rerun!r}", "--force CELL runs a single one again")
@@ -150,7 +152,7 @@ def command(
     elif what.suffix == ".jsonl" or _is_record(what):
         ok = published_claims(what, shown) if what.is_dir() else published(what, shown)
         raise typer.Exit(1 if check and not ok else 0)
-    elif what.is_dir():
+    elif find(what).is_dir():
         _folder(what, run, shown, check)
     elif not _table(what, run, shown) and (check or run.dry):
         raise typer.Exit(1)
@@ -172,7 +174,7 @@ def _folder(folder: Path, run: Run, shown: Shown, check: bool) -> None:
         raise ValueError(f"no recipe with an ablation{small} below {folder}", "name a recipe")
     if left_out := len(tables) - len(paths):
         told = f"{left_out} tables have no mini: block and are left out"
-        console(stderr=True).print(told)
+        console(stderr=True, note=True).print(told)
     failed = []
     for path in paths:
         if shown.output.format == "table":
@@ -191,7 +193,7 @@ def _folder(folder: Path, run: Run, shown: Shown, check: bool) -> None:
             failed.append(path)
     if not run.dry:
         whole = "hold what they claim" if shown.claims else "are whole"
-        console(stderr=True).print(f"{len(paths) - len(failed)} of {len(paths)} tables {whole}")
+        console(stderr=True, note=True).print(f"{len(paths) - len(failed)} of {len(paths)} tables {whole}")
     if failed and (check or run.dry or not run.nothing):
         raise typer.Exit(1)
 
@@ -230,7 +232,7 @@ def _table(path: Path, run: Run, shown: Shown) -> bool:
         raise typer.Exit(1)
     if shown.output.format == "table" and not run.nothing:
         told_of_cells = f"cells: {len(cells)}, of which run now: {len(left)}; written to {run.store}/cells"
-        console().print(told_of_cells, soft_wrap=True)
+        console(note=True).print(told_of_cells, soft_wrap=True)
     unfinished = [cell for cell in cells if not kept.finished(cell)]
     if shown.publish and unfinished:
         text = f"{len(unfinished)} of {len(cells)} cells are not finished: nothing is published"

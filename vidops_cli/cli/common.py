@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+import inspect
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,6 +23,30 @@ Overrides = Annotated[
 ]
 OneRow = Annotated[str | None, typer.Option("--row", metavar="NAME", help="A row of the recipe's table.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Form = Annotated[str, typer.Option(help="table or json.")]
+QUIET = [False]  # whether progress and notes are left out
+
+
+def be_quiet(wanted: bool) -> None:
+    QUIET[0] |= wanted
+
+
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", callback=be_quiet, help="No progress, no notes; results and errors stay.")
+]
+
+
+def verb(handler: Callable[..., None]) -> Callable[..., None]:
+    """A verb with the options that all have."""
+
+    @functools.wraps(handler)
+    def run(*given: object, quiet: bool = False, **named: object) -> None:
+        handler(*given, **named)
+
+    told = inspect.signature(handler, eval_str=True)
+    quiet = inspect.Parameter("quiet", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Quiet)
+    run.__signature__ = told.replace(parameters=[*told.parameters.values(), quiet])  # type: ignore[attr-defined]
+    return run
 
 
 def known() -> Known:
@@ -93,15 +119,20 @@ def run_folder(path: Path, row: str | None) -> Path:
     return Path("runs") / "-".join([path.stem, *words]).lower() if row else Path("runs") / path.stem
 
 
-def console(*, stderr: bool = False) -> Console:
-    """Rich's console. Where output is no terminal nothing tells a width: a table is not squeezed into 80 columns."""
+def console(*, stderr: bool = False, note: bool = False) -> Console:
+    """Rich's console. Where output is no terminal nothing tells a width: a table is not squeezed into 80 columns.
+
+    `note`: for progress and what need not be known, which --quiet leaves out.
+    """
     import os
     import sys
 
     from .terminal import Terminal
 
     unknown = not (sys.stderr if stderr else sys.stdout).isatty() and "COLUMNS" not in os.environ
-    return Terminal(stderr=stderr, highlight=False, markup=False, width=160 if unknown else None)
+    return Terminal(
+        stderr=stderr, highlight=False, markup=False, width=160 if unknown else None, quiet=note and QUIET[0]
+    )
 
 
 def first_line(error: Exception) -> str:
@@ -160,8 +191,26 @@ def options_of(card: Card, given: list[str]) -> dict[str, Any]:
 
 
 def recipe_files(folder: Path) -> list[Path]:
-    """Recipes below a folder, without the bases that they stand on and the suites of `vidops profile`."""
-    return [path for path in sorted(folder.rglob("*.yaml")) if not {"base", "profile"} & set(path.parts)]
+    """Recipes below a folder, without the bases that they stand on and the suites of `vidops profile`.
+
+    Below recipes/, where there is no such folder, those that are shipped, under their names.
+    """
+    from vidops_cli.recipe.reading import find
+
+    place = find(folder)
+    paths = [folder / path.relative_to(place) for path in sorted(place.rglob("*.yaml"))]
+    return [path for path in paths if not {"base", "profile"} & set(path.parts)]
+
+
+def check_format(format: str, forms: tuple[str, ...] = ("table", "json")) -> None:
+    if format not in forms:
+        raise ValueError(f"unknown format {format!r}", " or ".join(forms))
+
+
+def print_json(value: object) -> None:
+    import json
+
+    typer.echo(json.dumps(value, indent=1))
 
 
 def print_table(table: Table) -> None:

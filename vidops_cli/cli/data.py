@@ -52,9 +52,10 @@ def generate(
     Example: vidops data generate mini_motion --dial speed=3 --dial noise=0.2 --root datasets/easier
     """
     from vidops_cli.data.mini import benchmark
+    from vidops_cli.recipe.reading import find
 
     path = Path(name)
-    if path.is_dir() or path.suffix in (".yaml", ".yml"):
+    if find(path).is_dir() or path.suffix in (".yaml", ".yml"):
         if root is not None or dial:
             raise ValueError("--root and --dial are of a benchmark", "a recipe has its own: data.root, data.generated")
         _of_recipes(path, overrides)
@@ -76,7 +77,10 @@ def generate(
 
 
 def _of_recipes(path: Path, overrides: list[str] | None) -> None:
-    found = [load_recipe(file, overrides) for file in ([path] if path.is_file() else recipe_files(path))]
+    from vidops_cli.recipe.reading import find
+
+    files = recipe_files(path) if find(path).is_dir() else [path]
+    found = [load_recipe(file, overrides) for file in files]
     described = [recipe for recipe in found if generated(recipe)]
     if not described:
         raise ValueError(f"{path} describes no generated benchmark", "data.generated does")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .common import console, print_table
+from .common import Form, check_format, console, print_json, print_table
 from .live import Counter, stoppable
 from .splits import SHOWN, Division, Links, Name, Root, card_of, root_of, splits_of
 
@@ -30,6 +30,7 @@ def command(
     links: Links = False,
     sample: Annotated[int, typer.Option(min=0, help="Files of each split in which decoders are compared.")] = 16,
     digest: Annotated[bool, typer.Option("--hash/--no-hash", help="Read files whole, for their SHA-256.")] = True,
+    format: Form = "table",
 ) -> None:
     """Look whether a data set is whole: counts, classes, and the first, middle and last frame of each file.
 
@@ -41,6 +42,7 @@ def command(
     from vidops_cli.data.check import manifest
     from vidops_cli.report.table import Table
 
+    check_format(format)
     card, where = card_of(name), root_of(name, root)
     found, absent = splits_of(name, root, split, division, links)
     named = "-".join(["manifest", name, *([division] if division else [])])
@@ -77,9 +79,14 @@ def command(
         )
     head = ["split", "listed", "official", "classes", "good", "frames", "pixels", "decoders agree"]
     notes = [f"manifests: {out or where}/{named}-SPLIT.jsonl", *(f"not there: {why}" for why in absent)]
-    print_table(Table(f"{name} at {where}", head, body, [*notes, *_foreseen(every)]))
+    table = Table(f"{name} at {where}", head, body, [*notes, *_foreseen(every)])
     wrong += [f"{row['path']}: decord, which reads it, differs from PyAV: {row['decoders']}" for row in _alarms(every)]
     wrong += [f"{row['path']}: {row[what]}" for what in ("cut", "bad") for row in every if row.get(what)]
+    if format == "json":
+        rows = [dict(zip(head, line, strict=True)) for line in body]
+        print_json({"data": name, "root": str(where), "rows": rows, "notes": table.notes, "not_whole": wrong})
+        raise typer.Exit(1 if wrong else 0)
+    print_table(table)
     for line in wrong[:SHOWN]:
         console().print(f"not whole: {line}", soft_wrap=True)
     if len(wrong) > SHOWN:

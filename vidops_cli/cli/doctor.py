@@ -18,7 +18,7 @@ import typer
 from .common import print_table
 
 FINE, ABSENT, BROKEN = "fine", "not there", "broken"
-EXTRAS = {"matplotlib": "plot", "submitit": "slurm", "tensorboard": "tensorboard", "wandb": "wandb"}  # package: extra
+EXTRAS = {"matplotlib": "plot", "submitit": "slurm", "tensorboard": "tracking", "wandb": "tracking"}  # package: extra
 ROOM = 2.0  # GiB that a demo takes at most
 
 

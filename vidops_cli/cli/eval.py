@@ -8,7 +8,19 @@ from typing import Annotated, Any
 
 import typer
 
-from .common import Device, OneRow, Overrides, known, load_run, memory_told, of_no_row, print_table, run_folder
+from .common import (
+    Device,
+    Form,
+    OneRow,
+    Overrides,
+    check_format,
+    known,
+    load_run,
+    memory_told,
+    of_no_row,
+    print_table,
+    run_folder,
+)
 from .live import Counter
 
 
@@ -29,14 +41,13 @@ def command(
     per_class: Annotated[bool, typer.Option("--per-class", help="The accuracy of each class too.")] = False,
     average: Annotated[str | None, typer.Option(help="Of an ensemble: softmax or logits.")] = None,
     device: Device = "auto",
-    format: Annotated[str, typer.Option(help="table or json.")] = "table",
+    format: Form = "table",
 ) -> None:
     """Evaluate a trained network on a split, or scores that were kept.
 
     Example: vidops eval runs/first data.frames=reversed --dump reversed.npz
     """
-    if format not in ("table", "json"):
-        raise ValueError(f"unknown format {format!r}", "table or json")
+    check_format(format)
     if scores and what is not None and all(word.endswith(".npz") for word in (str(what), *(overrides or []))):
         scores, what, overrides = [*scores, what, *map(Path, overrides or [])], None, None
     _check(what, overrides, row, checkpoint, out, dump, scores, against, average)

@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from .common import print_table, recipe_files
+from .common import Form, check_format, print_table, recipe_files
 
 
 def command(
     what: Annotated[str, typer.Argument(help="ops, models, datasets or recipes; all of them if not given.")] = "all",
-    format: Annotated[str, typer.Option(help="table or json.")] = "table",
+    format: Form = "table",
 ) -> None:
     """List operators, networks, data sets and recipes. Imports no torch."""
     import json
@@ -22,8 +22,7 @@ def command(
     makers = {"ops": _ops, "models": _models, "datasets": _datasets, "recipes": _recipes}
     if what not in (*makers, "all"):
         raise ValueError(f"nothing called {what!r} to list", f"one of {', '.join(makers)}")
-    if format not in ("table", "json"):
-        raise ValueError(f"unknown format {format!r}", "table or json")
+    check_format(format)
     found = {name: maker() for name, maker in makers.items() if what in (name, "all")}
     if format == "json":
         typer.echo(
@@ -70,16 +69,9 @@ def _datasets() -> tuple[list[str], list[list[str]]]:
 
 
 def _recipes() -> tuple[list[str], list[list[str]]]:
-    """Read, and not checked: of a hundred that takes a second."""
-    from vidops_cli.recipe.reading import with_base
+    """Those below recipes/ here, or those that are shipped."""
+    from .recipes import overview
 
-    body = []
-    for path in recipe_files(Path("recipes")):
-        try:
-            told = with_base(path)[0]
-            table = told.get("ablation")
-            cells = f"{len(table['rows'])} rows x {len(table.get('seeds', [0]))} seeds" if table else "one run"
-            body.append([str(path), str(told.get("title", "")), cells])
-        except (ValueError, TypeError, KeyError, AttributeError):  # of another form than a recipe's
-            body.append([str(path), "not valid: see `vidops validate`", "-"])
-    return ["file", "title", "runs"], body
+    return ["file", "title", "runs"], [
+        [told["recipe"], told["title"], told["runs"]] for told in overview(recipe_files(Path("recipes")))
+    ]

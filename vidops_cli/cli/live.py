@@ -73,16 +73,17 @@ class Counter:
     """`done of total` on one line that is written over, on a terminal; now and then a line, elsewhere."""
 
     def __init__(self, phase: str) -> None:
-        self.phase, self.describe, self.console = phase, Describe(), console(stderr=True)
-        self.last = 0.0 if self.console.is_terminal else time.monotonic()
+        self.phase, self.describe, self.console = phase, Describe(), console(stderr=True, note=True)
+        self.live = self.console.is_terminal and not self.console.is_dumb_terminal
+        self.last = 0.0 if self.live else time.monotonic()
 
     def __call__(self, done: int, total: int) -> None:
         text = self.describe({"phase": self.phase, "done": done, "total": total})
-        wait = 0.1 if self.console.is_terminal else 10.0
-        if time.monotonic() - self.last < wait and done < total:
+        wait = 0.1 if self.live else 10.0
+        if self.console.quiet or (time.monotonic() - self.last < wait and done < total):
             return
         self.last = time.monotonic()
-        if self.console.is_terminal:
+        if self.live:
             self.console.file.write(
                 f"\r{printable(text)}\x1b[K" + ("\n" if done == total else "")
             )  # rich would drop the \r
@@ -100,7 +101,7 @@ class RunProgress:
         self.status = run / "status.json"
         self.describe = Describe()
         self.last, self.phase = 0.0, ""
-        self.console = console(stderr=True)
+        self.console = console(stderr=True, note=True)
         columns = BarColumn(20), TextColumn("{task.description}", markup=False)
         self.bar = Progress(*columns, console=self.console, transient=True)
         self.task = self.bar.add_task("starting", total=None)
@@ -148,7 +149,7 @@ class CellWatch:
         from rich.live import Live
 
         self.cells, self.store, self.total = {cell.key: cell for cell in cells}, store, len(cells)
-        self.console = console(stderr=True)
+        self.console = console(stderr=True, note=True)
         self.live = Live(console=self.console, transient=True, auto_refresh=False)
         self.began = self.last = time.monotonic()
         self.reported: set[str] = set()

@@ -47,7 +47,7 @@ def operators(
         env["own"] = own
     rows: list[dict[str, Any]] = []
     stopped = False
-    with console(stderr=True).status("measuring this machine's matrix product and copy") as status:
+    with console(stderr=True, note=True).status("measuring this machine's matrix product and copy") as status:
         limits = ceilings(settings.device, DTYPES[settings.dtype], torch.get_num_threads())
         settings = replace(settings, ceilings=limits)
         for i, case in enumerate(cases):
@@ -117,7 +117,7 @@ def _plot(path: Path, document: dict[str, Any], settings: Settings) -> None:
     kind = plot(
         scaling.series(document["rows"], OPS) or document["rows"], path, scaling=document["scaling"], ceilings=limits
     )
-    typer.echo(f"{kind} plot: {path}", err=True)
+    console(stderr=True, note=True).print(f"{kind} plot: {path}", soft_wrap=True)
 
 
 def network(
@@ -139,7 +139,7 @@ def network(
     from vidops_cli.profiling.tree import tree
     from vidops_cli.recipe.suite import is_suite
 
-    if path.is_file() and is_suite(path):
+    if is_suite(path):
         raise ValueError(f"{path} is a suite of layers, not a recipe", f"give --suite {path}")
     told = load_run(path, overrides, row)
     if classes is not None:
@@ -151,7 +151,7 @@ def network(
     inputs = [x.to(device) for x in setup.example(model, clip)]
     model = model.to(device)
     shape = [1, *clip]
-    with console(stderr=True).status(f"measuring {told.model.name} on {'x'.join(map(str, shape))}"):
+    with console(stderr=True, note=True).status(f"measuring {told.model.name} on {'x'.join(map(str, shape))}"):
         with limited(device):
             rows = tree(model, inputs, device, depth=depth)
         printed = as_printed(model, *inputs, convention=told.convention) if told.convention else None

@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .common import console, find_op, print_table
+from vidops_cli.report.table import Table, number
+
+from .common import Form, check_format, console, find_op, print_json, print_table
 
 if TYPE_CHECKING:
     from vidops_cli.ops import Card
+
+Shown = tuple[dict[str, str], Table | None, str]  # what is told, a table below it, what it costs
 
 
 def command(
@@ -23,6 +27,7 @@ def command(
             help="An operator, a network, a data set, or `recipe` for the keys of recipes.", show_default=False
         ),
     ],
+    format: Form = "table",
 ) -> None:
     """Show a card: an operator's paper, equation, options and cost; a network's places; a recipe's keys.
 
@@ -32,24 +37,36 @@ def command(
     from vidops_cli.models import MODELS
     from vidops_cli.own import Operators, is_own
 
+    check_format(format)
     ops = Operators()
     if name == "recipe":
-        _recipe()
+        found = _recipe()
     elif is_own(name) or name in ops:
-        _op(find_op(name))
+        found = _op(find_op(name))
     elif name in MODELS:
-        _model(name)
+        found = _model(name)
     elif name in DATASETS:
-        _dataset(name)
+        found = _dataset(name)
     else:
         names = ["recipe", *ops, *MODELS, *DATASETS]
         near = difflib.get_close_matches(name, names, n=1)
         raise ValueError(
             f"nothing is called {name!r}", f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names)}"
         )
+    told, table, cost = found
+    if format == "json":
+        rows = {table.title: [dict(zip(table.head, row, strict=True)) for row in table.body]} if table else {}
+        print_json({**told, **rows, **({"cost": cost} if cost else {})})
+        return
+    if told:
+        _lines(told)
+    if table:
+        print_table(table)
+    if cost:
+        console().print(cost)
 
 
-def _dataset(name: str) -> None:
+def _dataset(name: str) -> Shown:
     from vidops_cli.data import DATASETS
 
     card = DATASETS[name]
@@ -66,12 +83,9 @@ def _dataset(name: str) -> None:
         told |= {"needs": card.needs, "cannot help": "\n".join(card.cannot_help.values()), "floors": card.floors}
         told["dials"] = ", ".join(f"{dial.name}={dial.default}" for dial in dials)
         told["asked by"] = ", ".join(f"recipes/claims/{table}.yaml" for table in card.tables)
-    _lines(told)
-    if measured := list(_measured(card.tables)):
-        from vidops_cli.report.table import Table
-
-        notes = ["at the dials and schedule of each: vidops ablate results/claims/TABLE.jsonl"]
-        print_table(Table("measured", ["table", "row", "score (%)"], measured, notes))
+    measured = list(_measured(card.tables))
+    notes = ["at the dials and schedule of each: vidops ablate results/claims/TABLE.jsonl"]
+    return told, Table("measured", ["table", "row", "score (%)"], measured, notes) if measured else None, ""
 
 
 def _measured(tables: Iterable[str]) -> Iterator[list[str]]:
@@ -97,10 +111,8 @@ def _lines(told: dict[str, str]) -> None:
     console().print(grid)
 
 
-def _op(card: Card) -> None:
-    from rich.console import Console
-
-    from vidops_cli.report.table import Table, number
+def _op(card: Card) -> Shown:
+    from vidops_cli.profiling.cost import count
     from vidops_cli.verify import count_by_op
 
     cases, required = count_by_op()[card.name], getattr(card, "required", ())
@@ -118,7 +130,6 @@ def _op(card: Card) -> None:
         "input": ", ".join(f"{told.name} ({told.shape.replace(' ', ', ')})" for told in card.inputs)
         + f", T {'=' if card.max_frames == 1 else '>='} {card.min_frames}",
     }
-    _lines(told)
     body = [
         [
             key,
@@ -127,20 +138,16 @@ def _op(card: Card) -> None:
         ]
         for key, option in card.options.items()
     ]
-    console_: Console = console()
-    if body:
-        print_table(Table("options", ["name", "default", "meaning"], body, numeric=False))
-
-    if required:
-        return
-    from vidops_cli.profiling.cost import count
-
+    table = Table("options", ["name", "default", "meaning"], body, numeric=False) if body else None
+    if required:  # it cannot be built without being told more
+        return told, table, ""
     cost = count(card.load()(C), *card.example(1, C, (T, H, W)))
-    console_.print(
+    words = (
         f"cost at {C} channels, {T}x{H}x{W}: {number(cost.params)} parameters, {number(cost.macs)} MACs, "
         f"{number(cost.other_flops)} other FLOPs, {number(cost.flops)} FLOPs"
         + (f"; not counted: {', '.join(cost.uncounted)}" if cost.uncounted else "")
     )
+    return told, table, words
 
 
 def _yaml(value: object) -> str:
@@ -148,7 +155,7 @@ def _yaml(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
-def _model(name: str) -> None:
+def _model(name: str) -> Shown:
     from vidops_cli.models import CHECKPOINTS, MODELS, SLOTS
 
     model = MODELS[name]
@@ -156,22 +163,20 @@ def _model(name: str) -> None:
     tried = "tried on values made by rule under the released names and shapes"
     tried += "; no checkpoint was released" if name.startswith("sifa") else ", not on a trained checkpoint"
     takes = f"{', '.join(model.inputs)}; {model.joints} joints a person ({model.skeleton}), others by model.skeleton"
-    _lines(
-        {
-            "network": model.title,
-            "paper": model.paper,
-            **{f"slot {slot}": f"{SLOTS[slot]}: {', '.join(places)}" for slot, places in model.slots.items()},
-            **({"stride": f"in conv2 of {', '.join(model.strided)}"} if model.strided else {}),
-            **({"inflate": "yes: model.inflate"} if model.inflates else {}),
-            **({"checkpoints": f"`vidops import` {', '.join(sources)}; {tried}"} if sources else {}),
-            **({"takes": takes} if model.skeleton else {}),
-        }
-    )
+    told = {
+        "network": model.title,
+        "paper": model.paper,
+        **{f"slot {slot}": f"{SLOTS[slot]}: {', '.join(places)}" for slot, places in model.slots.items()},
+        **({"stride": f"in conv2 of {', '.join(model.strided)}"} if model.strided else {}),
+        **({"inflate": "yes: model.inflate"} if model.inflates else {}),
+        **({"checkpoints": f"`vidops import` {', '.join(sources)}; {tried}"} if sources else {}),
+        **({"takes": takes} if model.skeleton else {}),
+    }
+    return told, None, ""
 
 
-def _recipe() -> None:
+def _recipe() -> Shown:
     from vidops_cli.recipe import keys
-    from vidops_cli.report.table import Table
 
     body = [list(told) for told in keys()]
-    print_table(Table("keys of a recipe", ["key", "type", "default", "meaning"], body, numeric=False))
+    return {}, Table("keys of a recipe", ["key", "type", "default", "meaning"], body, numeric=False), ""

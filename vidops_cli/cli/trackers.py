@@ -41,7 +41,7 @@ def chosen(track: list[str] | None) -> tuple[str, ...]:
             raise ValueError(f"unknown tracker {name!r}", " or ".join(TRACKERS))
         found = importlib.util.find_spec(name)
         if found is None or found.origin is None:  # a folder of this name below the present one is no package
-            raise ValueError(f"--track {name}: {name} is not installed", f"pip install 'vidops[{name}]'")
+            raise ValueError(f"--track {name}: {name} is not installed", "pip install 'vidops[tracking]'")
     return names
 
 

@@ -11,7 +11,20 @@ from typing import Annotated, Any
 import typer
 
 from .cells import slurm_of
-from .common import Device, OneRow, Overrides, console, known, load_run, memory_told, of_no_row, run_folder
+from .common import (
+    Device,
+    Form,
+    OneRow,
+    Overrides,
+    check_format,
+    console,
+    known,
+    load_run,
+    memory_told,
+    of_no_row,
+    print_json,
+    run_folder,
+)
 from .data import make_missing
 from .live import RunProgress, stoppable
 from .plan import show_run, views_of
@@ -35,6 +48,7 @@ def command(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check the recipe, run a step on the meta device, print the plan.")
     ] = False,
+    format: Form = "table",
 ) -> None:
     """Train a recipe and test it.
 
@@ -44,6 +58,7 @@ def command(
 
     Example: vidops train recipes/quickstart.yaml train.epochs=2 --out runs/first
     """
+    check_format(format)
     told, trackers = load_run(recipe, overrides, row, trained=True), chosen(track)
     run = out or run_folder(recipe, row)
     notes = of_no_row(recipe, overrides, row)
@@ -91,6 +106,9 @@ def command(
         raise typer.Exit(RESUME)
     for name, reason in summary["bad"].items():
         console(stderr=True).print(f"not used: {name}: {reason}", soft_wrap=True)
+    if format == "json":
+        print_json(summary)
+        return
     found = summary["metrics"]
     scores = ", ".join(f"{name} {found[name]:.1f} %" for name in ("top1", "top5", "mean_class") if name in found)
     console().print(
@@ -151,7 +169,7 @@ def _run(
 
         def report(status: dict[str, Any]) -> None:
             while notes and status["phase"] == "training":  # what can be refused is refused by then
-                console(stderr=True).print(notes.pop(), soft_wrap=True)
+                console(stderr=True, note=True).print(notes.pop(), soft_wrap=True)
             progress(status)
             tracked(status)
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from .common import console, known, load_recipe
+from .common import Form, check_format, console, known, load_recipe, print_json
 
 
 def command(
     recipes: Annotated[list[Path], typer.Argument(help="Recipes and suites (YAML).", show_default=False)],
+    format: Form = "table",
 ) -> None:
     """Check recipes and suites, all their rows and options, and report every problem at once. Imports no torch.
 
@@ -20,12 +22,14 @@ def command(
     from vidops_cli.recipe import Problem, RecipeError
     from vidops_cli.recipe.suite import is_suite, load_suite
 
+    check_format(format)
     problems: list[Problem] = []
+    valid: dict[Path, str] = {}
     for path in recipes:
         try:
             if is_suite(path):
                 layers = len(load_suite(path, known()).layers)
-                console().print(f"{path}: valid, a suite of {layers} layers", soft_wrap=True)
+                valid[path] = f"a suite of {layers} layers"
                 continue
             told = load_recipe(path)
             if told.mini is not None:
@@ -35,8 +39,13 @@ def command(
         except ValueError as error:
             problems.append(Problem(str(path), *map(str, error.args)))
         else:
-            cells = f", {len(told.ablation.rows)} rows x {len(told.ablation.seeds)} seeds" if told.ablation else ""
-            small = ", also with --mini" if told.mini is not None else ""
-            console().print(f"{path}: valid{cells}{small}", soft_wrap=True)
+            cells = [f"{len(told.ablation.rows)} rows x {len(told.ablation.seeds)} seeds"] if told.ablation else []
+            valid[path] = ", ".join([*cells, *(["also with --mini"] if told.mini is not None else [])])
+    if format == "json":
+        found = [{"file": str(path), "holds": holds} for path, holds in valid.items()]
+        print_json({"valid": found, "problems": [asdict(problem) for problem in problems]})
+        raise typer.Exit(2 if problems else 0)
+    for path, holds in valid.items():
+        console().print(", ".join([f"{path}: valid", *([holds] if holds else [])]), soft_wrap=True)
     if problems:
         raise RecipeError(problems)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .common import Device, console, find_op, options_of, print_table
+from .common import Device, Form, check_format, console, find_op, options_of, print_json, print_table
 
 
 def command(
@@ -23,7 +23,7 @@ def command(
     ] = None,
     channels: Annotated[int, typer.Option(min=1, help="Of its input.")] = 16,
     device: Device = "auto",
-    format: Annotated[str, typer.Option(help="table or json.")] = "table",
+    format: Form = "table",
 ) -> None:
     """Run frozen cases of the papers' released code on our operators, and compare.
 
@@ -32,14 +32,11 @@ def command(
 
     Example: vidops verify --op rsa
     """
-    import json
-
     from vidops_cli.own import is_own
     from vidops_cli.record import SCHEMA, command_line, environment
     from vidops_cli.report.verify import contract_table, verify_table
 
-    if format not in ("table", "json"):
-        raise ValueError(f"unknown format {format!r}", "table or json")
+    check_format(format)
     own = [name for name in dict.fromkeys(op or []) if is_own(name)]
     if set_ and not own:
         raise ValueError("--set is of an operator of yours, as package.module:Class", "leave it out")
@@ -49,7 +46,7 @@ def command(
     env = environment(where)
     if format == "json":
         every = [row for found in (rows, *contracts) for row in found]
-        typer.echo(json.dumps({"schema": SCHEMA, "env": {**env, "command": command_line()}, "rows": every}, indent=1))
+        print_json({"schema": SCHEMA, "env": {**env, "command": command_line()}, "rows": every})
     else:
         for found in contracts:
             print_table(contract_table(found, env))
@@ -64,7 +61,7 @@ def _contract(name: str, channels: int, given: list[str]) -> list[dict[str, Any]
     from vidops_cli.verify.own import contract
 
     card = find_op(name)
-    with console(stderr=True).status(f"checking {name}"):
+    with console(stderr=True, note=True).status(f"checking {name}"):
         return list(contract(card, channels, options_of(card, given)))
 
 
@@ -89,7 +86,7 @@ def _cases(names: list[str], fixtures: Path | None, device: str) -> tuple[list[d
 
     where = pick_device(device)
     rows = []
-    with console(stderr=True).status("verifying") as status:
+    with console(stderr=True, note=True).status("verifying") as status:
         for case in cases:
             status.update(f"verifying {case.name}")
             rows.append(verify(case, where))

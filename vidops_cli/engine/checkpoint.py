@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from vidops_cli.models import transfer, weights
-from vidops_cli.recipe import Recipe
+from vidops_cli.recipe import Recipe, comparing
 from vidops_cli.recipe.reading import read_file
 from vidops_cli.record import write_bytes
 
@@ -84,20 +84,11 @@ def tested(state: dict[str, Any]) -> dict[str, torch.Tensor]:
 def differing(path: Path, recipe: Recipe) -> str:
     """In words, the keys in which a run's recipe.yaml is another recipe; nothing if it cannot be told."""
     try:
-        before = _flat(Recipe.model_validate(read_file(path)[0]).identity())
+        before = Recipe.model_validate(read_file(path)[0]).identity()
     except (OSError, ValueError):
         return ""
-    now = _flat(recipe.identity())
-    keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+    keys = [key for key, _, _ in comparing.differing(before, recipe.identity())]
     return f": {', '.join(keys[:4])}{', ...' if len(keys) > 4 else ''}" if keys else ""
-
-
-def _flat(told: dict[str, Any], above: str = "") -> dict[str, Any]:
-    """Dotted keys and their values."""
-    found: dict[str, Any] = {}
-    for key, value in told.items():
-        found |= _flat(value, f"{above}{key}.") if isinstance(value, dict) else {f"{above}{key}": value}
-    return found
 
 
 def _is_state_dict(found: Any) -> bool:

@@ -116,7 +116,7 @@ def _both(y: Tensor, x: Tensor) -> Tensor:
     return (y.unsqueeze(-2) * x.unsqueeze(-3)).flatten(-3)
 
 
-def _corners(offset: Tensor, kernel: int, dilation: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _corners(offset: Tensor, kernel: int, dilation: int) -> tuple[Tensor, ...]:
     """For each of the B T H W N reads four corners: row of the map, weight, d weight / dy, d weight / dx."""
     B, _, T, H, W = offset.shape
     (row, wy, by_y), (column, wx, by_x) = map(_axis, _points(offset, kernel, dilation), (H, W))

@@ -9,12 +9,14 @@ from .guard import guarded
 
 def correlate(q: Tensor, k: Tensor, size: list[int], start: int, groups: int) -> Tensor:
     """The plain form of the primitive, with the primitive's arguments."""
-    return reference.correlate(q, k, tuple(size), groups=groups, start=start)
+    L, U, V = size
+    return reference.correlate(q, k, (L, U, V), groups=groups, start=start)
 
 
 def aggregate(w: Tensor, v: Tensor, size: list[int], start: int) -> Tensor:
     """The plain form of the primitive, with the primitive's arguments."""
-    return reference.aggregate(w, v, tuple(size), start=start)
+    L, U, V = size
+    return reference.aggregate(w, v, (L, U, V), start=start)
 
 
 def sample(v: Tensor, offset: Tensor, kernel: int, dilation: int) -> Tensor:

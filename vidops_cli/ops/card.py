@@ -22,7 +22,7 @@ class Option:
     odd: bool = False
     length: int | None = 3  # how many integers a list has; None: any number from one
 
-    def problem(self, value: object) -> str | None:
+    def problem(self, value: Any) -> str | None:
         """Why a recipe's value cannot be this option's, or None."""
         if value is None and self.type.endswith("?"):
             return None
@@ -38,14 +38,15 @@ class Option:
             return f"expected {self.describe()}, got {value!r}"
         if self.choices and value not in self.choices:
             return f"expected one of {', '.join(map(str, self.choices))}, got {value!r}"
-        for number in value if kind == "ints" else [value]:
+        numbers: Any = value if kind == "ints" else [value]
+        for number in numbers:
             if self.least is not None and number < self.least:
                 return f"expected at least {self.least}, got {value!r}"
             if self.above is not None and number <= self.above:
                 return f"expected more than {self.above}, got {value!r}"
             if self.odd and number % 2 == 0:
                 return f"expected odd, got {value!r}"
-        if kind == "ints" and (len(value) != self.length if self.length else not value):
+        if kind == "ints" and (len(numbers) != self.length if self.length else not numbers):
             return f"expected {self.length or 'one or more'} integers, got {value!r}"
         return None
 

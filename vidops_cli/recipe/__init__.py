@@ -19,7 +19,6 @@ from .rows import CHANGED, check_ablation, with_row
 from .schema import Ablation, Optimizer, Recipe, Row, keys
 
 __all__ = [
-    "Episodes",
     "Known",
     "Optimizer",
     "Problem",
@@ -103,11 +102,13 @@ def resolve(recipe: Recipe, row: Row, seed: int, known: Known) -> Recipe:
 
     Those of an eval row come after those of the row whose weights it tests.
     """
-    value = recipe.model_dump(mode="python")
+    assert recipe.ablation is not None
+    value = recipe.model_dump(mode="python", exclude_unset=True)
     value["train"]["seed"] = seed
     return with_row(value, {}, recipe.ablation.rows.index(row), recipe.ablation.rows, known)
 
 
-def dump(recipe: Recipe) -> str:
-    """The recipe as YAML that `load` reads back."""
-    return yaml.dump(recipe.model_dump(mode="json"), Dumper=Dumper, sort_keys=False, allow_unicode=True)
+def dump(recipe: Recipe, *, defaults: bool = True) -> str:
+    """The recipe as YAML that `load` reads back; without `defaults` only the keys that are told."""
+    told = recipe.model_dump(mode="json", exclude_unset=not defaults)
+    return yaml.dump(told, Dumper=Dumper, sort_keys=False, allow_unicode=True, default_flow_style=None, width=110)

@@ -178,19 +178,19 @@ def _names(value: dict[str, Any], lines: Lines, known: Known) -> Iterator[Proble
     if model and model.name not in known.models:
         hint = nearest(model.name, known.models, "networks")
         yield Problem(where(("model", "name"), lines), f"unknown model {model.name!r}", hint)
-    if joints and dataset is not None and not dataset.joints:
+    if network is not None and joints and dataset is not None and not dataset.joints:
         able = ", ".join(name for name, other in known.datasets.items() if other.joints)
         told = f"{network.name} sees joints, of which {dataset.name} has none"
         yield Problem(where(("model", "name"), lines), told, f"data sets with joints: {able}")
-    if network is not None and model.skeleton is not None:
+    if network is not None and model is not None and model.skeleton is not None:
         try:
             network.drawing(model.skeleton)
         except ValueError as error:
             yield Problem(where(("model", "skeleton"), lines), *error.args)
-    if network is not None and model.inflate and not network.inflates:
+    if network is not None and model is not None and model.inflate and not network.inflates:
         able = ", ".join(name for name, other in known.models.items() if other.inflates)
         yield Problem(where(("model", "inflate"), lines), f"{model.name} has no inflated form", f"networks: {able}")
-    if network is not None and value.get("episodes") is not None and not network.episodes:
+    if network is not None and model is not None and value.get("episodes") is not None and not network.episodes:
         able = ", ".join(name for name, other in known.models.items() if other.episodes)
         yield Problem(where(("model", "name"), lines), f"{model.name} takes no episodes", f"networks: {able}")
     listed = told.get("ops") if isinstance(told, dict) else None

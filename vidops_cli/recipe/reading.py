@@ -17,7 +17,10 @@ DEEPEST = 32  # levels of a file: its readers recurse, and libyaml's dies of too
 LARGEST = 2**63 - 1  # of whole numbers: what torch counts with
 
 
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # libyaml, where the wheel has it: ten times as fast
+_Fast: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Loader(_Fast):  # libyaml, where the wheel has it: ten times as fast
     """YAML 1.2: 1e-3 is a number, 010 is no octal one, on and 1:30 are words."""
 
 
@@ -88,12 +91,27 @@ def _construct(loader: _Loader, node: yaml.Node, path: Place, name: str, lines: 
     return loader.construct_object(node)
 
 
+def shipped() -> Path:
+    """The folder of the recipes that come with vidops: inside the package, or beside it in a checkout."""
+    package = Path(__file__).parents[1]
+    inside = package / "recipes"
+    return inside if inside.is_dir() else package.with_name("recipes")
+
+
+def find(path: Path) -> Path:
+    """The file or folder; where none is there and its name begins with recipes/, the one that is shipped."""
+    if path.parts[:1] != ("recipes",) or path.exists():
+        return path
+    place = shipped().joinpath(*path.parts[1:])
+    return place if place.exists() else path
+
+
 def read_file(
     path: Path, kind: str = "recipe", example: str = "recipes/quickstart.yaml"
 ) -> tuple[dict[str, Any], Lines]:
     """Keys and values of a YAML file, and the line of each. ValueError if it is none."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = find(path).read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ValueError(f"no such {kind}: {path}", _nearest_file(path)) from None
     except IsADirectoryError:
@@ -109,10 +127,18 @@ def read_file(
 
 
 def _nearest_file(path: Path) -> str:
-    near = difflib.get_close_matches(
-        path.name, [p.name for p in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
-    )
-    return f"did you mean {path.parent / near[0]}?" if near else "`vidops list recipes` shows those at hand"
+    folder = find(path.parent)
+    near = difflib.get_close_matches(path.name, [p.name for p in folder.glob("*.yaml")] if folder.is_dir() else [])
+    if near:
+        return f"did you mean {path.parent / near[0]}?"
+    same = sorted(p.relative_to(shipped()) for p in shipped().rglob("*.yaml") if p.stem == path.stem)
+    return f"did you mean {Path('recipes') / same[0]}?" if same else "`vidops list recipes` shows those at hand"
+
+
+def base_of(path: Path, base: str) -> Path:
+    """Where a recipe's base is: from the recipe's folder, or one that is shipped, by its name."""
+    beside = path.parent / base
+    return beside if find(beside).is_file() or not find(Path(base)).is_file() else Path(base)
 
 
 def with_base(path: Path, above: tuple[Path, ...] = ()) -> tuple[dict[str, Any], Lines]:
@@ -124,11 +150,12 @@ def with_base(path: Path, above: tuple[Path, ...] = ()) -> tuple[dict[str, Any],
     where = lines[("base",)]
     if not isinstance(base, str):
         raise RecipeError([Problem(where, f"base names one file, got {base!r}", "base: ../base/NAME.yaml")])
-    if path.resolve() in above:
+    if find(path).resolve() in above:
         raise RecipeError([Problem(where, "this recipe is its own base", "name another file")])
-    if not (path.parent / base).is_file():
-        raise RecipeError([Problem(where, f"no such base: {path.parent / base}", _nearest_file(path.parent / base))])
-    below, below_lines = with_base(path.parent / base, (*above, path.resolve()))
+    place = base_of(path, base)
+    if not find(place).is_file():
+        raise RecipeError([Problem(where, f"no such base: {place}", _nearest_file(place))])
+    below, below_lines = with_base(place, (*above, find(path).resolve()))
     return _merge(below, value), {**below_lines, **lines}
 
 

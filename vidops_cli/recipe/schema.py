@@ -552,7 +552,7 @@ def _kind(told: dict[str, Any]) -> str:
     if "enum" in told:
         return " | ".join(map(str, told["enum"]))
     words = {"string": "word", "boolean": "true or false", "object": "keys and values", "null": "null"}
-    name = words.get(told["type"], told["type"])
+    name = str(words.get(told["type"], told["type"]))
     if name == "array":
         return f"list of {_kind(told['items'])}"
     bounds = {"minimum": ">= ", "exclusiveMinimum": "> ", "maximum": "<= ", "exclusiveMaximum": "< "}

@@ -145,7 +145,7 @@ def _claims(suite: Suite, lines: Lines) -> Iterator[Problem]:
     for i, claim in enumerate(suite.claims):
         for key, name in (("op", claim.op), ("than", claim.than)):
             if name is not None and name not in series:
-                hint = nearest(name, sorted(series - {None}), "layers with sweep: are of")
+                hint = nearest(name, sorted(filter(None, series)), "layers with sweep: are of")
                 yield Problem(where(("claims", i, key), lines), f"no series of {name!r}", hint)
         if (claim.below is None) == (claim.than is None):
             line = where(("claims", i), lines)

@@ -161,7 +161,7 @@ class _Grid:
         from rich.text import Text
 
         if self.width > options.max_width:  # what does not fit flows
-            yield self._flowing()
+            yield self._stacked() if self._squeezed(options.max_width) else self._flowing(options.max_width)
             return
         box = HEAVY_HEAD.substitute(options)
         wide = [n + 2 for n in self.widths]
@@ -212,7 +212,34 @@ class _Grid:
                 for i, (word, gap) in enumerate(zip(words, gaps, strict=True))
             ]
 
-    def _flowing(self) -> RichTable:
+    def _whole(self, j: int, n: int, width: int) -> bool:
+        """Whether a column is not broken."""
+        return n <= (SHORT if j else max(NAMED, width // 2)) or (self.numeric and not j)
+
+    def _squeezed(self, width: int) -> bool:
+        """Whether columns that are broken would be too narrow to be read."""
+        whole = [self._whole(j, n, width) for j, n in enumerate(self.widths)]
+        least = 3 if self.numeric else SHORT
+        needed = _framed([n if kept else min(n, least) for n, kept in zip(self.widths, whole, strict=True)])
+        return not all(whole) and needed > width
+
+    def _stacked(self) -> RichTable:
+        """Of a narrow terminal: a block for each row, a line for each cell."""
+        from rich.table import Table as RichTable
+        from rich.text import Text
+
+        grid = RichTable.grid(padding=(0, 2))
+        grid.add_column(no_wrap=True)
+        grid.add_column(overflow="fold")
+        for i, row in enumerate(self.body):
+            for j, (name, cell) in enumerate(zip(self.head, row, strict=True)):
+                told = Text(cell.strip())
+                told.stylize(STYLES.get(self.marks.get((i, j), ""), "" if j else "bold"))
+                grid.add_row(Text(name, "dim"), told)
+            grid.add_row("", "")
+        return grid
+
+    def _flowing(self, width: int = 2 * NAMED) -> RichTable:
         from rich.table import Table as RichTable
         from rich.text import Text
 
@@ -225,7 +252,7 @@ class _Grid:
             return told
 
         for j, (name, n) in enumerate(zip(self.head, self.widths, strict=True)):
-            whole = n <= (SHORT if j else NAMED) or (self.numeric and not j)
+            whole = self._whole(j, n, width)
             justify = "right" if j and self.numeric else "left"
             table.add_column(text(-1, j, name), justify=justify, overflow="fold", no_wrap=whole, max_width=n)
         for i, row in enumerate(self.body):

@@ -1,8 +1,10 @@
 """IntegralAction."""
 
+from typing import Any
+
 from ..card import Card, Input, Option
 
-_PAPER = {
+_PAPER: dict[str, Any] = {
     "paper": "IntegralAction: Pose-driven Feature Integration for Robust Human Action Recognition in Videos",
     "venue": "CVPRW 2021",
     "arxiv": "2007.06317",

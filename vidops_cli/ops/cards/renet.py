@@ -1,8 +1,14 @@
 """RENet, and what it compares with."""
 
+from typing import Any
+
 from ..card import Card, Input, Option
 
-RENET = {"paper": "Relational Embedding for Few-Shot Classification", "venue": "ICCV 2021", "arxiv": "2108.09666"}
+RENET: dict[str, Any] = {
+    "paper": "Relational Embedding for Few-Shot Classification",
+    "venue": "ICCV 2021",
+    "arxiv": "2108.09666",
+}
 LAYER = (640, 1, 5, 5)
 
 CARDS: tuple[Card, ...] = (
