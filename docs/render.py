@@ -30,7 +30,9 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = ("README.md", "docs/operators.md", "docs/quickstart.md", "docs/reproducing.md")
 PAPERS = ("motionsqueeze", "selfy", "rsa", "sifa", "renet", "integral_action", "lisa")
 KNOWN = Known(ops=OPS, models=MODELS, datasets=DATASETS)
-CHEAP = re.compile(r"vidops (list|show|validate|compare) |vidops (ablate|profile) results/|.* train\.epoch=2 ")
+CHEAP = re.compile(
+    r"vidops (list|show|validate|compare|recipes (show|diff)) |vidops (ablate|profile) results/|.* train\.epoch=2 "
+)
 COMMON = "256x8x14x14"
 
 
@@ -77,7 +79,9 @@ def _operators() -> str:
             card.slot,
             str(cases[card.name] or "none"),
             macs,
-            f"{speed['fwd_speedup']:.3g} [{speed['fwd_low']:.3g}, {speed['fwd_high']:.3g}]" if speed else "-",
+            f"{speed['fwd_speedup']:.3g} [{speed['fwd_speedup_low']:.3g}, {speed['fwd_speedup_high']:.3g}]"
+            if speed
+            else "-",
             card.status,
         ]
         lines.append(f"| {' | '.join(cells)} |")
