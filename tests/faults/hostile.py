@@ -241,7 +241,10 @@ NAMES = [
     *("[x](javascript:alert(1))", "![x](http://a.b/c.png)", "[x]: http://a.b", "a | b", "`id`", "[bold red]x[/]"),
     *("\x1b[31mred", "\x1b]0;title\x07", "\x9b2J", "\rover", "\x08\x08", "\u202etxt.exe", "\ud800", "\x00\x03\x06"),
 ]
-LOADS = re.compile(r"<\s*(script|img|link|iframe|object|embed|base|a )|<[^>]*\b(src|onload|href)=|@import|url\(", re.I)
+# outside of quoted values, which may hold any name
+LOADS = re.compile(
+    r"""<\s*(script|img|link|iframe|object|embed|base|a )|<(?:[^>"]|"[^"]*")*\s(src|onload|href)=|@import|url\(""", re.I
+)
 FORMS = ("table", "json", "csv", "markdown", "latex", "html")
 UNESCAPED = re.compile(r"(?<!\\)(?:\\\\)*\\(input|write)|(?<!\\)\$")  # in LaTeX, outside a comment
 LIVE = re.compile(r"(?<!\\)\]\(|(?<!\\)<(?!u>|/u>)|^(- |# )?\[.*\]:", re.M)  # in Markdown

@@ -52,7 +52,8 @@ def _part(title: str, found: list[Found], reader: Reader) -> Part:
         known = reader.cells.get(each.folder.name, ("", networks.get(each.folder, each.name)))[1]
         epochs = [line for line in read_lines(each.folder / "metrics.jsonl") if isinstance(line, dict)]
         seed = _inner(each.recipe, "train").get("seed")
-        runs.append(Run(known, each.folder.as_posix(), seed, epochs, _read(each.folder / "summary.json", reader)))
+        where = each.name if each.folder.is_absolute() else each.folder.as_posix()  # a page tells no machine's folders
+        runs.append(Run(known, where, seed, epochs, _read(each.folder / "summary.json", reader)))
     runs.sort(key=lambda run: (run.name, str(run.seed)))
     caption = f"{title}: loss and accuracy over epochs"
     plots = reader.drawn(caption, lambda path: curves_plot(runs, path))

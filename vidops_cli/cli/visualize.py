@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .common import Overrides, console, find_op, load_run
+from .common import Overrides, console, find_op, load_run, options_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -119,12 +119,10 @@ def _alone(
     from vidops_cli.data.frames import read_frames, resized
     from vidops_cli.visualize.features import SIDE, patches
 
-    from .profile import _options
-
     two = len(card.inputs) == 2
     if len(videos) > 1 + two:
         raise ValueError(f"{card.name} looks at {'two videos' if two else 'one video'}", "leave --video out")
-    options = _options(card, given or [])
+    options = options_of(card, given or [])
     torch.manual_seed(0)
     try:
         op = card.load()(SIDE**2, **options).eval()
