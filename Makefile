@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DATA := datasets/mini_motion
 
-.PHONY: setup demo claims test typecheck bench faults docs clean
+.PHONY: setup demo claims test bench faults docs clean
 
 setup: $(READY)
 
@@ -25,11 +25,8 @@ claims: $(READY)
 test: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
-
-typecheck: $(READY)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt 'pyright[nodejs]'
 	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
 
 bench: $(READY)
 	$(BIN)/python tests/bench

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from vidops_cli.ops import Card
     from vidops_cli.recipe import Known, Recipe
 
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class Refused(ValueError):
@@ -239,8 +240,8 @@ def _profile_op(
         baseline = _card(baseline).name
     if shape is not None and len(shape) != 5:
         raise ValueError(f"shape is (B, C, T, H, W), got {tuple(shape)}", "an image has T = 1")
-    batch, channels, *grid = map(int, shape or (1, *card.layer))
-    case = Case(card, Shape(batch, channels, tuple(grid)), dict(options), baseline=baseline)
+    batch, channels, frames, height, width = map(int, shape or (1, *card.layer))
+    case = Case(card, Shape(batch, channels, (frames, height, width)), dict(options), baseline=baseline)
     where = pick_device(device)
     limits = ceilings(where, DTYPES[dtype], torch.get_num_threads())
     return measure(case, Settings(device=where, dtype=dtype, backward=backward, ceilings=limits))
@@ -263,6 +264,6 @@ def _profile_module(
     where = held if device == "auto" else pick_device(device)
     if where.type != held.type:
         module = copy.deepcopy(module).to(where)
-    given = [torch.randn(*map(int, shape))] if inputs is None else list(inputs)
+    given = [torch.randn(*map(int, shape or ()))] if inputs is None else list(inputs)
     with limited(where):
         return tree(module, [x.to(where) for x in given], where, depth=depth)
