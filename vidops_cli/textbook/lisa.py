@@ -3,6 +3,8 @@
 `published` is the form whose operations count: the same sums as products of spectra.
 """
 
+from functools import cache
+
 import torch
 import torch.nn.functional as F
 
@@ -57,13 +59,14 @@ def forward(op, x):
     return op.proj(y.transpose(1, 2).flatten(2)).transpose(1, 2).reshape(x.shape)
 
 
+@cache
 def fast(n):
     """The smallest product of 2, 3 and 5 from n on."""
     return min(a for i in range(20) for j in range(13) for k in range(9) if (a := 2**i * 3**j * 5**k) >= n)
 
 
 def lengths(op, grid):
-    return list(grid) if op.padding == "circular" else [fast(2 * size - 1) for size in grid]
+    return list(grid) if op.padding == "circular" else [fast(2 * int(size) - 1) for size in grid]
 
 
 def spectrum(op, maps):
