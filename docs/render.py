@@ -17,10 +17,9 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
-from vidops_cli.data import DATASETS
-from vidops_cli.models import MODELS
+from vidops_cli.api import known
 from vidops_cli.ops import OPS
-from vidops_cli.recipe import Known, load
+from vidops_cli.recipe import load
 from vidops_cli.record import read_lines
 from vidops_cli.report.profile import means
 from vidops_cli.report.table import number
@@ -29,7 +28,6 @@ from vidops_cli.verify import count_by_op
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ("README.md", "docs/operators.md", "docs/quickstart.md", "docs/reproducing.md")
 PAPERS = ("motionsqueeze", "selfy", "rsa", "sifa", "renet", "integral_action", "lisa")
-KNOWN = Known(ops=OPS, models=MODELS, datasets=DATASETS)
 CHEAP = re.compile(
     r"vidops (list|show|validate|compare|recipes (show|diff)) |vidops (ablate|profile) results/|.* train\.epoch=2 "
 )
@@ -122,7 +120,7 @@ def _card(name: str) -> Iterator[str]:
 def _recipes(folder: str) -> str:
     lines = ["| recipe | table | data | network | rows | `--mini` |", "|:--|:--|:--|:--|--:|:--|"]
     for path in sorted((ROOT / "recipes" / folder).glob("*.yaml")):
-        recipe = load(path, KNOWN)
+        recipe = load(path, known())
         cost = all(row.kind == "profile" for row in recipe.ablation.rows)
         cells = [
             f"[`{path.stem}`](../{path.relative_to(ROOT)})",
@@ -138,7 +136,7 @@ def _recipes(folder: str) -> str:
 
 def _small(path: Path) -> bool:
     try:
-        return load(path, KNOWN, scale="mini").scale == "mini"
+        return load(path, known(), scale="mini").scale == "mini"
     except ValueError:
         return False
 
