@@ -31,6 +31,16 @@ def test_import_and_export(vidops, place, official):
         "written: new/r18.safetensors",
     ]
     assert yaml.safe_load(fragment) == {"model": {"name": "resnet18", "weights": "new/r18.safetensors"}}
+    code, out, _ = vidops("import", "torchvision", "resnet18.pth", "--out", "r18.safetensors", "--format", "json")
+    assert code == 0 and json.loads(out) == {
+        "written": "r18.safetensors",
+        "source": "torchvision",
+        "classes": 1000,
+        "weights": len(official),
+        "left_out": [],
+        "notes": [],
+        "model": {"name": "resnet18", "weights": "r18.safetensors"},
+    }
     for name in ("back.pth", "back.safetensors"):
         code, out, _ = vidops("export", "torchvision", "new/r18.safetensors", "--like", "resnet18.pth", "--out", name)
         assert code == 0 and f"{len(official)} weights" in out

@@ -39,12 +39,14 @@ def verbs():
     return list(below(typer.main.get_command(app), []))
 
 
-def test_every_verb_takes_quiet():
+def test_every_verb_takes_quiet_and_a_format():
     found = verbs()
     assert len(found) >= 22
     for words, command in found:
         options = {option for parameter in command.params for option in parameter.opts}
         assert words == ["data"] or {"--quiet", "-q"} <= options, words
+        files = words[0] == "recipes" and words[-1] in ("copy", "schema")  # which write a file, and that is all
+        assert words == ["data"] or files or "--format" in options, words
 
 
 @pytest.mark.parametrize("words", SHOWING, ids=" ".join)
@@ -60,6 +62,33 @@ def test_shown_in_sixty_columns_and_to_scripts(vidops, monkeypatch, words):
     assert not any(re.search("━[┳╇]━{0,2}[┳╇┓┩]", line) for line in ruled)
     code, out, err = vidops(*words, "--format", "json", "--quiet")
     assert (code, err) == (0, "") and json.loads(out)
+
+
+def test_what_verbs_make_is_told_to_scripts(vidops, place):
+    """Each answers with JSON alone, of what it wrote."""
+
+    def told(*words):
+        code, out, err = vidops(*words, "--quiet", "--format", "json")
+        assert (code, err) == (0, ""), words
+        return json.loads(out)
+
+    made = told("data", "generate", "mini_motion", "--root", "new", "--train", 4, "--val", 4, "--test", 4)
+    assert [(each["data"], each["root"]) for each in made] == [("mini_motion", "new")]
+    assert {split: each["clips"] for split, each in made[0]["splits"].items()} == {"train": 4, "val": 4, "test": 4}
+    data = ("mini_motion", "--root", "new")
+    assert told("data", "preview", *data, "--out", "a.png", "--clips", 2) == (
+        {"written": "a.png", "split": "train", "clips": 2, "of": 4, "bad": {}}
+    )
+    assert told("data", "prepare", *data, "--out", "small", "--side", 0, "--split", "val") == (
+        {"written": "small", "splits": ["val"], "clips": 4, "of": 4, "bad": {}}
+    )
+    plan = told("train", "one.yaml", "--dry-run")
+    assert plan["run"] == "runs/one" and plan["classes"] == 4 and plan["macs"] > plan["params"] > 0
+    clip = next((place / "new/train").glob("*.mp4"))
+    picture = told("visualize", "--op", "motion_squeeze", "--video", clip, "--out", "seen")
+    assert [each["written"] for each in picture] == ["seen/motion_squeeze-displacement.png"]
+    page = told("report", ROOT / "results/first", "--out", "page.html")
+    assert page["written"] == "page.html" and page["bytes"] == (place / "page.html").stat().st_size
 
 
 def test_quiet_leaves_results_and_errors(vidops, place):

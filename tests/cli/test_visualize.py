@@ -87,7 +87,7 @@ REFUSED = [
     ("--op rsa --video clip.mp4 --video a.png", "one video", "leave --video out"),
     ("--op rsa --video clip.mp4 --out one.yaml", "one.yaml is no folder", "--out"),
     ("--op rsa --video clip.mp4 --frame 6", "frames 0 to 5, not 6", "--frame"),
-    ("--op rsa --video clip.mp4 --query 5", "X,Y", "--query 20,16"),
+    ("--op rsa --video clip.mp4 --query 5", "X,Y", "--query 12,8"),
     ("--op rsa --video clip.mp4 --query 40,2", "outside of frames of 40 x 32", "--query 20,16"),
     ("--op rsa --video clip.mp4 --head 9", "no head 9", "--head 1 to 8"),
     ("--op rsa --video clip.mp4 --set heads=5", "5 heads do not divide", "vidops show rsa"),
@@ -126,5 +126,5 @@ def test_the_page(vidops):
     assert len(figures) == 5 and all(10_000 < (ROOT / "docs" / each).stat().st_size < 150_000 for each in figures)
     table = "\n".join(re.findall(r"^\| .*", text, re.M))
     assert set(re.findall(r"`(\w+)`", table)) == set(SEEN)
-    options = set(re.findall(r"(--[a-z]+)", vidops("visualize", "--help")[1])) - {"--help", "--quiet"}
+    options = set(re.findall(r"(--[a-z]+)", vidops("visualize", "--help")[1])) - {"--help", "--quiet", "--format"}
     assert len(options) == 14 and [option for option in options if option not in text] == []

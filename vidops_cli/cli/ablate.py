@@ -43,7 +43,7 @@ def command(
         Path | None,
         typer.Argument(
             help="A recipe with an ablation, published rows (.jsonl), or a folder of either. Without: how far all are.",
-            metavar="[RECIPE]",
+            metavar="RECIPE",
         ),
     ] = None,
     overrides: Overrides = None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from vidops_cli.report.table import Table
 
 Overrides = Annotated[
-    list[str] | None, typer.Argument(help="Changes to the recipe, as in train.epochs=2.", metavar="[KEY=VALUE]...")
+    list[str] | None, typer.Argument(help="Changes to the recipe, as in train.epochs=2.", metavar="KEY=VALUE")
 ]
 OneRow = Annotated[str | None, typer.Option("--row", metavar="NAME", help="A row of the recipe's table.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
@@ -211,6 +211,15 @@ def print_json(value: object) -> None:
     import json
 
     typer.echo(json.dumps(value, indent=1))
+
+
+def tell(format: str, told: object, lines: Iterable[str]) -> None:
+    """What a verb has made: as JSON, or in lines."""
+    if format == "json":
+        print_json(told)
+        return
+    for line in lines:
+        console().print(line, soft_wrap=True)
 
 
 def print_table(table: Table) -> None:

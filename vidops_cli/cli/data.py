@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import data_prepare, data_preview, data_verify
-from .common import Overrides, console, load_recipe, recipe_files
+from .common import Form, Overrides, check_format, load_recipe, recipe_files, tell
 from .live import Counter, stoppable
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ def generate(
     dial: Annotated[
         list[str] | None, typer.Option(help="Difficulty, as in speed=4; repeat it.", metavar="NAME=VALUE")
     ] = None,
+    format: Form = "table",
 ) -> None:
     """Generate a benchmark as real video or image files, with hashes. What is there and whole is kept.
 
@@ -54,11 +55,12 @@ def generate(
     from vidops_cli.data.mini import benchmark
     from vidops_cli.recipe.reading import find
 
+    check_format(format)
     path = Path(name)
     if find(path).is_dir() or path.suffix in (".yaml", ".yml"):
         if root is not None or dial:
             raise ValueError("--root and --dial are of a benchmark", "a recipe has its own: data.root, data.generated")
-        _of_recipes(path, overrides)
+        _of_recipes(path, overrides, format)
         return
     if overrides:
         raise ValueError(f"{overrides[0]} changes a recipe, {name} is none", "dials: --dial NAME=VALUE")
@@ -72,11 +74,14 @@ def generate(
             seed=seed,
             progress=Counter(f"writing clips to {where}"),
         )
-    told = ", ".join(f"{found['count']} {part} ({benchmark.fingerprint(found)})" for part, found in parts.items())
-    console().print(f"{name} at {where}: {told}", soft_wrap=True)
+    splits = {
+        part: {"clips": each["count"], "fingerprint": benchmark.fingerprint(each)} for part, each in parts.items()
+    }
+    told = ", ".join(f"{each['clips']} {part} ({each['fingerprint']})" for part, each in splits.items())
+    tell(format, [{"data": name, "root": str(where), "splits": splits}], [f"{name} at {where}: {told}"])
 
 
-def _of_recipes(path: Path, overrides: list[str] | None) -> None:
+def _of_recipes(path: Path, overrides: list[str] | None, format: str) -> None:
     from vidops_cli.recipe.reading import find
 
     files = recipe_files(path) if find(path).is_dir() else [path]
@@ -84,10 +89,14 @@ def _of_recipes(path: Path, overrides: list[str] | None) -> None:
     described = [recipe for recipe in found if generated(recipe)]
     if not described:
         raise ValueError(f"{path} describes no generated benchmark", "data.generated does")
+    made, lines = [], []
     for recipe in described:
         make_missing(recipe)
-        told = ", ".join(dict.fromkeys(f"{one.data.name} at {one.data.root}" for one in generated(recipe)))
-        console().print(f"{recipe.title or path}: {told}", soft_wrap=True)
+        title = recipe.title or str(path)
+        its = dict.fromkeys((one.data.name, one.data.root) for one in generated(recipe))
+        made += [{"data": data, "root": str(root), "recipe": title} for data, root in its]
+        lines.append(f"{title}: {', '.join(f'{data} at {root}' for data, root in its)}")
+    tell(format, made, lines)
 
 
 def generated(recipe: Recipe) -> list[Recipe]:

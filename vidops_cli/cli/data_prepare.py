@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from .common import console
+from .common import Form, check_format, tell
 from .live import Counter, stoppable
 from .splits import SHOWN, Division, Links, Name, Root, card_of, splits_of
 
@@ -30,6 +30,7 @@ def command(
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Processes that decode and encode.")] = 2,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds that a video may take.")] = 600.0,
+    format: Form = "table",
 ) -> None:
     """Write a data set once more, as frames or smaller videos, which recipes read under its name from there.
 
@@ -39,6 +40,7 @@ def command(
     """
     from vidops_cli.data.prepare import Told, prepare
 
+    check_format(format)
     card = card_of(name)
     found, _ = splits_of(name, root, split, division, links)
     where = out or Path("datasets") / f"{name}-{to}"
@@ -55,10 +57,8 @@ def command(
             division=card.division({"train": division} if division else {}),
         )
     count = sum(len(listed.paths) for listed in found.values())
-    console().print(
-        f"{where}: {count - len(bad)}/{count} clips of {', '.join(found)}; data.root: {where}", soft_wrap=True
-    )
-    for path, reason in list(bad.items())[:SHOWN]:
-        console().print(f"bad: {path}: {reason}", soft_wrap=True)
+    told = {"written": str(where), "splits": list(found), "clips": count - len(bad), "of": count, "bad": bad}
+    made = f"{where}: {count - len(bad)}/{count} clips of {', '.join(found)}; data.root: {where}"
+    tell(format, told, [made, *(f"bad: {path}: {reason}" for path, reason in list(bad.items())[:SHOWN])])
     if bad:
         raise typer.Exit(1)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .common import console
+from .common import Form, check_format, tell
 from .splits import Division, Links, Name, Root, opened
 
 
@@ -22,6 +22,7 @@ def command(
     seed: Annotated[int, typer.Option(min=0, help="Of the draw.")] = 0,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds that a file may take.")] = 60.0,
     out: Annotated[Path | None, typer.Option(help="The image. Default: NAME-SPLIT.png.", show_default=False)] = None,
+    format: Form = "table",
 ) -> None:
     """Draw some clips of a data set, with their classes, onto a contact sheet.
 
@@ -32,24 +33,26 @@ def command(
     from vidops_cli.data.pool import Failed, each
     from vidops_cli.data.sheet import Asked, contact_sheet, strip
 
+    check_format(format)
     listed, path = opened(name, root, split, division, links), out or Path(f"{name}-{split}.png")
     if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise ValueError(f"{path} is no image", "end --out in .png or .jpg")
-    rows, bad = [], []
+    rows, bad = [], dict[str, str]()
     drawn = np.random.default_rng(seed).permutation(len(listed.paths))
     asked = [Asked(listed.root / listed.paths[index], frames) for index in drawn]
     for number, found in each(strip, asked, timeout=timeout):  # in a process that may hang; in order, as it is one
         clip, kind = listed.paths[drawn[number]], listed.classes[listed.labels[drawn[number]]]
         if isinstance(found, Failed):
-            bad.append(f"{clip}: {found.reason}")
+            bad[clip] = found.reason
         else:
             rows.append((f"{kind}   {clip}   {found[0]} frames", found[1]))
         if len(rows) == clips or len(bad) > clips:
             break
     if not rows:
-        raise ValueError(f"no clip of {listed.root} can be decoded: {bad[0]}", f"vidops data verify {name}")
+        first = ": ".join(next(iter(bad.items())))
+        raise ValueError(f"no clip of {listed.root} can be decoded: {first}", f"vidops data verify {name}")
     path.parent.mkdir(parents=True, exist_ok=True)
     contact_sheet(rows).save(path)
-    console().print(f"written: {path}, {len(rows)} of {len(listed.paths)} clips of {split}", soft_wrap=True)
-    for told in bad:
-        console().print(f"bad: {told}", soft_wrap=True)
+    told = {"written": str(path), "split": split, "clips": len(rows), "of": len(listed.paths), "bad": bad}
+    made = f"written: {path}, {len(rows)} of {len(listed.paths)} clips of {split}"
+    tell(format, told, [made, *(f"bad: {clip}: {reason}" for clip, reason in bad.items())])

@@ -11,11 +11,10 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
-from .common import print_table
+from .common import Form, check_format, print_json, print_table
 
 FINE, ABSENT, BROKEN = "fine", "not there", "broken"
 EXTRAS = {"matplotlib": "plot", "submitit": "slurm", "tensorboard": "tracking", "wandb": "tracking"}  # package: extra
@@ -32,20 +31,17 @@ class Found:
     mend: str = ""
 
 
-def command(format: Annotated[str, typer.Option(help="table or json.")] = "table") -> None:
+def command(format: Form = "table") -> None:
     """Look whether this machine has what vidops needs and what it can use, and say how to mend what is missing.
 
     Exit code 1 if anything that is needed is broken. Data sets are looked for below datasets/.
     """
-    import json
-
     from vidops_cli.report.table import Table
 
-    if format not in ("table", "json"):
-        raise ValueError(f"unknown format {format!r}", "table or json")
+    check_format(format)
     found = [each for check in (_versions, _torch, _decoders, _machine, _extras, _data) for each in check()]
     if format == "json":
-        typer.echo(json.dumps([asdict(each) for each in found], indent=1))
+        print_json([asdict(each) for each in found])
     else:
         body = [[each.what, each.state, each.found, each.mend] for each in found]
         print_table(Table("doctor", ["what", "state", "found", "how to mend"], body, numeric=False))

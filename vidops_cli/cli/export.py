@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .common import console
+from .common import Form, check_format, tell
 from .import_ import Factor, Gate, Mode, Shift, Source, untold
 
 
@@ -23,6 +23,7 @@ def command(
     mode: Mode = None,
     gate: Gate = None,
     frame_factor: Factor = None,
+    format: Form = "table",
 ) -> None:
     """Write weights of ours under the names of released code.
 
@@ -30,6 +31,7 @@ def command(
 
     Example: vidops export rsa runs/rsa/last.pt --like rsanet.pth.tar --out tuned.pth
     """
+    check_format(format)
     given = untold(source, shift=shift, mode=mode, gate=gate, factor=frame_factor)
 
     import torch
@@ -44,4 +46,5 @@ def command(
         save_file({key: value.contiguous() for key, value in found.items()}, out, {"format": "pt"})
     else:
         torch.save({"state_dict": found}, out)
-    console().print(f"written: {out}, {len(found)} weights under the names of {source}", soft_wrap=True)
+    told = {"written": str(out), "source": source, "weights": len(found)}
+    tell(format, told, [f"written: {out}, {len(found)} weights under the names of {source}"])

@@ -9,7 +9,7 @@ import typer
 
 from vidops_cli.models import CHECKPOINTS
 
-from .common import console
+from .common import Form, check_format, tell
 
 Source = Annotated[
     str,
@@ -39,6 +39,7 @@ def command(
     mode: Mode = None,
     gate: Gate = None,
     frame_factor: Factor = None,
+    format: Form = "table",
 ) -> None:
     """Bring a checkpoint of released code into our names, and say how a recipe uses it.
 
@@ -46,8 +47,10 @@ def command(
 
     Example: vidops import rsa rsanet.pth.tar --out rsanet.safetensors
     """
+    check_format(format)
     given = untold(source, shift=shift, mode=mode, gate=gate, factor=frame_factor)
 
+    import yaml
     from safetensors.torch import save_file
 
     from vidops_cli.models.weights import SOURCES, import_from
@@ -57,18 +60,19 @@ def command(
     save_file({key: value.contiguous() for key, value in found.weights.items()}, out, found.metadata())
     layout = found.layout
     name = " + ".join([layout.network, *(op["op"] for op in layout.ops)])
-    target = console()
-    target.print(f"{source}: {SOURCES[source][1]}", soft_wrap=True)
-    target.print(f"{name}, {layout.classes} classes", soft_wrap=True)
-    target.print(
-        f"{len(found.weights)} weights loaded, {len(found.left_out)} left out, which compute nothing", soft_wrap=True
-    )
-    for prefix in sorted({_module(key) for key in found.left_out}):
-        target.print(f"  left out: {prefix}", soft_wrap=True)
-    for note in found.notes:
-        target.print(f"  {note}", soft_wrap=True)
-    target.print(f"written: {out}; in a recipe:\n", soft_wrap=True)
-    target.print(_recipe(layout, out), soft_wrap=True)
+    loaded, model = len(found.weights), _model(layout, out)
+    left_out, notes = sorted({_module(key) for key in found.left_out}), list(found.notes)
+    told = {"written": str(out), "source": source, "classes": layout.classes, "weights": loaded}
+    lines = [
+        f"{source}: {SOURCES[source][1]}",
+        f"{name}, {layout.classes} classes",
+        f"{loaded} weights loaded, {len(found.left_out)} left out, which compute nothing",
+        *(f"  left out: {prefix}" for prefix in left_out),
+        *(f"  {note}" for note in notes),
+        f"written: {out}; in a recipe:\n",
+        yaml.safe_dump({"model": model}, sort_keys=False, default_flow_style=None, width=100).rstrip(),
+    ]
+    tell(format, {**told, "left_out": left_out, "notes": notes, "model": model}, lines)
 
 
 OPTIONS = {name: ("shift",) for name in ("tsm", "motionsqueeze", "selfy")}
@@ -90,10 +94,7 @@ def _module(key: str) -> str:
     return ".".join("*" if part.isdigit() else part for part in key.split(".")[:-1]) or key
 
 
-def _recipe(layout: Any, out: Path) -> str:
-    import yaml
-
+def _model(layout: Any, out: Path) -> dict[str, Any]:
+    """`model` of a recipe that uses these weights."""
     ops = [dict(op) for op in layout.ops]
-    model = {"name": layout.network, **({"ops": ops} if ops else {}), "weights": str(out)}
-    text = yaml.safe_dump({"model": model}, sort_keys=False, default_flow_style=None, width=100)
-    return text.rstrip()
+    return {"name": layout.network, **({"ops": ops} if ops else {}), "weights": str(out)}

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .common import console
+from .common import tell
 
 if TYPE_CHECKING:
     from vidops_cli.data.clips import Clips
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 Shape = tuple[int, ...]
 
 
-def show_run(told: Recipe, run: Path, device: str, notes: list[str]) -> None:
-    """Print what `vidops train` would do; no data are needed, and nothing is computed. ValueError if it cannot run."""
+def show_run(told: Recipe, run: Path, device: str, notes: list[str], format: str) -> None:
+    """Tell what `vidops train` would do; no data are needed, and nothing is computed. ValueError if it cannot run."""
     from vidops_cli.engine.dry import META, dry_step
     from vidops_cli.engine.setup import Setup, pick_device
     from vidops_cli.profiling.cost import count_shapes
@@ -25,12 +25,14 @@ def show_run(told: Recipe, run: Path, device: str, notes: list[str]) -> None:
 
     splits, train = _splits(told), told.train
     classes, clip, view = _shapes(told, splits)
+    where = pick_device(device)
     step, setup = dry_step(told, classes, clip, view), Setup(told, META)
     with META:
         model = setup.build(classes)
         macs = count_shapes(model, *setup.example(model, view)).macs
     clips = len(splits["train"]) if splits else _dataset(told).size("train", told.data.splits)
-    steps = "" if clips is None else f"{-(-clips // train.batch) * train.epochs} "
+    steps = None if clips is None else -(-clips // train.batch) * train.epochs
+    count = "" if steps is None else f"{steps} "
     official = "" if splits or clips is None else f"; steps by the {clips} clips of the official release"
     episode = told.episodes and told.episodes.ways * (told.episodes.shots + told.episodes.queries)
     parts = f" in {train.accumulate} parts" if train.accumulate > 1 else ""
@@ -39,20 +41,38 @@ def show_run(told: Recipe, run: Path, device: str, notes: list[str]) -> None:
     whole = "part of a step" if parts else "step"
     precision = "" if train.precision == "float32" else f" in float32, less of it by {train.precision}"
     lines = [
-        f"run      {run} on {pick_device(device)}",
+        f"run      {run} on {where}",
         f"recipe   {told.hash()}  {told.title}",
         *(f"         {note}" for note in notes),
         f"data     {_data(told, splits)}",
         f"clip     {' x '.join(map(str, clip))}, of {classes} classes",
         f"network  {told.model.name}: {number(step.params)} parameters, {number(macs)} MACs a clip",
         *tested,
-        f"train    {train.epochs} epochs, {steps}steps of {taken}, {train.optimizer.name}{official}",
+        f"train    {train.epochs} epochs, {count}steps of {taken}, {train.optimizer.name}{official}",
         f"memory   {size(step.state)} of weights, gradients and optimizer; {size(step.kept)} that a {whole} keeps for "
         f"its backward pass{precision}. Not counted: what operations take while they run",
         "checked  a training step and a tested batch run on the meta device",
     ]
-    for line in lines:
-        console().print(line, soft_wrap=True)
+    plan = {
+        "run": str(run),
+        "device": str(where),
+        "recipe": told.hash(),
+        "title": told.title,
+        "data": {
+            "name": told.data.name,
+            "root": told.data.root,
+            "clips": splits and {name: each.present for name, each in splits.items()},
+        },
+        "clip": list(clip),
+        "classes": classes,
+        "params": step.params,
+        "macs": int(macs),
+        "epochs": train.epochs,
+        "steps": steps,
+        "state_bytes": step.state,
+        "kept_bytes": step.kept,
+    }
+    tell(format, plan, lines)
 
 
 def untrained(recipes: Mapping[str, Recipe]) -> tuple[list[str], list[str]]:

@@ -89,7 +89,7 @@ def show(
 @app.command()
 def copy(
     recipe: Name,
-    to: Annotated[Path | None, typer.Argument(help="A file or a folder. Default: this folder.", metavar="[TO]")] = None,
+    to: Annotated[Path | None, typer.Argument(help="A file or a folder. Default: this folder.", metavar="TO")] = None,
     merged: Annotated[
         bool, typer.Option("--merged", help="Write out what its bases say: the file stands alone.")
     ] = False,
@@ -114,7 +114,7 @@ def diff(
     a: Name,
     b: Annotated[
         list[str] | None,
-        typer.Argument(help="Another recipe, and changes to it; changes alone are to the first.", metavar="[RECIPE]"),
+        typer.Argument(help="Another recipe, and changes to it; changes alone are to the first.", metavar="OTHER"),
     ] = None,
     row: Annotated[
         list[str] | None,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .common import console
+from .common import Form, check_format, console, tell
 from .output import Output
 
 RESULTS = Path("results")
@@ -19,6 +19,7 @@ def command(
         list[Path] | None, typer.Option(help="Folder of a run, or a store of cells: loss curves. Repeatable.")
     ] = None,
     out: Annotated[Path, typer.Option(help="The page that is written: .html.")] = Path("report.html"),
+    format: Form = "table",
 ) -> None:
     """Write all results into one HTML page that needs no other file and no network.
 
@@ -33,6 +34,7 @@ def command(
     from .parts import Reader, files_below
     from .run_folders import run_parts
 
+    check_format(format)
     if out.suffix != ".html":
         raise ValueError(f"--out ends in .html, got {out}", "as in --out report.html")
     Output("html", out, None, full=False)  # refuses what cannot be written, before all is read
@@ -65,4 +67,6 @@ def command(
         console(stderr=True).print(line, soft_wrap=True)
     parts: list[Part] = [part for each in sections.values() for part in each]
     tables, plots = sum(len(part.tables) for part in parts), sum(len(part.plots) for part in parts)
-    console().print(f"{out}: {tables} tables, {plots} plots, {len(text.encode()) / 2**20:.1f} MiB", soft_wrap=True)
+    size, drawn = len(text.encode()), {"tables": tables, "plots": plots}
+    told = {"written": str(out), **drawn, "bytes": size, "left_out": reader.left_out}
+    tell(format, told, [f"{out}: {tables} tables, {plots} plots, {size / 2**20:.1f} MiB"])

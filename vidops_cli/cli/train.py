@@ -67,7 +67,7 @@ def command(
 
         check_processes(told, nproc)
     if dry_run:
-        show_run(told, run, device, notes)
+        show_run(told, run, device, notes, format)
         return
     if launcher not in ("local", "slurm"):
         raise ValueError(f"unknown launcher {launcher!r}", "local or slurm")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .common import Overrides, console, find_op, load_run, options_of
+from .common import Form, Overrides, check_format, console, find_op, load_run, options_of, tell
 
 if TYPE_CHECKING:
     import numpy as np
@@ -62,6 +62,7 @@ def command(
     checkpoint: Annotated[
         Path | None, typer.Option(help="Weights. Default: those that the run tested.", rich_help_panel=TRAINED)
     ] = None,
+    format: Form = "table",
 ) -> None:
     """Draw what an operator sees on the frames of a video: displacement, kernels, similarity, attention.
 
@@ -69,6 +70,7 @@ def command(
 
     Example: vidops visualize --op motion_squeeze --video clip.mp4
     """
+    check_format(format)
     from vidops_cli.visualize import POSES, SEEN
 
     if run is None and op is None:
@@ -87,14 +89,16 @@ def command(
         hint = f"see it in a run: vidops visualize RUN --op {card.name} --clip 0"
         raise ValueError(f"{card.name} takes joints, which a video does not hold", hint)
     _refuse_others(context, alone=run is None)
+    point = None if query is None else _point(query)
 
     if run is None:
         assert card is not None
         given = _alone(card, set_, video or [], frames, every, size, stride)
     else:
         given = _trained(run, overrides, op, video or [], clip or [], at, checkpoint)
-    for path, told in _draw(*given, frame, query, head, out):
-        console().print(f"written: {path}, {told}", soft_wrap=True)
+    pictures = _draw(*given, frame, point, head, out)
+    told = [{"written": str(path), "of": about} for path, about in pictures]
+    tell(format, told, [f"written: {path}, {about}" for path, about in pictures])
 
 
 def _refuse_others(context: typer.Context, *, alone: bool) -> None:
@@ -180,7 +184,7 @@ def _draw(
     inputs: tuple[Any, ...],
     shown: Any,
     frame: int | None,
-    query: str | None,
+    point: tuple[float, float] | None,
     head: int | None,
     out: Path,
 ) -> list[tuple[Path, str]]:
@@ -195,7 +199,11 @@ def _draw(
     if frame is not None and frame >= len(shown):
         raise ValueError(f"the clip has frames 0 to {len(shown) - 1}, not {frame}", "a smaller --frame")
     frame = (len(shown) - 1) // 2 if frame is None else frame
-    point = ((width - 1) / 2, (height - 1) / 2) if query is None else _point(query, width, height)
+    point = point or ((width - 1) / 2, (height - 1) / 2)
+    if not (point[0] <= width - 1 and point[1] <= height - 1):
+        x, y = (f"{value:g}" for value in point)
+        hint = f"--query {width // 2},{height // 2}"
+        raise ValueError(f"{x},{y} is outside of frames of {width} x {height} pixels", hint)
     letters = OPS[name].inputs[0].shape.split()
     if letters[0] == "B" and "T" in letters:  # no image pairs; a network may look at several frames in one step
         steps = inputs[0].shape[letters.index("T")]
@@ -219,12 +227,8 @@ def _about(told: dict[str, Any]) -> str:
     return ", ".join(words)
 
 
-def _point(text: str, width: int, height: int) -> tuple[float, float]:
+def _point(text: str) -> tuple[float, float]:
     if not re.fullmatch(r"\d+(\.\d+)?,\d+(\.\d+)?", text):
-        raise ValueError(f"--query takes X,Y in pixels, got {text!r}", f"as in --query {width // 2},{height // 2}")
-    x, y = (float(part) for part in text.split(","))
-    if not (x <= width - 1 and y <= height - 1):
-        raise ValueError(
-            f"{text} is outside of frames of {width} x {height} pixels", f"--query {width // 2},{height // 2}"
-        )
+        raise ValueError(f"--query takes X,Y in pixels, got {text!r}", "as in --query 12,8")
+    x, y = map(float, text.split(","))
     return x, y
