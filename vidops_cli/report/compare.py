@@ -60,7 +60,7 @@ class Comparison:
 
 def rows_of(document: Any, name: str) -> tuple[list[Row], dict[str, Any]]:
     """Rows and environment of a profile's JSON; ValueError, which says `name`, if it is none."""
-    hint = "give a file that `vidops profile --out FILE.json` wrote"
+    hint = "give a file that `vidops profile --out FILE.json` wrote, or two of tables of `vidops ablate`"
     if not isinstance(document, dict) or document.get("schema") != 1:
         raise ValueError(f"{name} is no profile of schema 1", hint)
     rows, env = document.get("rows"), document.get("env", {})
