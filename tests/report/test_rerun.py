@@ -9,16 +9,24 @@ import pytest
 from vidops_cli.report.rerun import rerun, rerun_table
 
 
-def table(scores: dict[tuple[str, float], dict[int, float]], *, date: str = "1", data: str = "d", **more) -> dict:
+def table(
+    scores: dict[tuple[str, float], dict[int, float]], *, date: str = "1", data: str = "d", torch: str = "2.13.0"
+) -> dict:
     """As `vidops ablate` writes it: top1 and loss of each cell."""
     rows = []
     for (name, rate), seeds in scores.items():
         for seed, top1 in seeds.items():
             about = {"row": name, "seed": seed, "cell": f"{name}{rate}{seed}", "recipe": name, "data": data}
-            about |= {"date": date, "seconds": 2.0, "commit": "c", **({"rate": rate} if rate != 1 else {})}
+            about |= {
+                "date": date,
+                "seconds": 2.0,
+                "commit": "c",
+                "torch": torch,
+                **({"rate": rate} if rate != 1 else {}),
+            }
             rows += [{"metric": "top1", "value": top1, "correct": "f", **about}]
             rows += [{"metric": "loss", "value": 1.0, **about}]
-    return {"schema": 1, "env": {"torch": "2.13.0"}, "table": {"metric": "top1", "title": "T"}, "rows": rows, **more}
+    return {"schema": 1, "table": {"metric": "top1", "title": "T"}, "rows": rows}
 
 
 A = table({("TSN", 1.0): {0: 25.0, 1: 30.0, 2: 28.0}, ("TSM", 1.0): {0: 80.0}, ("TSM", 0.5): {0: 60.0}})
@@ -55,10 +63,13 @@ def test_what_differs_is_judged_over_seeds(changes, result):
 def test_notes_tell_what_is_no_rerun():
     found = rerun(A, A)
     assert "5 cells are one run that stands in both" in "\n".join(rerun_table(found, A, A).notes)
-    other = table({("TSN", 1.0): {0: 25.0}}, date="2", data="e", env={"torch": "2.14.0"})
+    other = table({("TSN", 1.0): {0: 25.0}}, date="2", data="e", torch="2.14.0")
     notes = "\n".join(rerun_table(rerun(A, other), A, other).notes)
     assert "1 cells have another recipe or other data in B" in notes and "one run that stands" not in notes
-    assert "torch 2.13.0 | 2.14.0" in notes and "only in A: TSN (2), TSM (1), TSM, lr x0.5 (1)" in notes
+    assert (
+        "made on another device, processor or torch in B: 2.13.0, None | 2.14.0, None" in notes
+        and "only in A: TSN (2), TSM (1), TSM, lr x0.5 (1)" in notes
+    )
 
 
 def test_rows_of_costs_are_held_against_each_other():

@@ -48,13 +48,14 @@ def command(
             raise ValueError("--fail-over is of profiles", "leave it out: tables are judged by their spread over seeds")
         compared = rerun(read_a, read_b)
         table = rerun_table(compared, read_a, read_b)
-        env_a, env_b, told = read_a["env"], read_b["env"], {"metric": compared.metric}
+        told: dict[str, Any] = {"metric": compared.metric}
     else:
         (rows_a, env_a), (rows_b, env_b) = rows_of(read_a, str(a)), rows_of(read_b, str(b))
         compared = compare(rows_a, rows_b, threshold=threshold)
-        table, told = compare_table(compared, env_a, env_b), {"threshold": threshold}
+        table = compare_table(compared, env_a, env_b)
+        told = {"env_a": env_a, "env_b": env_b, "threshold": threshold}
     told |= {"rows": compared.rows, "only_a": compared.only_a, "only_b": compared.only_b}
-    document = {"schema": SCHEMA, "command": command_line(), "env_a": env_a, "env_b": env_b, **told}
+    document = {"schema": SCHEMA, "command": command_line(), **told}
     if format == "table":
         print_table(table)
     else:

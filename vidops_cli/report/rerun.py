@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from vidops_cli.stats import mean, paired_effect
 
-from .compare import ENVIRONMENT
 from .table import Table
 
 Row = dict[str, Any]
 Name = tuple[str, float]  # of a row, and the multiple of its learning rate
 ASKED = ("cell", "recipe", "data")  # what differs where a cell asked something else
+PLACE = ("device", "cpu", "torch")  # on what it was made
 MADE = ("date", "seconds", "commit")  # what is the same where it is one run, not two
 
 
@@ -32,7 +33,7 @@ class Rerun:
 
 def is_table(document: Any) -> bool:
     """Whether it is what `vidops ablate` wrote of a table."""
-    kinds = {"table": dict, "env": dict, "rows": list}
+    kinds = {"table": dict, "rows": list}
     return isinstance(document, dict) and all(isinstance(document.get(key), kind) for key, kind in kinds.items())
 
 
@@ -66,7 +67,7 @@ def _cells(document: dict[str, Any], which: str) -> dict[Name, dict[int, Row]]:
         try:
             cell = found.setdefault((row["row"], row.get("rate", 1.0)), {}).setdefault(row["seed"], {"scores": {}})
             cell["scores"] |= {row["metric"]: row["value"]} | ({"correct": row["correct"]} if "correct" in row else {})
-            cell |= {key: row.get(key) for key in (*ASKED, *MADE)}
+            cell |= {key: row.get(key) for key in (*ASKED, *PLACE, *MADE)}
         except (TypeError, KeyError):
             raise ValueError(f"{which} holds rows that are no table's", "see docs/results.md") from None
     return found
@@ -90,6 +91,7 @@ def _judged(name: Name, metric: str, a: list[Row], b: list[Row]) -> Row:
     pairs = list(zip(a, b, strict=True))
     row = {"row": _label(name), "cells": len(a), "same": sum(alike)}
     row["asked_else"] = sum(any(old[key] != new[key] for key in ASKED) for old, new in pairs)
+    row["elsewhere"] = sum(any(old[key] != new[key] for key in PLACE) for old, new in pairs)
     row["one_run"] = sum(all(old[key] == new[key] is not None for key in MADE) for old, new in pairs)
     if min(map(len, scores)) < len(a):  # a profile's row has costs, and no score
         return {**row, "a": None, "b": None, "effect": None, "margin": None, "result": _word(all(alike), None, None)}
@@ -123,7 +125,7 @@ def rerun_table(found: Rerun, a: dict[str, Any], b: dict[str, Any]) -> Table:
         for row in found.rows
     ]
     notes = [
-        f"only in {end}: " + ", ".join(f"{name} ({count})" for name, count in left.items())
+        f"only in {end}: {sum(left.values())} cells of {', '.join(left) if len(left) < 6 else f'{len(left)} rows'}"
         for end, left in (("A", found.only_a), ("B", found.only_b))
         if left
     ]
@@ -131,14 +133,18 @@ def rerun_table(found: Rerun, a: dict[str, Any], b: dict[str, Any]) -> Table:
         notes.append(f"{asked} cells have another recipe or other data in B: they asked something else")
     if once := sum(row["one_run"] for row in found.rows):
         notes.append(f"{once} cells are one run that stands in both, not run again")
-    env_a, env_b = a["env"], b["env"]
-    if differ := [key for key in ENVIRONMENT if env_a.get(key) != env_b.get(key)]:
-        told = "; ".join(f"{key} {env_a.get(key)} | {env_b.get(key)}" for key in differ)
-        notes.append(f"A and B were not made in the same environment: {told}")
+    if elsewhere := sum(row["elsewhere"] for row in found.rows):
+        places = " | ".join(_values(told, PLACE) for told in (a, b))
+        notes.append(f"{elsewhere} cells were made on another device, processor or torch in B: {places}")
     notes.append("same: cells whose every score is, to the last bit; A, B: means over the cells that both have")
     notes.append("B - A: mean difference of equal seeds and its 95 % interval (paired, Student's t)")
-    places = [f"{end}: commit {env['commit']}" for end, env in (("A", env_a), ("B", env_b)) if env.get("commit")]
-    return Table(a["table"].get("title") or "", head, body, [*notes, *(["; ".join(places)] if places else [])])
+    notes.append("; ".join(f"{end}: commit {_values(told, ['commit'])}" for end, told in (("A", a), ("B", b))))
+    return Table(a["table"].get("title") or "", head, body, notes)
+
+
+def _values(document: dict[str, Any], keys: Sequence[str]) -> str:
+    """All that its rows tell."""
+    return ", ".join(sorted({str(row.get(key)) for row in document["rows"] for key in keys}))
 
 
 def _score(value: float | None) -> str:
