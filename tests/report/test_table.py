@@ -218,3 +218,23 @@ def test_a_page_of_two_tables():
 
 def test_csv_of_a_table():
     assert list(csv.reader(io.StringIO(MARKED.csv()))) == [MARKED.head, *MARKED.body]
+
+
+def test_a_narrow_terminal_goes_without_spare_columns():
+    """The first named first, and only as many as it takes; where not even that helps, blocks tell all."""
+    long = "of many words that would be broken into a narrow column"
+    body = [["a" * 20, long, long, long]]
+    table = Table("", ["name", "paper", "status", "what"], body, numeric=False, spare=("status", "paper", "other"))
+
+    def shown(width):
+        console = Console(width=width, file=io.StringIO())
+        console.print(table.rich(width))
+        return console.file.getvalue()
+
+    for width, gone in ((120, []), (75, ["status"]), (50, ["status", "paper"])):
+        text = shown(width)
+        heads = [word for word in table.head if word in text.splitlines()[1]]
+        assert heads == [word for word in table.head if word not in gone]
+        assert (f"no room for: {', '.join(gone)}" in text) == bool(gone)
+    blocks = shown(30)
+    assert "no room" not in blocks and all(word in blocks for word in table.head) and "┃" not in blocks

@@ -33,7 +33,7 @@ def command(
         )
         return
     for name, (head, body) in found.items():
-        print_table(Table(name, head, body, numeric=False))
+        print_table(Table(name, head, body, numeric=False, spare=("status", "paper", "runs")))
 
 
 def _ops() -> tuple[list[str], list[list[str]]]:

@@ -61,7 +61,9 @@ def listed(
         return
     head = ["recipe", "claim", "paper"] if claims else ["recipe", "title", "runs"]
     notes = [f"{len(found)} recipes; one as it is run: vidops recipes show {found[0]['recipe']}"]
-    print_table(Table("", head, [[told[key] for key in head] for told in found], notes, numeric=False))
+    print_table(
+        Table("", head, [[told[key] for key in head] for told in found], notes, numeric=False, spare=("runs", "paper"))
+    )
 
 
 @app.command()

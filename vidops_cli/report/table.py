@@ -57,6 +57,7 @@ class Table:
     numeric: bool = True  # columns after the first are right-aligned
     keys: int = 1  # first columns that name a row
     turns: bool = True  # may be turned on its side
+    spare: tuple[str, ...] = ()  # columns, the first first, that a terminal goes without where words do not fit
     marks: Marks = field(default_factory=dict)  # of cells of the body
     origins: list[dict[str, str]] = field(default_factory=list)  # of lines of the body, from the first: HTML shows them
 
@@ -85,8 +86,19 @@ class Table:
             whole, parts = parts[0], [_Grid(turned[0], turned[1:], self.numeric, marks)]
             if not self.turns or parts[0].width > width:
                 parts = [self._columns(chosen) for chosen in self._cut(whole.widths, width)]
+        left_out: list[str] = []
+        fitting = parts[0]
+        for name in (name for name in self.spare if name in self.head):
+            if fitting.squeezed(width):
+                left_out.append(name)
+                fitting = self._columns([i for i, told in enumerate(self.head) if told not in left_out])
+        if fitting.squeezed(width):  # blocks have room for all
+            left_out = []
+        elif left_out:
+            parts = [fitting]
         title = [Text(self.title, "bold")] if self.title else []
-        return Group(*title, *parts, *(Text(note, style="dim") for note in self.notes))
+        notes = [*self.notes, *([f"no room for: {', '.join(left_out)}"] if left_out else [])]
+        return Group(*title, *parts, *(Text(note, style="dim") for note in notes))
 
     def _columns(self, chosen: list[int]) -> _Grid:
         body = [[row[i] for i in chosen] for row in self.body]
@@ -161,7 +173,7 @@ class _Grid:
         from rich.text import Text
 
         if self.width > options.max_width:  # what does not fit flows
-            yield self._stacked() if self._squeezed(options.max_width) else self._flowing(options.max_width)
+            yield self._stacked() if self.squeezed(options.max_width) else self._flowing(options.max_width)
             return
         box = HEAVY_HEAD.substitute(options)
         wide = [n + 2 for n in self.widths]
@@ -214,10 +226,10 @@ class _Grid:
 
     def _whole(self, j: int, n: int, width: int) -> bool:
         """Whether a column is not broken."""
-        return n <= (SHORT if j else max(NAMED, width // 2)) or (self.numeric and not j)
+        return n <= (SHORT if j else max(NAMED, 3 * width // 5)) or (self.numeric and not j)
 
-    def _squeezed(self, width: int) -> bool:
-        """Whether columns that are broken would be too narrow to be read."""
+    def squeezed(self, width: int) -> bool:
+        """Whether it does not fit, and columns that are broken would be too narrow to be read."""
         whole = [self._whole(j, n, width) for j, n in enumerate(self.widths)]
         least = 3 if self.numeric else SHORT
         needed = _framed([n if kept else min(n, least) for n, kept in zip(self.widths, whole, strict=True)])
