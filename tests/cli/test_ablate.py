@@ -173,6 +173,11 @@ def test_ablate_published_rows(ablated, vidops, place):
     assert (code, out) == (0, (place / "results/claim.md").read_text())
     assert vidops("ablate", "results/claim.jsonl", "--check")[0] == 1
     lines = (place / "results/claim.jsonl").read_text().splitlines(True)
+    first = next(row for row in map(json.loads, lines[1:]) if row["metric"] == "top1")
+    for changed in ({"value": 99.0, "correct": "80", "n": 8}, {"value": 99.0, "correct": "none"}):
+        (place / "changed.jsonl").write_text(lines[0] + json.dumps(first | changed))
+        code, _, err = vidops("ablate", "changed.jsonl")
+        assert code == 2 and "has top1 99.0, its clips say otherwise" in told_errors(err)[0][0]
     (place / "cut.jsonl").write_text("".join(lines[:-1]) + lines[-1][:40])
     assert vidops("ablate", "cut.jsonl")[0] == 0  # what is whole is shown
     for text, told in (

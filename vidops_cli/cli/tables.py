@@ -128,7 +128,22 @@ def read_rows(path: Path) -> tuple[dict[str, Any], Rows]:
         raise ValueError(f"{path} holds no table", HINT)
     if "table" in head and head.get("schema") != SCHEMA:
         raise ValueError(f"{path} has schema {head.get('schema')}, this vidops reads {SCHEMA}", "use a newer vidops")
+    with _as_published(path):
+        _hold_to_clips(path, rows)
     return head, rows
+
+
+def _hold_to_clips(path: Path, rows: Rows) -> None:
+    """ValueError if a score is not that of the clips which its row calls right: somebody has changed one of the two."""
+    for row in rows:
+        if row.get("metric") == "top1" and "correct" in row:
+            try:
+                right = int(row["correct"], 16).bit_count()
+            except ValueError:  # no hexadecimal number
+                right = -1
+            if abs(row["value"] - 100 * right / row["n"]) > 1e-6:
+                told = f"{row['row']}, seed {row['seed']}, has top1 {row['value']}, its clips say otherwise"
+                raise ValueError(f"{path} was changed: {told}", "take the file as it was published")
 
 
 @contextmanager
@@ -136,7 +151,7 @@ def _as_published(path: Path) -> Iterator[None]:
     """What a table lacks, as an error of its file."""
     try:
         yield
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
         raise ValueError(f"{path} is no table that was published: {error} is not as it should be", HINT) from None
 
 
