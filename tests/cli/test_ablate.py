@@ -175,7 +175,7 @@ def test_ablate_published_rows(ablated, vidops, place):
     lines = (place / "results/claim.jsonl").read_text().splitlines(True)
     first = next(row for row in map(json.loads, lines[1:]) if row["metric"] == "top1")
     for changed in ({"value": 99.0, "correct": "80", "n": 8}, {"value": 99.0, "correct": "none"}):
-        (place / "changed.jsonl").write_text(lines[0] + json.dumps(first | changed))
+        (place / "changed.jsonl").write_text(lines[0] + json.dumps(first | changed) + "\n")
         code, _, err = vidops("ablate", "changed.jsonl")
         assert code == 2 and "has top1 99.0, its clips say otherwise" in told_errors(err)[0][0]
     (place / "cut.jsonl").write_text("".join(lines[:-1]) + lines[-1][:40])
