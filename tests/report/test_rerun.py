@@ -36,7 +36,7 @@ def test_the_same_to_the_last_bit():
     ]
     assert found.only_a == {"TSN": 1, "TSM, lr x0.5": 1} and found.only_b == {} and not found.worse
     again["rows"][1]["value"] = 1.5  # a loss alone tells that it is not
-    assert rerun(A, again).rows[0]["same"] == 1
+    assert rerun(A, again).rows[0]["same"] == 1 and rerun(A, again).rows[0]["result"] == "same clips right"
     again["rows"][1]["value"], again["rows"][0]["correct"] = 1.0, "e"  # and so do the clips
     assert rerun(A, again).rows[0]["same"] == 1
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,7 +40,8 @@ def is_table(document: Any) -> bool:
 def rerun(a: dict[str, Any], b: dict[str, Any]) -> Rerun:
     """Match cells of two tables, a the older, by row, learning rate and seed.
 
-    A cell is the same where all its scores are, to the last bit. Else the table's metric is judged: worse or better
+    A cell is the same where all its scores are, to the last bit; where the loss alone differs, as when clips go through
+    the network in other batches, the same clips may be right. Else the table's metric is judged: worse or better
     where the 95 % interval (paired over seeds, Student's t) of b - a lies on one side of 0; one seed judges nothing.
 
     ValueError if the two tables have no cell in common, or were judged by different metrics.
@@ -83,28 +84,32 @@ def _label(name: Name) -> str:
 
 
 def _judged(name: Name, metric: str, a: list[Row], b: list[Row]) -> Row:
-    alike = [
-        all(old["scores"][key] == new["scores"][key] for key in old["scores"].keys() & new["scores"].keys())
-        for old, new in zip(a, b, strict=True)
-    ]
     scores = [[cell["scores"][metric] for cell in cells if metric in cell["scores"]] for cells in (a, b)]
     pairs = list(zip(a, b, strict=True))
-    row = {"row": _label(name), "cells": len(a), "same": sum(alike)}
+    same = sum(_agree(old, new, old["scores"].keys() & new["scores"].keys()) for old, new in pairs)
+    alike = sum(_agree(old, new, (metric, "correct")) for old, new in pairs)
+    row = {"row": _label(name), "cells": len(a), "same": same, "same_clips": alike}
     row["asked_else"] = sum(any(old[key] != new[key] for key in ASKED) for old, new in pairs)
     row["elsewhere"] = sum(any(old[key] != new[key] for key in PLACE) for old, new in pairs)
     row["one_run"] = sum(all(old[key] == new[key] is not None for key in MADE) for old, new in pairs)
     if min(map(len, scores)) < len(a):  # a profile's row has costs, and no score
-        return {**row, "a": None, "b": None, "effect": None, "margin": None, "result": _word(all(alike), None, None)}
+        return {**row, "a": None, "b": None, "effect": None, "margin": None, "result": _word(row, None, None)}
     differences = [new - old for old, new in zip(*scores, strict=True)]
     effect = paired_effect(differences) if len(differences) > 1 else None
     margin = None if effect is None else effect.margin()
     told = {"a": mean(scores[0]), "b": mean(scores[1]), "effect": mean(differences), "margin": margin}
-    return {**row, **told, "result": _word(all(alike), told["effect"], margin)}
+    return {**row, **told, "result": _word(row, told["effect"], margin)}
 
 
-def _word(alike: bool, effect: float | None, margin: float | None) -> str:
-    if alike:
+def _agree(a: Row, b: Row, keys: Iterable[str]) -> bool:
+    return all(a["scores"].get(key) == b["scores"].get(key) for key in keys)
+
+
+def _word(row: Row, effect: float | None, margin: float | None) -> str:
+    if row["same"] == row["cells"]:
         return "same"
+    if row["same_clips"] == row["cells"] and effect is not None:
+        return "same clips right"
     if effect is None or margin is None:
         return "differs, not judged"
     return "differs, within the spread" if abs(effect) <= margin else "worse" if effect < 0 else "better"
