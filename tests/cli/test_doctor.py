@@ -1,6 +1,7 @@
 """vidops doctor, on a machine where all is well, and where something is broken."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -68,3 +69,12 @@ def test_what_is_absent_is_told_with_what_mends_it(vidops, tmp_path, monkeypatch
 
 def test_refused(vidops):
     assert vidops("doctor", "--format", "xml")[0] == 2
+
+
+@pytest.mark.parametrize(("load", "state"), [(0.1, "fine"), (40.0, "busy")])
+def test_a_machine_that_does_other_work(vidops, tmp_path, monkeypatch, load, state):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "getloadavg", lambda: (load, 0.0, 0.0))
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    code, found = doctor(vidops)
+    assert code == 0 and found["load"]["state"] == state and f"{load} on 8 cores" in found["load"]["found"]

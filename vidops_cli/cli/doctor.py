@@ -16,7 +16,7 @@ import typer
 
 from .common import Form, check_format, print_json, print_table
 
-FINE, ABSENT, BROKEN = "fine", "not there", "broken"
+FINE, BUSY, ABSENT, BROKEN = "fine", "busy", "not there", "broken"
 EXTRAS = {"matplotlib": "plot", "submitit": "slurm", "tensorboard": "tracking", "wandb": "tracking"}  # package: extra
 ROOM = 2.0  # GiB that a demo takes at most
 
@@ -44,7 +44,8 @@ def command(format: Form = "table") -> None:
         print_json([asdict(each) for each in found])
     else:
         body = [[each.what, each.state, each.found, each.mend] for each in found]
-        print_table(Table("doctor", ["what", "state", "found", "how to mend"], body, numeric=False))
+        notes = [f"data sets are looked for from this folder: {Path.cwd()}"]
+        print_table(Table("doctor", ["what", "state", "found", "how to mend"], body, notes, numeric=False))
     if any(each.state == BROKEN for each in found):
         raise typer.Exit(1)
 
@@ -120,6 +121,12 @@ def _decoders() -> Iterator[Found]:
 
 
 def _machine() -> Iterator[Found]:
+    load, cores = os.getloadavg()[0], os.cpu_count() or 1
+    told = f"{load:.1f} on {cores} cores"
+    if load > cores / 2:
+        yield Found("load", BUSY, f"{told}: times measured now will be wrong", "wait, or see what runs: top")
+    else:
+        yield Found("load", FINE, told)
     free = shutil.disk_usage(Path.cwd()).free / 2**30
     writable = os.access(Path.cwd(), os.W_OK)
     if not writable:
