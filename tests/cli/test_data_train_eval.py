@@ -91,10 +91,13 @@ def test_eval_of_a_run_gives_its_score(trained, vidops, monkeypatch):
     told, summary = json.loads(out), json.loads((folder / "run/summary.json").read_text())
     assert told["metrics"]["top1"] == summary["metrics"]["top1"]
     assert told["metrics"] == summary["metrics"]
-    assert told["checkpoint"] == "run/last.pt"
+    kept = told["checkpoint"]
+    assert (kept["path"], kept["step"], kept["epoch"], kept["epochs"]) == ("run/last.pt", 3, 1, 1)
     code, out, _ = vidops("eval", "one.yaml", "--checkpoint", "run/last.pt", "eval.split=val", "data.frames=reversed")
     assert code == 0
     assert "val split" in out and "8/8" in out and "order-blind 50.0 %" in out
+    assert "changed: eval.split=val data.frames=reversed" in out and f"sha256 {kept['sha256']}, step 3" in out
+    assert "epoch" not in out  # it has ended
     assert tree(folder) == before
 
 
@@ -125,6 +128,48 @@ def test_eval_of_what_is_no_checkpoint_of_the_network(trained, vidops, place, na
         assert "stem.weight" in error and "missing" in error
     if name == "shapes":
         assert "fc.weight (9, 64) instead of (4, 64)" in error
+
+
+def test_what_is_kept_says_what_was_tested(trained, vidops, place):
+    run = trained[1] / "run"
+    code, out, _ = vidops("eval", run, "data.frames=reversed", "--out", "kept", "--format", "json")
+    assert code == 0
+    kept, told = json.loads((place / "kept/summary.json").read_text()), json.loads(out)
+    assert kept["overrides"] == told["overrides"] == ["data.frames=reversed"]
+    assert kept["checkpoint"] == told["checkpoint"] and kept["checkpoint"]["path"] == str(run / "last.pt")
+    assert len(kept["checkpoint"]["sha256"]) == 12 and kept["command"].startswith("vidops eval ")
+    assert "frames: reversed" in (place / "kept/recipe.yaml").read_text()
+
+
+def test_a_run_that_has_not_ended_is_told(trained, vidops, place):
+    half = place / "half"
+    half.mkdir()
+    (half / "recipe.yaml").write_text((trained[1] / "run/recipe.yaml").read_text())
+    state = torch.load(trained[1] / "run/last.pt", weights_only=True)
+    torch.save({**state, "epochs": 60}, half / "last.pt")
+    code, out, _ = vidops("eval", "half")
+    assert code == 0 and "epoch 1 of 60: its training is unfinished" in out
+    (place / "two").mkdir()
+    (half / "last.pt").rename(place / "two/last.pt")
+    assert "epoch 1 of 60\n" in vidops("eval", "half", "--checkpoint", "two/last.pt")[1]
+
+
+def test_where_nothing_can_be_written_nothing_is_tested(trained, vidops, place, monkeypatch):
+    monkeypatch.setattr("vidops_cli.engine.evaluate.evaluate_checkpoint", lambda *_, **__: pytest.fail("tested"))
+    (place / "file").write_text("")
+    for words in (("--dump", "file/x.npz"), ("--out", "file"), ("--dump", "/proc/x.npz")):
+        code, out, err = vidops("eval", trained[1] / "run", *words)
+        ((error, hint),) = told_errors(err)
+        assert (code, out) == (2, "") and "cannot be written" in error and words[0] in hint
+
+
+def test_a_run_that_is_not_there(trained, vidops, monkeypatch):
+    monkeypatch.chdir(trained[1])
+    for name, hint in (("rum", "did you mean 'run'?"), ("runs/nothing", "`vidops train` wrote")):
+        code, _, err = vidops("eval", name)
+        ((error, told),) = told_errors(err)
+        assert code == 2 and error == f"no such run: {name}" and hint in told
+    assert "no such recipe" in vidops("eval", "nothing.yaml")[2]
 
 
 def test_a_run_of_another_recipe_is_not_written_over(trained, vidops, monkeypatch):

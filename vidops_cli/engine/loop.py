@@ -22,7 +22,7 @@ from vidops_cli.data.views import ONE
 from vidops_cli.recipe import Recipe
 from vidops_cli.record import append_line, read_lines, truncate_lines
 
-from . import checkpoint
+from . import checkpoint, made_of
 from .claim import check_there
 from .distributed import ALONE, Group
 from .evaluate import agree, evaluate
@@ -171,6 +171,8 @@ class Loop:
             "recipe": self.recipe.hash(),
             "code": self.code,
             "classes": self.task.classes,
+            "made_of": made_of.of_recipe(self.recipe),
+            "epochs": self.recipe.train.epochs,
             "data": {split: clips.annotations.fingerprint for split, clips in self.splits.items()},
             "step": self.step,
             "seconds": self.seconds,

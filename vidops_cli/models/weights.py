@@ -50,8 +50,8 @@ class Imported:
 
     def metadata(self) -> dict[str, str]:
         """What the file of weights says of itself."""
-        told = {"source": self.source, "network": self.layout.network, "classes": self.layout.classes}
-        return {"format": "pt", "vidops": json.dumps({**told, "ops": list(map(dict, self.layout.ops))})}
+        told = {"source": self.source, "classes": self.layout.classes, **self.layout.made_of()}
+        return {"format": "pt", "vidops": json.dumps(told)}
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], list[str]]:
