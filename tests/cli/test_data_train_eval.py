@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -79,6 +80,9 @@ def test_train_writes_a_run(trained):
     assert told["metrics"]["n"] == 8 and told["metrics"]["present"] == "8/8"
     assert f"{told['metrics']['top1']:.1f} %" in done.stdout
     assert told["floors"] == {"chance": 0.25, "order-blind": 0.5}
+    assert told["train"].keys() == {"epoch", "step", "train_loss", "train_top1"}
+    assert told["val"].keys() == {"epoch", "step", "val_loss", "val_top1", "val_mean_class"}
+    assert told["data_train"]["clips"] == 24 and told["data_train"]["fingerprint"] != told["data"]
     assert len((folder / "run/metrics.jsonl").read_text().splitlines()) == 1
 
 
@@ -163,6 +167,24 @@ def test_where_nothing_can_be_written_nothing_is_tested(trained, vidops, place, 
         assert (code, out) == (2, "") and "cannot be written" in error and words[0] in hint
 
 
+def test_a_run_whose_last_checkpoint_is_cut(trained, vidops, place):
+    run = place / "cut"
+    shutil.copytree(trained[1] / "run", run)
+    (run / "last.pt").write_bytes((run / "last.pt").read_bytes()[:5000])
+    (run / "summary.json").unlink()
+    code, _, err = vidops("eval", "cut")
+    assert code == 2 and told_errors(err) == [
+        ("cut/last.pt cannot be read: it is cut short or damaged", "name another checkpoint, as cut/best.pt")
+    ]
+    words = ("train", "one.yaml", "--out", "cut", "--device", "cpu")
+    code, _, err = vidops(*words)
+    ((error, hint),) = told_errors(err)
+    assert code == 2 and "cut short or damaged" in error
+    assert hint == "use --no-resume to start over; or go on from the best epoch so far: cp cut/best.pt cut/last.pt"
+    shutil.copy(run / "best.pt", run / "last.pt")
+    assert vidops(*words)[0] == 0 and (run / "summary.json").is_file()
+
+
 def test_a_run_that_is_not_there(trained, vidops, monkeypatch):
     monkeypatch.chdir(trained[1])
     for name, hint in (("rum", "did you mean 'run'?"), ("runs/nothing", "`vidops train` wrote")):
@@ -197,6 +219,6 @@ def test_train_dry_run(trained, vidops, monkeypatch):
     before = tree(folder)
     code, out, err = vidops("train", "two.yaml", "train.epochs=3", "--dry-run", "--device", "cpu")
     assert (code, err) == (0, "")
-    for word in ("runs/two", "cpu", "24/24", "8/8", "resnet_tiny", "9 steps of 8 clips"):
+    for word in ("runs/two", "cpu", "weights  random", "24/24", "8/8", "resnet_tiny", "9 steps of 8 clips"):
         assert word in out
     assert tree(folder) == before

@@ -10,6 +10,7 @@ from terminal import told_errors
 
 from vidops_cli.engine import made_of
 from vidops_cli.models import MODELS
+from vidops_cli.record import digest
 
 
 @pytest.fixture
@@ -57,6 +58,14 @@ def test_a_run_starts_from_imported_weights(vidops, place, official):
     code, _, err = vidops("train", *words, "--out", "run", "--device", "cpu")
     assert code == 0, err
     assert "r18.safetensors: 120 weights taken, 2 fresh (fc)" in err
+    (started,) = json.loads((place / "run/summary.json").read_text())["weights"]
+    assert (started["path"], started["taken"], started["fresh"]) == ("r18.safetensors", 120, 2)
+    assert started["sha256"] == digest(place / "r18.safetensors")
+    code, out, _ = vidops("train", *words, "--dry-run", "--device", "cpu")
+    assert code == 0 and "\nweights  r18.safetensors: 120 taken, 2 fresh\n" in out
+    code, out, err = vidops("train", "one.yaml", "model.weights=nothing.pth", "--dry-run", "--device", "cpu")
+    ((error, hint),) = told_errors(err)
+    assert (code, out, error) == (2, "", "no such checkpoint: nothing.pth") and ".safetensors" in hint
     state = torch.load(place / "run/last.pt", weights_only=True)["model"]
     torch.testing.assert_close(state["conv1.weight"].squeeze(2), official["conv1.weight"], atol=1e-4, rtol=0)
     assert vidops("export", "torchvision", "run/last.pt", "--like", "resnet18.pth")[0] == 2  # 4 classes, not 1,000
@@ -140,7 +149,11 @@ def test_a_runs_own_weights_tell_their_operators(vidops, place):
             "leave it out",
         ),
         (("export", "rsa", "none.pt", "--like", "resnet18.pth"), "no such checkpoint", "vidops train"),
-        (("export", "rsa", "one.yaml", "--like", "resnet18.pth"), "one.yaml cannot be read", "no checkpoint"),
+        (
+            ("export", "rsa", "one.yaml", "--like", "resnet18.pth"),
+            "one.yaml cannot be read: it is no checkpoint",
+            "another",
+        ),
     ],
 )
 def test_refused_imports(vidops, place, official, words, error, hint):
