@@ -128,7 +128,7 @@ def test_numbers_of_runs_are_those_of_the_record():
     train, evaluated = (
         next(shown for command, shown in SHOWN.items() if word in command) for word in ("--out runs/first", "reversed")
     )
-    told, val = trained["metrics"], trained["val"]
+    told, val = trained["metrics"], trained["train"] | trained["val"]
     assert f"loss {val['train_loss']:.3f}, accuracy {val['train_top1']:.1f} %" in train
     assert f"val loss {val['val_loss']:.3f}, accuracy {val['val_top1']:.1f} %" in train
     assert f"test: top1 {told['top1']:.1f} %, top5 {told['top5']:.1f} %, mean_class {told['mean_class']:.1f} %" in train

@@ -92,6 +92,21 @@ def read_json(path: Path) -> Any:
         raise ValueError(f"{path} is not JSON: {error}", "remove it and run the command again") from None
 
 
+def digest(path: Path) -> str:
+    """The first 12 digits of a file's sha256."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+
+
+def check_writable(path: Path, hint: str) -> None:
+    """ValueError unless a file of this name could be written; nothing is made. Before what takes long."""
+    folder = next(place for place in (path.absolute().parent, *path.absolute().parents) if place.exists())
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ValueError(f"{path} cannot be written: {error.strerror or error}", hint) from None
+
+
 def _no_link(path: str, flags: int) -> int:
     """A link in a folder from elsewhere may name any file of ours: it is not written to."""
     return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)

@@ -10,6 +10,7 @@ from fakes import grid as made
 
 from vidops_cli import record
 from vidops_cli.ablation.grid import Cell, cells, code_of, only, with_takers
+from vidops_cli.ablation.store import Store
 from vidops_cli.cli.common import known
 from vidops_cli.recipe import Recipe, load, resolve
 
@@ -171,6 +172,26 @@ def test_cells_without_their_data(read):
     assert len({cell.key for cell in found}) == 9
     assert {cell.lacking for cell in found[:8]} == {("no such folder of videos: videos", "set data.root")}
     assert found[8].lacking == ()
+
+
+def test_weights_that_a_recipe_starts_from_count_with_what_is_in_them(grid, tmp_path):
+    before, file = grid(KINDS), tmp_path / "image.pth"
+    absent = grid(KINDS, f"model.weights={file}")
+    assert {cell.lacking[0] for cell in absent if cell.kind == "train"} == {f"model.weights: no such file: {file}"}
+    assert Store(tmp_path).state(absent[0]) == "weights not there"
+    found = []
+    for content in (b"one", b"other", b"one"):
+        file.write_bytes(content)
+        found.append([cell.key for cell in grid(KINDS, f"model.weights={file}")])
+        assert not any(cell.lacking for cell in grid(KINDS, f"model.weights={file}"))
+    assert found[0] == found[2]
+    same = [a == b for a, b in zip(found[0], found[1], strict=True)]
+    assert same == [False] * 8 + [True]  # what a network costs hangs on no weights
+    assert [cell.key for cell in grid(KINDS)] == [cell.key for cell in before]
+
+
+def test_keys_of_what_is_published_stay(grid):
+    assert [cell.key for cell in grid(KINDS)[::4]] == ["8a73e629c592", "454432188c75", "93c85a338c10"]
 
 
 RATES = "ablation.rates=[0.5, 2]"

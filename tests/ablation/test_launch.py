@@ -181,7 +181,7 @@ def test_the_words_of_each_kind(tmp_path, store):
     found = grid(tmp_path, KINDS, "data.classes=174")
     for cell, words in (
         (found[0], "train {0}/cell.yaml --out {0} --device cuda"),
-        (found[6], "eval {0}/cell.yaml --checkpoint {1}/last.pt --out {0} --device cuda"),
+        (found[6], "eval {0}/cell.yaml --checkpoint {1}/last.pt --out {0} --other-network --device cuda"),
         (found[8], "profile {0}/cell.yaml --depth 0 --out {0}/profile.json --classes 174 --device cuda"),
     ):
         of = store.root / "cells" / str(cell.of)

@@ -316,6 +316,13 @@ def test_publish_writes_a_head_rows_and_their_table(store, found, tmp_path):
     assert sorted(path.name for path in (results / "paper").iterdir()) == ["table.jsonl", "table.md"]
 
 
+def test_rows_tell_what_was_trained_on_and_started_from(found):
+    trained = {"fingerprint": "abc", "clips": 24}
+    rows = rows_of(found[0], summary(data_train=trained, weights=[{"sha256": "123"}, {"sha256": "456"}]))
+    assert {(row["data_train"], row["n_train"], row["weights"]) for row in rows} == {("abc", 24, "123, 456")}
+    assert not {"data_train", "n_train", "weights"} & set(rows_of(found[0], summary())[0])  # as older ones tell it
+
+
 def test_rows_of_several_views(found):
     told = summary()
     assert not any("views" in row for row in rows_of(found[0], told))

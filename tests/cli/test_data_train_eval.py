@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -79,6 +80,9 @@ def test_train_writes_a_run(trained):
     assert told["metrics"]["n"] == 8 and told["metrics"]["present"] == "8/8"
     assert f"{told['metrics']['top1']:.1f} %" in done.stdout
     assert told["floors"] == {"chance": 0.25, "order-blind": 0.5}
+    assert told["train"].keys() == {"epoch", "step", "train_loss", "train_top1"}
+    assert told["val"].keys() == {"epoch", "step", "val_loss", "val_top1", "val_mean_class"}
+    assert told["data_train"]["clips"] == 24 and told["data_train"]["fingerprint"] != told["data"]
     assert len((folder / "run/metrics.jsonl").read_text().splitlines()) == 1
 
 
@@ -91,10 +95,13 @@ def test_eval_of_a_run_gives_its_score(trained, vidops, monkeypatch):
     told, summary = json.loads(out), json.loads((folder / "run/summary.json").read_text())
     assert told["metrics"]["top1"] == summary["metrics"]["top1"]
     assert told["metrics"] == summary["metrics"]
-    assert told["checkpoint"] == "run/last.pt"
+    kept = told["checkpoint"]
+    assert (kept["path"], kept["step"], kept["epoch"], kept["epochs"]) == ("run/last.pt", 3, 1, 1)
     code, out, _ = vidops("eval", "one.yaml", "--checkpoint", "run/last.pt", "eval.split=val", "data.frames=reversed")
     assert code == 0
     assert "val split" in out and "8/8" in out and "order-blind 50.0 %" in out
+    assert "changed: eval.split=val data.frames=reversed" in out and f"sha256 {kept['sha256']}, step 3" in out
+    assert "epoch" not in out  # it has ended
     assert tree(folder) == before
 
 
@@ -127,6 +134,66 @@ def test_eval_of_what_is_no_checkpoint_of_the_network(trained, vidops, place, na
         assert "fc.weight (9, 64) instead of (4, 64)" in error
 
 
+def test_what_is_kept_says_what_was_tested(trained, vidops, place):
+    run = trained[1] / "run"
+    code, out, _ = vidops("eval", run, "data.frames=reversed", "--out", "kept", "--format", "json")
+    assert code == 0
+    kept, told = json.loads((place / "kept/summary.json").read_text()), json.loads(out)
+    assert kept["overrides"] == told["overrides"] == ["data.frames=reversed"]
+    assert kept["checkpoint"] == told["checkpoint"] and kept["checkpoint"]["path"] == str(run / "last.pt")
+    assert len(kept["checkpoint"]["sha256"]) == 12 and kept["command"].startswith("vidops eval ")
+    assert "frames: reversed" in (place / "kept/recipe.yaml").read_text()
+
+
+def test_a_run_that_has_not_ended_is_told(trained, vidops, place):
+    half = place / "half"
+    half.mkdir()
+    (half / "recipe.yaml").write_text((trained[1] / "run/recipe.yaml").read_text())
+    state = torch.load(trained[1] / "run/last.pt", weights_only=True)
+    torch.save({**state, "epochs": 60}, half / "last.pt")
+    code, out, _ = vidops("eval", "half")
+    assert code == 0 and "epoch 1 of 60: its training is unfinished" in out
+    (place / "two").mkdir()
+    (half / "last.pt").rename(place / "two/last.pt")
+    assert "epoch 1 of 60\n" in vidops("eval", "half", "--checkpoint", "two/last.pt")[1]
+
+
+def test_where_nothing_can_be_written_nothing_is_tested(trained, vidops, place, monkeypatch):
+    monkeypatch.setattr("vidops_cli.engine.evaluate.evaluate_checkpoint", lambda *_, **__: pytest.fail("tested"))
+    (place / "file").write_text("")
+    for words in (("--dump", "file/x.npz"), ("--out", "file"), ("--dump", "/proc/x.npz")):
+        code, out, err = vidops("eval", trained[1] / "run", *words)
+        ((error, hint),) = told_errors(err)
+        assert (code, out) == (2, "") and "cannot be written" in error and words[0] in hint
+
+
+def test_a_run_whose_last_checkpoint_is_cut(trained, vidops, place):
+    run = place / "cut"
+    shutil.copytree(trained[1] / "run", run)
+    (run / "last.pt").write_bytes((run / "last.pt").read_bytes()[:5000])
+    (run / "summary.json").unlink()
+    code, _, err = vidops("eval", "cut")
+    assert code == 2 and told_errors(err) == [
+        ("cut/last.pt cannot be read: it is cut short or damaged", "name another checkpoint, as cut/best.pt")
+    ]
+    words = ("train", "one.yaml", "--out", "cut", "--device", "cpu")
+    code, _, err = vidops(*words)
+    ((error, hint),) = told_errors(err)
+    assert code == 2 and "cut short or damaged" in error
+    assert hint == "use --no-resume to start over; or go on from the best epoch so far: cp cut/best.pt cut/last.pt"
+    shutil.copy(run / "best.pt", run / "last.pt")
+    assert vidops(*words)[0] == 0 and (run / "summary.json").is_file()
+
+
+def test_a_run_that_is_not_there(trained, vidops, monkeypatch):
+    monkeypatch.chdir(trained[1])
+    for name, hint in (("rum", "did you mean 'run'?"), ("runs/nothing", "`vidops train` wrote")):
+        code, _, err = vidops("eval", name)
+        ((error, told),) = told_errors(err)
+        assert code == 2 and error == f"no such run: {name}" and hint in told
+    assert "no such recipe" in vidops("eval", "nothing.yaml")[2]
+
+
 def test_a_run_of_another_recipe_is_not_written_over(trained, vidops, monkeypatch):
     _, folder = trained
     monkeypatch.chdir(folder)
@@ -152,6 +219,6 @@ def test_train_dry_run(trained, vidops, monkeypatch):
     before = tree(folder)
     code, out, err = vidops("train", "two.yaml", "train.epochs=3", "--dry-run", "--device", "cpu")
     assert (code, err) == (0, "")
-    for word in ("runs/two", "cpu", "24/24", "8/8", "resnet_tiny", "9 steps of 8 clips"):
+    for word in ("runs/two", "cpu", "weights  random", "24/24", "8/8", "resnet_tiny", "9 steps of 8 clips"):
         assert word in out
     assert tree(folder) == before

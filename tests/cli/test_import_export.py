@@ -6,8 +6,11 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
+from terminal import told_errors
 
+from vidops_cli.engine import made_of
 from vidops_cli.models import MODELS
+from vidops_cli.record import digest
 
 
 @pytest.fixture
@@ -55,6 +58,14 @@ def test_a_run_starts_from_imported_weights(vidops, place, official):
     code, _, err = vidops("train", *words, "--out", "run", "--device", "cpu")
     assert code == 0, err
     assert "r18.safetensors: 120 weights taken, 2 fresh (fc)" in err
+    (started,) = json.loads((place / "run/summary.json").read_text())["weights"]
+    assert (started["path"], started["taken"], started["fresh"]) == ("r18.safetensors", 120, 2)
+    assert started["sha256"] == digest(place / "r18.safetensors")
+    code, out, _ = vidops("train", *words, "--dry-run", "--device", "cpu")
+    assert code == 0 and "\nweights  r18.safetensors: 120 taken, 2 fresh\n" in out
+    code, out, err = vidops("train", "one.yaml", "model.weights=nothing.pth", "--dry-run", "--device", "cpu")
+    ((error, hint),) = told_errors(err)
+    assert (code, out, error) == (2, "", "no such checkpoint: nothing.pth") and ".safetensors" in hint
     state = torch.load(place / "run/last.pt", weights_only=True)["model"]
     torch.testing.assert_close(state["conv1.weight"].squeeze(2), official["conv1.weight"], atol=1e-4, rtol=0)
     assert vidops("export", "torchvision", "run/last.pt", "--like", "resnet18.pth")[0] == 2  # 4 classes, not 1,000
@@ -80,6 +91,52 @@ def test_eval_of_imported_weights(vidops, place):
     assert code == 0 and "8 clips scored" in out
 
 
+def test_weights_of_other_operators_are_not_tested(vidops, place, official):
+    """Shifts have no weights: every key of a TSM fits a TSN."""
+    tsm = {f"base_model.{key}".replace("base_model.fc.", "new_fc."): value for key, value in official.items()}
+    torch.save({"state_dict": tsm}, place / "tsm.pth")
+    assert vidops("import", "tsm", "tsm.pth", "--out", "tsm.safetensors")[0] == 0
+    assert vidops("import", "tsm", "tsm.pth", "--no-shift", "--out", "tsn.safetensors")[0] == 0
+    words = ("eval", "two.yaml", "model.name=resnet18", "--device", "cpu", "--checkpoint")
+    for name, hint in (("tsm.safetensors", "--row 'TSM'; or use"), ("tsm.pth", "vidops import ... --no-shift")):
+        code, out, err = vidops(*words, name)
+        ((error, told),) = told_errors(err)
+        assert (code, out) == (2, "") and hint in told and "--row 'TSM'" in told
+        assert error == f"{name} is a checkpoint of another network: of resnet18 + tsm, the recipe of resnet18"
+    assert vidops(*words, "tsm.safetensors", "--row", "TSM")[0] == 0
+    assert vidops(*words, "tsn.safetensors")[0] == 0
+    code, _, err = vidops(*words, "tsn.safetensors", "model.ops=[{op: tsm, at: res3}]")
+    ((error, told),) = told_errors(err)
+    assert code == 2 and "--row NAME, of 'TSN', 'TSM'" in told and "the recipe of resnet18 + tsm" in error
+    code, _, err = vidops(*words, "tsm.safetensors", "model.ops=[{op: tsm, options: {fold_div: 4}}]")
+    assert code == 2 and ": tsm fold_div=8 instead of 4 at block_input res2.0; " in err
+    assert vidops(*words, "tsm.safetensors", "--other-network", "eval.split=val")[0] == 0
+    assert vidops(*words, "tsm.safetensors", "--row", "TSM", "model.ops=[]")[0] == 2
+
+
+def test_what_no_weight_tells_is_not_compared():
+    """RENet's temperatures are words of the command that trained it; other options are those of the released code."""
+    head = {"op": "cca", "options": {"planes": [16, 1]}}
+    told = {"network": "renet", "ops": [head], "untold": ["attention_temperature"]}
+    ours = {"network": "renet", "ops": [{"op": "cca", "at": "end", "options": {"attention_temperature": 2.0}}]}
+    assert not made_of.differences(told, ours)
+    assert made_of.differences({**told, "untold": []}, ours) == [
+        "cca attention_temperature=5.0 instead of 2.0 at few_shot_head end"
+    ]
+    for odd in ([3], [{"op": "gone"}], [{"op": "cca", "options": 3}], "x", [{"op": "cca", "at": "res9"}]):
+        assert made_of.differences({**told, "ops": odd}, ours) == ["operators that this vidops does not know"]
+
+
+def test_a_runs_own_weights_tell_their_operators(vidops, place):
+    assert vidops("train", "two.yaml", "--row", "TSM", "--out", "run", "--device", "cpu")[0] == 0
+    code, _, err = vidops("eval", "two.yaml", "--checkpoint", "run/last.pt")
+    assert code == 2 and "of resnet_tiny + tsm, the recipe of resnet_tiny" in err and "--row 'TSM'" in err
+    assert vidops("eval", "run", "--device", "cpu")[0] == 0
+    torch.save({"model": {"stem": torch.zeros(3)}, "recipe": ""}, place / "odd.pt")
+    code, _, err = vidops("eval", "two.yaml", "--checkpoint", "odd.pt")
+    assert code == 2 and "hint: a row of it: --row NAME, of 'TSN', 'TSM'; or use the recipe that trained it" in err
+
+
 @pytest.mark.parametrize(
     "words, error, hint",
     [
@@ -92,7 +149,11 @@ def test_eval_of_imported_weights(vidops, place):
             "leave it out",
         ),
         (("export", "rsa", "none.pt", "--like", "resnet18.pth"), "no such checkpoint", "vidops train"),
-        (("export", "rsa", "one.yaml", "--like", "resnet18.pth"), "one.yaml cannot be read", "no checkpoint"),
+        (
+            ("export", "rsa", "one.yaml", "--like", "resnet18.pth"),
+            "one.yaml cannot be read: it is no checkpoint",
+            "another",
+        ),
     ],
 )
 def test_refused_imports(vidops, place, official, words, error, hint):

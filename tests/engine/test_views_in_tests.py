@@ -99,8 +99,8 @@ def test_a_run_tests_views_and_validates_one(recipe, tmp_path):
     assert kept.recipe == told.hash()
     one = recipe(*VIEWS, "train.epochs=1", "eval.split=val", "eval.clips=1", "eval.crops=1", "eval.crop=12")
     again = evaluate_checkpoint(one, tmp_path / "run/last.pt", "cpu", lambda done, total: None)
-    assert again["metrics"]["top1"] == summary["train"]["val_top1"]
-    assert again["metrics"]["loss"] == pytest.approx(summary["train"]["val_loss"])
+    assert again["metrics"]["top1"] == summary["val"]["val_top1"]
+    assert again["metrics"]["loss"] == pytest.approx(summary["val"]["val_loss"])
 
 
 def test_a_video_of_which_views_fail_is_not_scored(recipe, monkeypatch):

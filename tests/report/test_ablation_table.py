@@ -406,7 +406,10 @@ def test_notes_tell_where_numbers_come_from():
         assert word in told
     assert "recipe recipe of plain 0, recipe of shift 0; 2026-01-02 to 2026-02-03" in told
     assert "uncommitted" not in told and "different code" not in told and "not counted" not in told
-    assert " to " not in ablation(runs(plain=[24.0])).notes[-1]
+    assert " to " not in ablation(runs(plain=[24.0])).notes[-1] and "data fedcba987654; " in told
+    new = scored("shift", 0, 25.0, data_train="0a1b", n_train=6144, weights="abc")
+    told = " ".join(ablation(new + runs(plain=[24.0])).notes)
+    assert "data fedcba987654 tested, 0a1b (6144 clips) trained on; started from weights abc; recipe" in told
 
 
 def test_many_hashes_are_counted():

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from vidops_cli.recipe import Known, Recipe, resolve
-from vidops_cli.record import Sources
+from vidops_cli.record import Sources, digest
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Cell:
     weights: Mapping[str, str] = field(default_factory=dict)
     """keys of the cells from whose weights parts of its network start"""
     lacking: tuple[str, ...] = ()
-    """message and hint, where its data are not there: it can be listed, not run"""
+    """message and hint, where its data, or the weights it starts from, are not there: it can be listed, not run"""
     rate: float = 1.0
     """what its row's learning rate is multiplied by"""
 
@@ -47,7 +48,7 @@ def cells(recipe: Recipe, known: Known, fingerprint: Callable[[Recipe], str]) ->
     After them those of `ablation.rates`: the rows of claims once more, rate by rate. Weights that a row takes from
     another are of its own rate and seed.
     `fingerprint` tells a recipe's data, with a ValueError where they are not there. A profile cell needs the number of
-    classes alone.
+    classes alone. Files of `model.weights` count with what is in them.
     """
     if recipe.ablation is None:
         raise ValueError("this recipe has no ablation", "add ablation: with rows, or use `vidops train`")
@@ -68,6 +69,9 @@ def cells(recipe: Recipe, known: Known, fingerprint: Callable[[Recipe], str]) ->
                     told, lacking = _data(resolved, fingerprint, data)
                 parts = [resolved.hash(), told, *([row.kind, of or ""] if row.kind != "train" else [])]
                 parts += [f"{part} {key}" for part, key in weights.items()]
+                if row.kind == "train":
+                    told, absent = _weights(resolved, data)
+                    parts, lacking = [*parts, *told.split()], lacking or absent
                 key = hashlib.sha256(" ".join(parts).encode()).hexdigest()[:12]
                 mine.append(Cell(key, row.name, seed, resolved, parts[0], code, row.kind, of, weights, lacking, rate))
     return [cell for rate in (1.0, *recipe.rates) for row in rows for cell in found.get((row.name, rate), [])]
@@ -94,6 +98,21 @@ def _data(
         except ValueError as error:
             seen[source] = "", tuple(map(str, error.args))
     return seen[source]
+
+
+def _weights(recipe: Recipe, seen: dict[str, tuple[str, tuple[str, ...]]]) -> tuple[str, tuple[str, ...]]:
+    """Hashes of the files that its network starts from, so that another file of the name is another cell, and what is
+    lacking; nothing where it starts from none.
+    """
+    found, lacking = [], ()
+    for path in recipe.model.files().values():
+        if path not in seen:
+            there = Path(path).is_file()
+            hint = "name a checkpoint of vidops or of released code"
+            seen[path] = (digest(Path(path)), ()) if there else ("", (f"model.weights: no such file: {path}", hint))
+        found.append(seen[path][0])
+        lacking = lacking or seen[path][1]
+    return " ".join(found), lacking
 
 
 def code_of(recipe: Recipe, known: Known, sources: Sources | None = None) -> str:

@@ -201,6 +201,7 @@ def command(cell: Cell, store: Store, device: str, track: Sequence[str] = (), np
     words["train"] += ["--nproc", str(nproc)] if nproc > 1 and not cell.recipe.episodes else []
     if cell.kind == "eval":
         words["eval"] = ["eval", recipe, "--checkpoint", str(store.weights(cell, cell.of)), "--out", str(folder)]
+        words["eval"] += ["--other-network"]  # where a row puts operators otherwise, it means to
     if cell.kind == "profile":
         classes = cell.recipe.data.classes
         words["profile"] = ["profile", recipe, "--depth", "0", "--out", str(folder / RESULT["profile"])]

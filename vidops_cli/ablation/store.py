@@ -75,7 +75,7 @@ class Store:
         return read_json(path) if path.is_file() else {}
 
     def state(self, cell: Cell) -> str:
-        """finished, running, failed (an error, or killed), to continue, data not there, or to run."""
+        """finished, running, failed (an error, or killed), to continue, data or weights not there, or to run."""
         if self.finished(cell):
             return "finished"
         folder = self.folder(cell)
@@ -85,7 +85,7 @@ class Store:
         if latest is not None and latest.code not in attempt.INTERRUPTED:
             return "failed"
         if cell.lacking:
-            return "data not there"
+            return "weights not there" if cell.lacking[0].startswith("model.weights") else "data not there"
         return "to continue" if (folder / "last.pt").exists() else "to run"
 
     def rows(self, cells: list[Cell]) -> list[dict[str, Any]]:
@@ -165,6 +165,7 @@ def rows_of(cell: Cell, summary: dict[str, Any]) -> list[dict[str, Any]]:
         "present": metrics["present"],
         "split": summary["split"],
         "data": summary["data"],
+        **_trained_on(summary),
         **_decoded_by(summary.get("backends", {})),
         "params": summary["params"],
         **{name: summary["cost"].get(name) for name in ("macs", "other_flops", "flops", "uncounted")},
@@ -182,6 +183,14 @@ def rows_of(cell: Cell, summary: dict[str, Any]) -> list[dict[str, Any]]:
         if row["metric"] == "top1" and "correct" in metrics:
             row |= {key: metrics[key] for key in ("correct", "group") if key in metrics}
     return rows
+
+
+def _trained_on(summary: dict[str, Any]) -> dict[str, Any]:
+    """The train split, its clips, and the weights it started from, as far as a summary tells; nothing of eval cells."""
+    train = summary.get("data_train")
+    found = {"data_train": train["fingerprint"], "n_train": train["clips"]} if train else {}
+    weights = ", ".join(each["sha256"] for each in summary.get("weights") or [])
+    return {**found, **({"weights": weights} if weights else {})}
 
 
 def _views(metrics: dict[str, Any], cost: dict[str, Any]) -> dict[str, Any]:

@@ -135,7 +135,8 @@ def show_plan(cells: list[Cell], left: list[Cell], store: Store) -> None:
     if left and told.seconds is not None:
         more = f", and {told.unknown} of unknown length" if told.unknown else ""
         notes[0] += f", about {clock(told.seconds)} one after the other{more}"
-    notes += dict.fromkeys(f"data: {': '.join(cell.lacking)}" for cell in left if cell.lacking)
+    lacking = dict.fromkeys(": ".join(cell.lacking) for cell in left if cell.lacking)
+    notes += [told if told.startswith("model.weights") else f"data: {told}" for told in lacking]
     print_table(Table("", ["cell", "row", "seed", "state"], body, notes, numeric=False))
 
 

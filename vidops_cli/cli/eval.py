@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,10 +17,12 @@ from .common import (
     load_run,
     memory_told,
     of_no_row,
+    print_json,
     print_table,
     run_folder,
 )
 from .live import Counter
+from .tested import is_training, rows_named, weights_told, write
 
 
 def command(
@@ -40,6 +41,9 @@ def command(
     against: Annotated[Path | None, typer.Option(help="Another such file: the difference from it, in pairs.")] = None,
     per_class: Annotated[bool, typer.Option("--per-class", help="The accuracy of each class too.")] = False,
     average: Annotated[str | None, typer.Option(help="Of an ensemble: softmax or logits.")] = None,
+    other_network: Annotated[
+        bool, typer.Option("--other-network", help="Test weights of other operators too, as far as they fit.")
+    ] = False,
     device: Device = "auto",
     format: Form = "table",
 ) -> None:
@@ -57,37 +61,48 @@ def command(
         rescore(scores, against, average, per_class, format)
         return
     assert what is not None
-    if what.is_dir() and not (what / "recipe.yaml").is_file():
-        raise ValueError(
-            f"{what} is not the folder of a run: it has no recipe.yaml", "name a folder that `vidops train` wrote"
-        )
+    _check_there(what)
     run = what if what.is_dir() else run_folder(what, row)
     told = load_run(what / "recipe.yaml" if what.is_dir() else what, overrides, row)
     path = checkpoint or run / ("best.pt" if told.train.checkpoint == "best" else "last.pt")
-    if out is not None and _trained(out / "summary.json"):
+    if out is not None and is_training(out / "summary.json"):
         raise ValueError(f"{out} is the folder of a run, whose summary.json this would replace", "another --out")
+    from vidops_cli.record import check_writable, git_state
+
+    for file, word in ((out and out / "summary.json", "--out"), (dump, "--dump")):
+        if file is not None:
+            check_writable(file, f"{word} in a folder that you may write to")
     if per_class and told.episodes:
         raise ValueError("episodes have no classes of their own", "leave --per-class out")
 
     import vidops_cli.engine.evaluate as engine
     from vidops_cli.ablation.grid import code_of
-    from vidops_cli.record import git_state
 
     made = {"code": code_of(told, known()), **git_state()}  # as it is now, not as it may be at the end
     shown = Counter("decoding"), dump
-    with memory_told(told, trained=False):
-        found = engine.evaluate_checkpoint(told, path, device, *shown, per_class=per_class, testing=Counter("testing"))
+    given = {"per_class": per_class, "testing": Counter("testing"), "other_network": other_network}
+    with memory_told(told, trained=False), rows_named(what, overrides):
+        found = engine.evaluate_checkpoint(told, path, device, *shown, **given)
+    asked = {"overrides": list(overrides or []), **({"row": row} if row else {})}
     if out is not None:
-        _write(out / "summary.json", told, found, made)
-    _show(told, found, path, format, of_no_row(what, overrides, row))
+        write(out, told, found, made, asked)
+    _show(told, asked | found, format, of_no_row(what, overrides, row))
 
 
-def _trained(path: Path) -> bool:
-    """Whether it is the summary of a training."""
-    try:
-        return json.loads(path.read_text()).get("kind") == "train"
-    except (OSError, ValueError, AttributeError):
-        return False
+def _check_there(what: Path) -> None:
+    """ValueError if it is neither the folder of a run nor, by its name, a recipe."""
+    from vidops_cli.recipe import nearest
+
+    if what.is_dir() and not (what / "recipe.yaml").is_file():
+        told, hint = (
+            f"{what} is not the folder of a run: it has no recipe.yaml",
+            "name a folder that `vidops train` wrote",
+        )
+        raise ValueError(told, hint)
+    if not what.exists() and what.suffix not in (".yaml", ".yml") and what.parts[:1] != ("recipes",):
+        runs = [str(path.parent) for path in sorted(what.parent.glob("*/recipe.yaml"))]
+        hint = nearest(str(what), runs, "runs there") if runs else "name a folder that `vidops train` wrote"
+        raise ValueError(f"no such run: {what}", f"{hint}; a recipe ends in .yaml")
 
 
 def _check(
@@ -126,32 +141,23 @@ def _check(
             raise ValueError(f"{name} is of a network that is run, not of --scores", f"leave {name} out")
 
 
-def _write(path: Path, told: Any, found: dict[str, Any], made: dict[str, Any]) -> None:
-    """As `vidops train` writes it."""
-    from vidops_cli.record import SCHEMA, environment, write_json
-
-    from .train import cost
-
-    head = {"schema": SCHEMA, "kind": "eval", "recipe": told.hash(), "seed": told.train.seed}
-    counted = found["cost"] = cost(told, found["classes"], found["clip"])
-    write_json(path, {**head, **found, "cost": counted, "env": environment(found["device"], made["code"]) | made})
-
-
-def _show(told: Any, found: dict[str, Any], path: Path, format: str, notes: list[str]) -> None:
+def _show(told: Any, found: dict[str, Any], format: str, notes: list[str]) -> None:
     from vidops_cli.report.table import Table
 
     from .plan import views_of
     from .scores import class_table
 
     if format == "json":
-        typer.echo(json.dumps({"checkpoint": str(path), **found}, indent=1))
+        print_json(found)
         return
     metrics = found["metrics"]
     body = [[name, f"{value:.2f}"] for name, value in metrics.items() if isinstance(value, float)]
     floors = ", ".join(f"{name} {100 * value:.1f} %" for name, value in found["floors"].items())
     notes = [
         *notes,
-        f"{metrics['n']} clips scored ({metrics['present']} of the listed videos present), checkpoint {path}",
+        f"{metrics['n']} clips scored ({metrics['present']} of the listed videos present)",
+        *([f"changed: {' '.join(found['overrides'])}"] if found["overrides"] else []),
+        *weights_told(found["checkpoint"], told.train.epochs),
         f"floors: {floors}",
     ]
     if metrics["views"] > 1:

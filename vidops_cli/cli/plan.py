@@ -18,8 +18,11 @@ Shape = tuple[int, ...]
 
 def show_run(told: Recipe, run: Path, device: str, notes: list[str], format: str) -> None:
     """Tell what `vidops train` would do; no data are needed, and nothing is computed. ValueError if it cannot run."""
+    import torch
+
     from vidops_cli.engine.dry import META, dry_step
     from vidops_cli.engine.setup import Setup, pick_device
+    from vidops_cli.engine.train import start
     from vidops_cli.profiling.cost import count_shapes
     from vidops_cli.report.table import number, size
 
@@ -30,6 +33,7 @@ def show_run(told: Recipe, run: Path, device: str, notes: list[str], format: str
     with META:
         model = setup.build(classes)
         macs = count_shapes(model, *setup.example(model, view)).macs
+    taken_of = start(Setup(told, torch.device("cpu")).build(classes), told) if told.model.files() else []
     clips = len(splits["train"]) if splits else _dataset(told).size("train", told.data.splits)
     steps = None if clips is None else -(-clips // train.batch) * train.epochs
     count = "" if steps is None else f"{steps} "
@@ -47,6 +51,8 @@ def show_run(told: Recipe, run: Path, device: str, notes: list[str], format: str
         f"data     {_data(told, splits)}",
         f"clip     {' x '.join(map(str, clip))}, of {classes} classes",
         f"network  {told.model.name}: {number(step.params)} parameters, {number(macs)} MACs a clip",
+        *(f"weights  {line}" for line in map(_weights, taken_of)),
+        *([] if taken_of else ["weights  random"]),
         *tested,
         f"train    {train.epochs} epochs, {count}steps of {taken}, {train.optimizer.name}{official}",
         f"memory   {size(step.state)} of weights, gradients and optimizer; {size(step.kept)} that a {whole} keeps for "
@@ -65,6 +71,7 @@ def show_run(told: Recipe, run: Path, device: str, notes: list[str], format: str
         },
         "clip": list(clip),
         "classes": classes,
+        "weights": taken_of,
         "params": step.params,
         "macs": int(macs),
         "epochs": train.epochs,
@@ -117,6 +124,13 @@ def views_of(told: Any, macs: int | None = None) -> str:
     shape = f"{tested.clips} clips x {tested.crops} crops" + (f" of {side}" if side else "")
     text = f"{views} views ({shape}), {tested.average} averaged"
     return text if macs is None else f"{text}: {number(macs)} MACs a view, {number(views * macs)} in all"
+
+
+def _weights(found: dict[str, Any]) -> str:
+    """As "resnet50.pth: 311 taken, 44 fresh, 7 left out"."""
+    kinds = ("taken", "inflated", "copied", "fresh", "left_out")
+    counts = [f"{found[kind]} {kind.replace('_', ' ')}" for kind in kinds if found[kind]]
+    return f"{found['part'] + ' from ' if 'part' in found else ''}{found['path']}: {', '.join(counts)}"
 
 
 def _dataset(told: Recipe) -> Any:

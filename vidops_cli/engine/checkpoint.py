@@ -14,7 +14,11 @@ from torch import nn
 from vidops_cli.models import transfer, weights
 from vidops_cli.recipe import Recipe, comparing
 from vidops_cli.recipe.reading import read_file
-from vidops_cli.record import write_bytes
+from vidops_cli.record import digest, write_bytes
+
+from .made_of import OtherNetwork
+
+KINDS = "name a .pt that `vidops train` wrote, a .safetensors of `vidops import`, or a released file"
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
@@ -31,10 +35,11 @@ def save(path: Path, state: dict[str, Any]) -> None:
 def load(path: Path) -> dict[str, Any]:
     """What `vidops train` or `vidops import` wrote, or a checkpoint of released code: weights of ours under "model".
 
+    Where the file tells its network and operators they are under "made_of" (`made_of.py`).
     ValueError if the file is absent, cut short, holds more than tensors and plain values, or weights of no known name.
     """
     if not path.is_file():
-        raise ValueError(f"no such checkpoint: {path}", "name a .pt file that `vidops train` wrote")
+        raise ValueError(f"no such checkpoint: {path}", KINDS)
     if path.suffix != ".safetensors":
         found = weights.unpickled(path)
         if "recipe" in found and _is_state_dict(found.get("model")):
@@ -42,15 +47,19 @@ def load(path: Path) -> dict[str, Any]:
         state = found.get("model")
     elif told := weights.told_of(path):
         given = {"classes": told["classes"]} if told.get("classes") else {}
-        return _checked({"model": weights.read(path)[0], **given}, path)
+        return _checked({"model": weights.read(path)[0], "made_of": told, **given}, path)
     else:
         state = weights.read(path)[0]
     if official := weights.recognised(path):
         classes = official.layout.classes
-        return {"model": official.weights, **({"classes": classes} if classes else {})}
+        return {
+            "model": official.weights,
+            "made_of": official.layout.made_of() | {"guessed": True},
+            **({"classes": classes} if classes else {}),
+        }
     if not _is_state_dict(state):
         told = f"{path} is no checkpoint of vidops, nor of released code that it knows"
-        raise ValueError(told, "name a .pt file that `vidops train` wrote, or see `vidops import --help`")
+        raise ValueError(told, f"{KINDS}: see `vidops import --help`")
     return {"model": state}
 
 
@@ -60,9 +69,15 @@ def _checked(found: dict[str, Any], path: Path) -> dict[str, Any]:
         found.get("classes", 1),
         max((max(one.shape, default=1) for one in found["model"].values()), default=1),
     )
-    sound = _is_state_dict(found.get("mean") or {}) and type(classes) is int and 0 < classes <= max(1, most)
+    told = found.get("made_of") or {}
+    sound = (
+        _is_state_dict(found.get("mean") or {})
+        and isinstance(told, dict)
+        and type(classes) is int
+        and 0 < classes <= max(1, most)
+    )
     if not sound:
-        raise ValueError(f"{path} is no checkpoint that vidops wrote", "name a .pt file that `vidops train` wrote")
+        raise ValueError(f"{path} is no checkpoint that vidops wrote", KINDS)
     return found
 
 
@@ -74,6 +89,15 @@ def as_written(path: Path) -> Iterator[None]:
     except (KeyError, TypeError, AttributeError, IndexError) as error:
         told = f"{path} is no checkpoint that `vidops train` wrote: {type(error).__name__} {error}"
         raise ValueError(told, "use --no-resume to start over, or another --out") from None
+
+
+def told(state: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Path and sha256 of a checkpoint; of a run's, its step, the last epoch that was whole, and of how many."""
+    found = {"path": str(path), "sha256": digest(path)}
+    if "step" in state:
+        last = state.get("last_epoch") or {}
+        found |= {"step": state["step"], "epoch": last.get("epoch", 0), "epochs": state.get("epochs")}
+    return found
 
 
 def tested(state: dict[str, Any]) -> dict[str, torch.Tensor]:
@@ -145,6 +169,5 @@ def load_model(model: nn.Module, state: dict[str, Any], path: Path) -> None:
     try:
         transfer.check(lacking, foreign, shapes)
     except ValueError as error:
-        told = f"{path} is a checkpoint of another network: {error}"
-        raise ValueError(told, "use the recipe that trained it") from None
+        raise OtherNetwork(f"{path} is a checkpoint of another network: {error}", state.get("made_of")) from None
     model.load_state_dict(theirs)

@@ -17,11 +17,12 @@ from vidops_cli.data.clips import Clips, batches
 from vidops_cli.data.episodes import Episode, fixed
 from vidops_cli.data.views import View
 from vidops_cli.recipe import Recipe
+from vidops_cli.record import digest
 
-from . import checkpoint
+from . import checkpoint, made_of
 from .distributed import ALONE, Group
 from .few_shot import FewShot
-from .scores import Kept, Part, averaged, digest, episode_interval, tally
+from .scores import Kept, Part, averaged, episode_interval, tally
 from .setup import Setup, open_clips, to_device
 from .tasks import Classification
 
@@ -101,14 +102,18 @@ def evaluate_checkpoint(
     *,
     per_class: bool = False,
     testing: Progress = nobody,
+    other_network: bool = False,
 ) -> dict[str, Any]:
     """Build the recipe's network, fill it from a checkpoint, evaluate it on `eval.split`.
 
     `progress` is told of decoding, where clips are cached, `testing` of what has gone through the network. Scores, or
     the results of episodes, are kept in the file `dump`. `per_class`: the accuracy of each class is told too.
-    ValueError if the file cannot be written.
+    `other_network`: weights that are told to be of other operators are tested, as far as they fit. ValueError if they
+    are not to be (`made_of.OtherNetwork`), or the file cannot be written.
     """
     state = checkpoint.load(path)
+    if not other_network:
+        made_of.check(state.get("made_of"), recipe, path)
     setup = Setup.of(recipe, device)
     clips = open_clips(recipe, recipe.eval.split, train=False)
     classes = state.get("classes", len(clips.annotations.classes))
@@ -116,7 +121,7 @@ def evaluate_checkpoint(
         told = f"the data has {len(clips.annotations.classes)} classes, {path} was trained on {classes}"
         raise ValueError(told, "use the data set it was trained on")
     model = setup.build(classes)
-    checkpoint.load_model(model, {"model": checkpoint.tested(state)}, path)
+    checkpoint.load_model(model, {**state, "model": checkpoint.tested(state)}, path)
     began = time.perf_counter()
     if recipe.data.cache != "none":
         clips.decode_all(progress, workers=recipe.data.workers, keep=recipe.data.cache == "disk")
@@ -137,6 +142,7 @@ def evaluate_checkpoint(
             told["per_class"] = found.per_class()
     return {
         "split": recipe.eval.split,
+        "checkpoint": checkpoint.told(state, path),
         "metrics": values,
         **told,
         "bad": dict(clips.bad),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -22,7 +23,7 @@ from vidops_cli.data.views import ONE
 from vidops_cli.recipe import Recipe
 from vidops_cli.record import append_line, read_lines, truncate_lines
 
-from . import checkpoint
+from . import checkpoint, made_of
 from .claim import check_there
 from .distributed import ALONE, Group
 from .evaluate import agree, evaluate
@@ -98,6 +99,7 @@ class Loop:
         self.took = math.inf  # seconds of the last step, of the slowest process
         self.best: dict[str, Any] = {}
         self.last_epoch: dict[str, Any] = {}
+        self.started: list[dict[str, Any]] = []  # what was taken of model.weights
         self.sums = dict(NOTHING)
         self.per_epoch = math.ceil(len(splits["train"].listed) / recipe.train.batch)
         self.total = self.per_epoch * recipe.train.epochs
@@ -110,7 +112,13 @@ class Loop:
 
     def restore(self) -> None:
         path = self.run / "last.pt"
-        state = checkpoint.load(path)
+        try:
+            state = checkpoint.load(path)
+        except ValueError as error:
+            hint, best = "use --no-resume to start over", self.run / "best.pt"
+            if best.is_file():
+                hint += f"; or go on from the best epoch so far: cp {shlex.quote(str(best))} {shlex.quote(str(path))}"
+            raise ValueError(error.args[0], hint) from None
         if state.get("recipe") != self.recipe.hash():
             told = f"{path} was written by another recipe{checkpoint.differing(self.run / 'recipe.yaml', self.recipe)}"
             raise ValueError(
@@ -136,6 +144,7 @@ class Loop:
         self.step, self.seconds = state["step"], state["seconds"]
         self.sums = state["sums"] if "clips" in state["sums"] else dict(NOTHING)  # older ones were of steps
         self.best, self.last_epoch = state["best"], state["last_epoch"]
+        self.started = state.get("started", [])
         if (before := state.get("code", self.code)) != self.code:
             self.code = f"{before}+{self.code}"
         for met in state.get("met", []):  # older ones do not tell what was met of the files
@@ -171,12 +180,15 @@ class Loop:
             "recipe": self.recipe.hash(),
             "code": self.code,
             "classes": self.task.classes,
+            "made_of": made_of.of_recipe(self.recipe),
+            "epochs": self.recipe.train.epochs,
             "data": {split: clips.annotations.fingerprint for split, clips in self.splits.items()},
             "step": self.step,
             "seconds": self.seconds,
             "sums": self.sums,
             "best": self.best,
             "last_epoch": self.last_epoch,
+            "started": self.started,
             "rng": states,
             "cuda_rng": cuda_states,
             "met": met,

@@ -16,7 +16,7 @@ from vidops_cli.data.frames import as_frames
 from vidops_cli.models.listening import Standing, overhearing, standing
 from vidops_cli.recipe import Recipe
 
-from . import checkpoint
+from . import checkpoint, made_of
 from .setup import Setup, clip_options, network_of, open_clips
 
 
@@ -52,10 +52,11 @@ def overhear(
         word = "--video" if videos else "--clip"
         raise ValueError(f"the network looks at {told}, got {count}", f"give {word} {'twice' if two else 'once'}")
     state = checkpoint.load(path)
+    made_of.check(state.get("made_of"), recipe, path)
     items, classes = _items(recipe, videos, clips)
     setup = Setup.of(recipe, "cpu")
     model = setup.build(state.get("classes", classes)).eval()
-    checkpoint.load_model(model, {"model": checkpoint.tested(state)}, path)
+    checkpoint.load_model(model, {**state, "model": checkpoint.tested(state)}, path)
     seen = [each for each in standing(model) if each.name in names]
     chosen = [
         each for each in seen if op in (None, each.name) and (at is None or f"{each.place}.".startswith(f"{at}."))

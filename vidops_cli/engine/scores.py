@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -262,8 +261,3 @@ def compared(a: Kept, b: Kept, names: tuple[Path, Path]) -> dict[str, Any]:
     counts = {"n": len(apart), "only_a": int((apart > 0).sum()), "only_b": int((apart < 0).sum())}
     low, high = stats.bootstrap(apart, "mean")
     return {"kind": a.kind, "difference": float(apart.mean()), "low": low, "high": high, **counts}
-
-
-def digest(path: Path) -> str:
-    """The first 12 digits of a file's sha256."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]

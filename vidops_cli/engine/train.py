@@ -11,7 +11,7 @@ from torch import nn
 
 from vidops_cli.data.clips import Clips
 from vidops_cli.recipe import Recipe, dump
-from vidops_cli.record import truncate_lines, write_text
+from vidops_cli.record import digest, truncate_lines, write_text
 
 from . import checkpoint
 from .claim import Claim, check_there
@@ -89,13 +89,13 @@ def _train(
     if group.first:
         claim.take()
     resumed = group.gather(resume and (run / "last.pt").exists())[0]
-    if not resumed:
-        _start(model, recipe.model.weights, report)
+    started = [] if resumed else start(model, recipe, report)
     for part in recipe.train.frozen:
         checkpoint.part_of(model, part).requires_grad_(False)
     if not any(p.requires_grad for p in model.parameters()):
         raise ValueError("train.frozen leaves nothing to train", "leave out a part")
     loop = Loop(recipe, run, setup, splits, model, task, report, code, group)
+    loop.started = started
     began = time.perf_counter()
     if resumed:
         with checkpoint.as_written(run / "last.pt"):
@@ -123,10 +123,12 @@ def _train(
     return {
         "split": recipe.eval.split,
         "metrics": metrics,
-        "val": loop.best,
-        "train": loop.last_epoch,
+        "val": {key: value for key, value in loop.best.items() if not key.startswith("train_")},
+        "train": {key: value for key, value in loop.last_epoch.items() if not key.startswith("val_")},
         "floors": tested.annotations.floors,
         "data": tested.annotations.fingerprint,
+        "data_train": {"fingerprint": splits["train"].annotations.fingerprint, "clips": len(splits["train"])},
+        **({"weights": loop.started} if loop.started else {}),
         "device": str(setup.device),
         **({"processes": group.size} if group.size > 1 else {}),
         "classes": classes,
@@ -167,10 +169,13 @@ def _check_tested(split: str, clips: Clips, task: Classification | FewShot, work
             raise ValueError(f"{split}: {error.args[0]}", *error.args[1:]) from None
 
 
-def _start(model: nn.Module, told: str | dict[str, str], report: Report) -> None:
-    """Weights that the recipe names, of the network or of parts of it."""
-    parts = {"": told} if isinstance(told, str) else told
-    for part, path in parts.items():
-        found = checkpoint.load_part(model, part, Path(path)) if part else checkpoint.start_from(model, Path(path))
+def start(model: nn.Module, recipe: Recipe, report: Report = lambda status: None) -> list[dict[str, Any]]:
+    """Fill the network, or parts of it, from the checkpoints that the recipe names, and tell of each what was taken."""
+    told = []
+    for part, name in recipe.model.files().items():
+        path = Path(name)
+        found = checkpoint.load_part(model, part, path) if part else checkpoint.start_from(model, path)
         if found.inflated or found.copied or found.fresh or found.left_out:
             report({"phase": "started", "told": f"{part + ' from ' if part else ''}{path}: {found.told()}"})
+        told.append({**({"part": part} if part else {}), "path": name, "sha256": digest(path), **found.counts()})
+    return told

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -99,6 +99,26 @@ class Network:
                 f"at: [{', '.join(rest)}]",
             )
         return chosen
+
+    def occupied(self, ops: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+        """Slot and place -> the operator there and all of its options, for `ops` as `build` takes them.
+
+        ValueError on an operator or a place that is not known.
+        """
+        from vidops_cli.ops import OPS
+
+        found = {}
+        for spec in ops:
+            if spec["op"] not in OPS:
+                raise ValueError(f"unknown operator {spec['op']!r}", f"operators: {', '.join(OPS)}")
+            card = OPS[spec["op"]]
+            for place in self.select_for(card, spec.get("slot"), spec.get("at", "all")):
+                found[f"{spec.get('slot') or card.slot} {place}"] = {
+                    "op": card.name,
+                    **card.defaults,
+                    **spec.get("options", {}),
+                }
+        return found
 
     @staticmethod
     def take(taken: dict[tuple[str, str], str], slot: str, place: str, name: str) -> None:

@@ -32,6 +32,10 @@ class Start:
     fresh: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
 
+    def counts(self) -> dict[str, int]:
+        """How many weights are of each kind."""
+        return {kind: len(getattr(self, kind)) for kind in ("taken", "inflated", "copied", "fresh", "left_out")}
+
     def told(self) -> str:
         """How many of each kind, and where those are that did not just go over."""
         kinds = ("inflated", "copied", "fresh", "left_out")

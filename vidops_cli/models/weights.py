@@ -50,8 +50,8 @@ class Imported:
 
     def metadata(self) -> dict[str, str]:
         """What the file of weights says of itself."""
-        told = {"source": self.source, "network": self.layout.network, "classes": self.layout.classes}
-        return {"format": "pt", "vidops": json.dumps({**told, "ops": list(map(dict, self.layout.ops))})}
+        told = {"source": self.source, "classes": self.layout.classes, **self.layout.made_of()}
+        return {"format": "pt", "vidops": json.dumps(told)}
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], list[str]]:
@@ -103,13 +103,20 @@ def unpickled(path: Path) -> dict[str, Any]:
         if "GLOBAL" in told:  # the pickled name of something to call
             hint = "save its state dict alone, where you trust it: torch.save(model.state_dict(), FILE)"
             raise ValueError(f"{path} would run code when it is loaded", hint) from None
-        known = told.rpartition("WeightsUnpickler error: ")[2].partition(" Check the doc")[0]
-        told = f"{path} cannot be read: {type(error).__name__} {known[:160]}".rstrip()
-        raise ValueError(told, "it may be cut short, or no checkpoint") from None
+        with open(path, "rb") as file:
+            begun = file.read(2) == b"PK" or isinstance(error, EOFError)  # an archive as torch.save writes it
+        told = "it is cut short or damaged" if begun else "it is no checkpoint"
+        raise ValueError(f"{path} cannot be read: {told}", _another(path)) from None
     if not isinstance(found, Mapping):
         raise ValueError(f"{path} holds no weights", HINT)
     _check_plain(found, path)
     return dict(found)
+
+
+def _another(path: Path) -> str:
+    """A hint: of a run's two checkpoints the other one, if it is there."""
+    other = path.with_name({"last.pt": "best.pt", "best.pt": "last.pt"}.get(path.name, path.name))
+    return f"name another checkpoint{f', as {other}' if other != path and other.is_file() else ''}"
 
 
 def _check_plain(found: Any, path: Path) -> None:

@@ -220,6 +220,10 @@ class Model(Section):
     weights: Name | dict[Name, Name] = {}
     """the checkpoint that it starts from, or those of its parts, as in rgb: runs/rgb/last.pt"""
 
+    def files(self) -> dict[str, str]:
+        """Part of the network -> the checkpoint that it starts from; the part "" is all of it."""
+        return {"": self.weights} if isinstance(self.weights, str) else dict(self.weights)
+
 
 class Group(Section):
     of: Annotated[list[Name], Field(min_length=1)] = ["*"]

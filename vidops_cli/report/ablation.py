@@ -331,16 +331,17 @@ def _of_rows(told: dict[str, Any], rows: list[Row]) -> list[str]:
         views = "; ".join(f"{count} views, {average} averaged" for count, average in seen)
         one = "" if all("views" in row for row in scored) else ", some rows on one"
         notes.append(f"tested on {views}{one}; MACs and FLOPs are of one view, times that in all")
-    torch, device, cpu, commit, code, data, decoded_by, recipe = (
+    torch, device, cpu, commit, code, data, decoded_by, weights, recipe = (
         listed(row.get(key) for row in rows)
-        for key in ("torch", "device", "cpu", "commit", "code", "data", "decoded_by", "recipe")
+        for key in ("torch", "device", "cpu", "commit", "code", "data", "decoded_by", "weights", "recipe")
     )
     dirty = " (with uncommitted changes)" if any(row["dirty"] for row in rows) else ""
     first, last = (end(row["date"] for row in rows)[:10] for end in (min, max))
     notes.append(
         f"torch {torch} on {device} ({cpu}); commit {commit}{dirty}; code {code}; "
-        + (f"data {data}; " if data else "")
+        + (f"data {data}{_trained_on(rows)}; " if data else "")
         + (f"decoded by {decoded_by}; " if decoded_by else "")
+        + (f"started from weights {weights}; " if weights else "")
         + (f"recipe {recipe}; " if recipe else "")
         + (first if first == last else f"{first} to {last}")
     )
@@ -352,3 +353,9 @@ def _of_rows(told: dict[str, Any], rows: list[Row]) -> list[str]:
     if uncounted:
         notes.append(f"not counted in MACs: {', '.join(uncounted)}")
     return notes
+
+
+def _trained_on(rows: list[Row]) -> str:
+    """The train split, beside the one that was tested; nothing of rows that are older than the entry."""
+    sets = listed(f"{row['data_train']} ({row['n_train']} clips)" for row in rows if "data_train" in row)
+    return f" tested, {sets} trained on" if sets else ""

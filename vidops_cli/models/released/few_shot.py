@@ -55,4 +55,5 @@ def renet(shapes: Shapes) -> Layout:
     planes = [shapes[f"cca_module.conv.{i}.proj.0.weight"][0] for i in cca]
     ops.append({"op": "cca", "options": {"reduced": shapes["cca_1x1.0.weight"][0], "planes": planes}})
     keys |= {"cca_1x1.": "head.reduction.", **matching_keys(shapes, "cca_module.conv.", "head.matching.conv.")}
-    return Layout("renet", shapes["fc.weight"][0], tuple(ops), keys, idle)
+    untold = ("attention_temperature", "temperature")
+    return Layout("renet", shapes["fc.weight"][0], tuple(ops), keys, idle, untold)

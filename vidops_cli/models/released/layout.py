@@ -23,7 +23,8 @@ class Layout:
     """One released network in our terms.
 
     `ops` are mappings of op, at, slot and options, as in a recipe. `idle` are prefixes of official names that compute
-    nothing. `classes` is None where the network has no classifier.
+    nothing. `classes` is None where the network has no classifier. `untold` are options that neither weights nor code
+    tell, but the command that trained: who recognises the network leaves them out.
     """
 
     network: str
@@ -31,6 +32,11 @@ class Layout:
     ops: tuple[Mapping[str, Any], ...] = ()
     keys: Mapping[str, str] = field(default_factory=dict)
     idle: tuple[str, ...] = ()
+    untold: tuple[str, ...] = ()
+
+    def made_of(self) -> dict[str, Any]:
+        """What a file of these weights says of its network, in plain values."""
+        return {"network": self.network, "ops": list(map(dict, self.ops)), "untold": list(self.untold)}
 
     def build(self) -> nn.Module:
         return MODELS[self.network].build(classes=self.classes or 1, ops=[dict(op) for op in self.ops])
