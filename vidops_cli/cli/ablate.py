@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .cells import Chosen, Launch, cells_of, explain, left_of, run_left, show_plan
+from .cells import Chosen, Launch, cells_of, cluster_of, explain, left_of, run_left, show_jobs, show_plan
 from .common import Device, Overrides, console, load_recipe, recipe_files
 from .data import make_missing
 from .output import Output
@@ -134,8 +134,11 @@ def command(
     scale = "smoke" if smoke else "mini" if mini else "full"
     if smoke and seeds is not None:
         raise ValueError("--smoke is of one seed, --seeds means nothing beside it", "leave one of them out")
-    if launcher not in ("local", "slurm"):
-        raise ValueError(f"unknown launcher {launcher!r}", "local or slurm")
+    asked = cluster_of(launcher, cluster)
+    if asked is not None:
+        from vidops_cli.ablation.slurm import check_cells
+
+        check_cells(asked)
     run = Run(
         store,
         record,
@@ -143,7 +146,7 @@ def command(
         overrides,
         seeds,
         Chosen(only, only_failed, force, rerun),
-        Launch(jobs, launcher, cluster, device, nproc, chosen(track)),
+        Launch(jobs, asked, device, nproc, chosen(track)),
         nothing=table or claims or check,
         dry=dry_run,
     )
@@ -221,6 +224,7 @@ def _table(path: Path, run: Run, shown: Shown) -> bool:
     left = left_of(cells, kept, run.chosen)
     if run.dry:
         show_plan(cells, left, kept)
+        show_jobs(left, kept, run.launch)
         return _steps(cells)
     codes = run_left(left, kept, told, run.launch) if left and not run.nothing else {}
     head = told_of(told, _floors(cells, kept))

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .cells import slurm_of
+from .cells import asked, cluster_of
 from .common import (
     Device,
     Form,
@@ -62,21 +62,24 @@ def command(
     told, trackers = load_run(recipe, overrides, row, trained=True), chosen(track)
     run = out or run_folder(recipe, row)
     notes = of_no_row(recipe, overrides, row)
-    if nproc:
+    slurm = cluster_of(launcher, cluster)
+    each = nproc or (max(1, slurm.gpus) if slurm else 1)
+    processes = each * (slurm.nodes if slurm else 1)
+    if slurm and not resume:
+        raise ValueError("--no-resume: a job that is queued again would start over", f"remove {run} instead")
+    if processes > 1:
         from vidops_cli.engine.train import check_processes
 
-        check_processes(told, nproc)
+        check_processes(told, processes)
+    track_too = ["--track", ",".join(trackers)] if trackers else []
+    job = ["vidops_cli", "train", str(run / "job.yaml"), "--out", str(run), "--device", device, *track_too]
     if dry_run:
-        show_run(told, run, device, notes, format)
+        show_run(
+            told, run, device, notes, format, processes, asked(slurm, each, ["python", "-m", *job]) if slurm else []
+        )
         return
-    if launcher not in ("local", "slurm"):
-        raise ValueError(f"unknown launcher {launcher!r}", "local or slurm")
-    if launcher == "local" and cluster is not None:
-        raise ValueError("--cluster is of --launcher slurm", "leave it out, or add --launcher slurm")
-    if launcher == "slurm":
-        if not resume:
-            raise ValueError("--no-resume: a job that is queued again would start over", f"remove {run} instead")
-        _submit(told, run, cluster, nproc, device, trackers)
+    if slurm:
+        _submit(told, run, slurm, each, job)
         return
     if nproc and nproc > 1 and os.environ.get("WORLD_SIZE", "1") == "1":
         from vidops_cli.engine.launching import launch
@@ -118,19 +121,20 @@ def command(
         console().print(f"tested: {views_of(told, summary['cost']['macs'])}", soft_wrap=True)
 
 
-def _submit(
-    told: Any, run: Path, cluster: Path | None, nproc: int | None, device: str, trackers: tuple[str, ...]
-) -> None:
-    """A job that trains; put into the queue again, it goes on."""
+def _submit(told: Any, run: Path, cluster: Any, each: int, words: list[str]) -> None:
+    """A job that trains; put into the queue again, it goes on. What would end it at its start is told before."""
+    from vidops_cli.ablation.slurm import Slurm, absent
+    from vidops_cli.engine.train import check_start
     from vidops_cli.recipe import dump
     from vidops_cli.record import write_text
 
-    slurm = slurm_of(cluster, run)
+    if why := absent(cluster):
+        raise ValueError(*why)
     make_missing(told)
+    for place in check_start(told, each * cluster.nodes):
+        console(stderr=True, note=True).print(f"not seen from here, but by the job: {place}", soft_wrap=True)
     write_text(run / "job.yaml", dump(told))  # as it is now, not as it may be when the job starts
-    track = ["--track", ",".join(trackers)] if trackers else []
-    words = ["vidops_cli", "train", str(run / "job.yaml"), "--out", str(run), "--device", device, *track]
-    job = slurm.submit(words, run, nproc or max(1, slurm.cluster.gpus))
+    job = Slurm(cluster, run).submit(words, run, each)
     console().print(f"job {job} is submitted; its output: {run / 'log.txt'}", soft_wrap=True)
 
 
