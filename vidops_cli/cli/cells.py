@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .common import console, known, print_table
+from .data import made_by
 from .live import CellWatch, clock, stoppable
 
 if TYPE_CHECKING:
@@ -38,17 +39,41 @@ class Launch:
     track: tuple[str, ...] = ()
 
 
-def cells_of(recipe: Recipe) -> list[Cell]:
-    """All cells of a recipe; its data are looked at, where they are there."""
+def cells_of(recipe: Recipe, words: list[str]) -> list[Cell]:
+    """All cells of a recipe; its data are looked at, where they are there.
+
+    `words`: its path, and what changes it, for hints.
+    """
     from vidops_cli.ablation.grid import cells
     from vidops_cli.data import DATASETS
 
     def fingerprint(told: Recipe) -> str:
         dataset, root = DATASETS[told.data.name], Path(told.data.root)
         splits = [split for split in dict.fromkeys(("train", "val", told.eval.split)) if split in dataset.splits]
-        return " ".join(dataset.read(root, split, told.parts()).fingerprint for split in splits)
+        with made_by(told, words):
+            return " ".join(dataset.read(root, split, told.parts()).fingerprint for split in splits)
 
     return cells(recipe, known(), fingerprint)
+
+
+def needed(recipe: Recipe, names: list[str] | None) -> Recipe:
+    """The recipe with the rows and seeds alone of the cells of these names, and the rows whose weights they take.
+
+    All of them where a name is of no row: it may be a key, which hangs on data that may not be there yet.
+    """
+    ablation = recipe.ablation
+    if ablation is None or not names:
+        return recipe
+    every = [(row.name, seed, {row.name, f"{row.name}/{seed}"}) for row in ablation.rows for seed in ablation.seeds]
+    if not set(names) <= set().union(*(words for *_, words in every)):
+        return recipe
+    picked = [(row, seed) for row, seed, words in every if not words.isdisjoint(names)]
+    rows, seeds, before = {row for row, _ in picked}, {seed for _, seed in picked}, None
+    while rows != before:
+        before, rows = rows, rows.union(*(row.takes for row in ablation.rows if row.name in rows))
+    of_rows = [row for row in ablation.rows if row.name in rows]
+    chosen = {"rows": of_rows, "seeds": [seed for seed in ablation.seeds if seed in seeds]}
+    return recipe.model_copy(update={"ablation": ablation.model_copy(update=chosen)})
 
 
 def left_of(cells: list[Cell], store: Store, how: Chosen) -> list[Cell]:

@@ -171,5 +171,9 @@ def _data(told: Recipe, splits: dict[str, Clips] | None) -> str:
     data, dataset = told.data, _dataset(told)
     if splits:
         return f"{data.name} at {data.root}: " + ", ".join(f"{name} {clips.present}" for name, clips in splits.items())
-    made = f"made by the run, or by: {dataset.how}" if data.generated else dataset.how
-    return f"{data.name}: not at {data.root}; " + (made if dataset.generated else f"how to lay it out: {dataset.page}")
+    if not dataset.generated:
+        return f"{data.name}: not at {data.root}; how to lay it out: {dataset.page}"
+    from vidops_cli.data.mini import benchmark
+
+    made = "made by the run" if data.generated else benchmark.command(data.name, Path(data.root))
+    return f"{data.name}: not at {data.root}; {made}"

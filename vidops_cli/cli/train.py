@@ -25,7 +25,7 @@ from .common import (
     print_json,
     run_folder,
 )
-from .data import make_missing
+from .data import made_by, make_missing
 from .live import RunProgress, stoppable
 from .plan import show_run, views_of
 from .trackers import Track, Trackers, chosen
@@ -61,6 +61,8 @@ def command(
     check_format(format)
     told, trackers = load_run(recipe, overrides, row, trained=True), chosen(track)
     run = out or run_folder(recipe, row)
+    if run.is_file():
+        raise ValueError(f"{run} is a file, not a folder", "--out names the folder of the run")
     notes = of_no_row(recipe, overrides, row)
     slurm = cluster_of(launcher, cluster)
     each = nproc or (max(1, slurm.gpus) if slurm else 1)
@@ -79,7 +81,8 @@ def command(
         )
         return
     if slurm:
-        _submit(told, run, slurm, each, job)
+        with made_by(told, [str(recipe), *(overrides or [])]):
+            _submit(told, run, slurm, each, job)
         return
     if nproc and nproc > 1 and os.environ.get("WORLD_SIZE", "1") == "1":
         from vidops_cli.engine.launching import launch
@@ -95,7 +98,8 @@ def command(
         with distributed.group(device) as group:
             with stoppable(RESUME), group.in_turn():
                 make_missing(told)
-            summary = _run(told, run, device, resume, trackers, stop, group, notes)
+            with made_by(told, [str(recipe), *(overrides or [])]):
+                summary = _run(told, run, device, resume, trackers, stop, group, notes)
     except (ValueError, OSError) as error:
         if stop.asked and (isinstance(error, ConnectionError) or os.environ.get("RANK", "0") != "0"):
             raise typer.Exit(RESUME) from None  # it is being ended by who tells why

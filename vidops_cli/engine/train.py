@@ -84,6 +84,7 @@ def _train(
     if resumed:
         with checkpoint.as_written(run / "last.pt"):
             loop.restore()
+    report({"phase": "started", "told": f"run {run}: {_told(loop, recipe)}"})
     if recipe.data.cache != "none":
         keep = recipe.data.cache == "disk"
         for split, clips in splits.items():
@@ -181,6 +182,18 @@ def check_processes(recipe: Recipe, size: int) -> None:
     if recipe.train.accumulate > batch // size:
         told = f"train.accumulate: the {batch // size} clips of a process have no {recipe.train.accumulate} parts"
         raise ValueError(told, f"divide it by the number of processes: {max(1, recipe.train.accumulate // size)}")
+
+
+def _told(loop: Loop, recipe: Recipe) -> str:
+    """What begins, or where it goes on, in words."""
+    told = f"{recipe.title}, " if recipe.title else ""
+    if loop.step:
+        epoch = min(loop.step // loop.per_epoch + 1, recipe.train.epochs)
+        told += f"going on from step {loop.step} of {loop.total} (epoch {epoch})"
+    else:
+        told += f"{recipe.train.epochs} epoch{'s' if recipe.train.epochs > 1 else ''} of {loop.per_epoch} steps"
+    processes = f" in each of {loop.group.size} processes" if loop.group.size > 1 else ""
+    return f"{told}, on {loop.setup.device}{processes}"
 
 
 def _check_tested(split: str, clips: Clips, task: Classification | FewShot, workers: int) -> None:
