@@ -10,6 +10,7 @@ from terminal import tree
 
 from vidops_cli.data import DATASETS
 from vidops_cli.engine import dry
+from vidops_cli.engine.train import check_start
 from vidops_cli.models import MODELS
 from vidops_cli.ops import OPS
 from vidops_cli.recipe import Known, load, resolve
@@ -193,3 +194,13 @@ def test_a_job_that_must_fail_is_not_submitted(vidops, place, words, told):
     slurm = ("--launcher", "slurm", "--cluster", "local.yaml", "--out", "run")
     code, out, err = vidops("train", "one.yaml", *words, *slurm)
     assert (code, out) == (2, "") and told in err and tree(place) == before
+
+
+def test_what_only_the_machines_of_a_job_have_is_left_to_them(tiny, place):
+    """An absolute path of which not even the folder above is there."""
+    known = Known(ops=OPS, models=MODELS, datasets=DATASETS)
+    far = str(place / "scratch/net.pt")
+    assert check_start(load(place / "one.yaml", known, [f"model.weights={far}"]), 1) == [far]
+    assert check_start(load(place / "one.yaml", known, [f"data.root={place}/scratch/data/x"]), 1) != []
+    with pytest.raises(ValueError, match="no such checkpoint"):
+        check_start(load(place / "one.yaml", known, [f"model.weights={place}/net.pt"]), 1)

@@ -136,7 +136,7 @@ def _submit(told: Any, run: Path, cluster: Any, each: int, words: list[str]) -> 
         raise ValueError(*why)
     make_missing(told)
     for place in check_start(told, each * cluster.nodes):
-        console(stderr=True, note=True).print(f"not seen from here, but by the job: {place}", soft_wrap=True)
+        console(stderr=True, note=True).print(f"not on this machine, so left to the job: {place}", soft_wrap=True)
     write_text(run / "job.yaml", dump(told))  # as it is now, not as it may be when the job starts
     job = Slurm(cluster, run).submit(words, run, each)
     console().print(f"job {job} is submitted; its output: {run / 'log.txt'}", soft_wrap=True)
