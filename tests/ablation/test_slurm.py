@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 from fakes import grid
@@ -197,6 +198,16 @@ def test_a_job_starts_a_process_for_each_gpu(tmp_path, cluster, module):
     script = (cluster / "1.sh").read_text()
     for words in ("nodes=1", "ntasks-per-node=1", "gpus-per-node=2"):
         assert f"#SBATCH --{words}\n" in script
+
+
+def test_one_process_is_started_without_torchrun(tmp_path, monkeypatch):
+    """Whose traceback would stand below what failed."""
+    (tmp_path / "refused.py").write_text("import sys; sys.exit('error: not there')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    slurm, works = Slurm(LOCAL, tmp_path / "run"), []
+    monkeypatch.setattr(slurm.executor, "submit", lambda work: works.append(work) or SimpleNamespace(job_id="1"))
+    slurm.submit(["refused"], tmp_path / "run", 1)
+    assert works[0]() == 1 and (tmp_path / "run/log.txt").read_text() == "error: not there\n"
 
 
 def test_machines_of_a_job_meet(tmp_path, monkeypatch):

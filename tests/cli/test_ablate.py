@@ -128,6 +128,9 @@ def test_ablate_alone_tells_of_all_tables(ablated, vidops, place, monkeypatch):
     assert "recipes/two.yaml" in out and "2/2" in out
     assert "recipes/bad.yaml" in out and "not valid" in out
     assert "recipes/one.yaml" not in out
+    moved = (place / "two.yaml").read_text().replace("data:\n", "data:\n  generated: {}\n")
+    (place / "recipes/two.yaml").write_text(moved.replace("root: ", "root: nowhere"))
+    assert "makes its data, 0/2" in vidops("ablate", "--store", ablated[1] / "kept")[1]
     monkeypatch.chdir(ROOT)
     code, out, err = vidops("ablate", "--store", place / "none")
     assert (code, err) == (0, "")

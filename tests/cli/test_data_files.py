@@ -185,6 +185,18 @@ def test_folders_of_frames(vidops, lists):
     assert rows(record)[0]["sha256"] != before["sha256"] and rows(record)[0]["frames"] == 4
 
 
+def test_videos_in_a_folder_of_another_name(vidops, lists):
+    """One line for a split, instead of one for each file."""
+    (lists / "20bn-something-something-v1").rename(lists / "clips")
+    code, out, _ = vidops("data", "verify", "something_v1")
+    assert code == 1 and "8: missing" not in out
+    place = "datasets/something-something-v1"
+    told = (
+        f"val: 1 of 1 files are missing, the first is {place}/20bn-something-something-v1/8: check --root, and unpack"
+    )
+    assert f"not whole: {told} all parts of the archives below {place}" in out
+
+
 @pytest.mark.parametrize("to", ["frames", "video"])
 def test_folders_of_frames_are_prepared(vidops, lists, to):
     code, out, _ = vidops("data", "prepare", "something_v1", "--side", "16", "--to", to, "--out", "small")

@@ -38,16 +38,18 @@ ablation:
 
 
 def test_a_recipe_makes_its_benchmark(vidops, place):
-    """Each seed gets a train set of its own; val and test are common, and nothing is made twice."""
+    """Each seed gets a train set of its own, when its cells run; val and test are common, and nothing is made twice."""
     (place / "own.yaml").write_text(OWN.format(base=ROOT / "recipes/base/mini_motion.yaml"))
     code, out, _ = vidops("ablate", "own.yaml", "--dry-run")
     assert code == 0 and "data not there" in out and not (place / "made").exists()
     assert vidops("ablate", "own.yaml", "--only", "TSN/0", "--device", "cpu")[0] == 0
-    assert sorted(path.name for path in (place / "made").glob("[!.]*")) == ["test", "train-0", "train-2", "val"]
+    assert sorted(path.name for path in (place / "made").glob("[!.]*")) == ["test", "train-0", "val"]
     before = tree(place / "made")
     code, out, _ = vidops("data", "generate", "own.yaml")
     assert code == 0 and "mini_motion at made" in out
-    assert tree(place / "made") == before
+    whole = tree(place / "made")
+    assert whole.items() > before.items() and {path.split("/")[0] for path in whole.keys() - before} == {"train-2"}
+    assert vidops("ablate", "own.yaml", "--table")[1].count("1/2") == 1  # by the key it had among half of the data
     code, out, _ = vidops("ablate", "own.yaml", "--dry-run", "--format", "json")
     assert vidops("data", "generate", "own.yaml", "data.generated.sizes.train=12")[0] == 2
     assert vidops("ablate", "own.yaml", "--smoke", "--device", "cpu", "--only", "TSN/0")[0] == 0
@@ -55,6 +57,22 @@ def test_a_recipe_makes_its_benchmark(vidops, place):
     assert vidops("train", "own.yaml", "train.seed=5", "--out", "run", "--device", "cpu")[0] == 0
     assert (place / "made/train-5/manifest.json").is_file()
     assert vidops("eval", "run", "eval.split=train")[0] == 0
+
+
+def test_hints_name_the_recipe_that_makes_the_data(vidops, place):
+    """As a shell takes it."""
+    (place / "my own.yaml").write_text(OWN.format(base=ROOT / "recipes/base/mini_motion.yaml"))
+    made = "vidops data generate 'my own.yaml' 'data.root=no where'"
+    words = ("ablate", "my own.yaml", "data.root=no where")
+    assert made in " ".join(vidops(*words, "--dry-run")[1].split())
+    assert f"{made} --smoke" in " ".join(vidops(*words, "--dry-run", "--smoke")[1].split())
+    assert f"{made} 'ablation.seeds=[0]'" in " ".join(vidops(*words, "--dry-run", "--seeds", "1")[1].split())
+    (place / "kept.jsonl").write_text('{"schema": 1, "table": {}}\n{"cell": "123", "metric": "top1"}\n')
+    ((error, hint),) = told_errors(vidops(*words, "--record", "kept.jsonl", "--table")[2])
+    assert error.startswith("the data are not there, so cells of kept.jsonl cannot be told: no mini_motion benchmark")
+    assert hint == f"make it: {made}"
+    ((_, hint),) = told_errors(vidops("train", "one.yaml", "data.root=no where", "--device", "cpu")[2])
+    assert hint == "make it: vidops data generate mini_motion --root 'no where'"
 
 
 # --- train and eval ---------------------------------------------------------------------------------------------------
@@ -72,7 +90,7 @@ def test_train_writes_a_run(trained):
     done, folder = trained
     assert done.returncode == 0, done.stderr
     assert "top1" in done.stdout and "run/summary.json" in done.stdout
-    assert "Traceback" not in done.stderr
+    assert "run run: Tiny [run], 1 epoch of 3 steps, on cpu\ndecoding train, " in done.stderr
     files = {path.name for path in (folder / "run").iterdir()}
     assert {"recipe.yaml", "metrics.jsonl", "summary.json", "last.pt", "best.pt"} <= files
     assert not [name for name in files if name.startswith(".") or name.endswith(".partial")]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
+from terminal import tree
 
 from vidops_cli.data import DATASETS
 from vidops_cli.engine import dry
+from vidops_cli.engine.train import check_start
 from vidops_cli.models import MODELS
 from vidops_cli.ops import OPS
 from vidops_cli.recipe import Known, load, resolve
@@ -138,3 +141,66 @@ def test_a_row_whose_step_fails_is_told(vidops, fresh, monkeypatch):
     code, out, err = vidops("ablate", table, "--dry-run")
     assert code == 1 and 0 < err.count("failed: ") < rows and ": sizes do not match\n" in err
     assert f"a step of {rows - err.count('failed: ')} of {rows} rows runs" in out
+
+
+CLUSTER = "partition: gpu\nhours: 1.5\nnodes: {nodes}\ngpus: 4\nmemory: 32\nsetup: [module load cuda]\n"
+
+
+def test_what_slurm_would_be_asked_for(vidops, fresh):
+    """Nothing is submitted, and no Slurm is needed."""
+    (fresh / "two.yaml").write_text(CLUSTER.format(nodes=2))
+    (fresh / "one.yaml").write_text(CLUSTER.format(nodes=1))
+    slurm = ("--launcher", "slurm", "--cluster")
+    code, out, _ = vidops("train", RECIPES / "quickstart.yaml", *slurm, "two.yaml", "--dry-run", "--out", "my run")
+    assert code == 0 and "run      my run on auto of the job\n" in out and "setup    module load cuda\n" in out
+    assert "slurm    partition gpu, hours 1.5, nodes 2, gpus 4, cpus 4, memory 32 GB\n" in out
+    assert "job      4 processes on each of 2 machines: python -m vidops_cli train 'my run/job.yaml' --out" in out
+    assert "4 on each of 8 processes" in out and "memory   a process: " in out
+    code, out, _ = vidops("ablate", RECIPES / "quickstart.yaml", *slurm, "one.yaml", "--dry-run", "--jobs", "2")
+    told = " ".join(out.split())
+    assert code == 0 and "array 6 jobs, 2 at a time slurm partition gpu, " in told and "--nproc 4 --device auto" in told
+    assert (
+        "a cell of a table runs on one machine" in vidops("ablate", RECIPES / "quickstart.yaml", *slurm, "two.yaml")[2]
+    )
+    (fresh / "bad.yaml").write_text("partiton: gpu\nhours: 1\n")
+    for verb in ("train", "ablate"):
+        code, out, err = vidops(verb, RECIPES / "quickstart.yaml", *slurm, "bad.yaml", "--dry-run")
+        assert (code, out) == (2, "") and "bad.yaml:1: unknown key 'partiton'" in err
+        code, _, err = vidops(verb, RECIPES / "quickstart.yaml", "--cluster", "one.yaml", "--dry-run")
+        assert code == 2 and "--cluster is of --launcher slurm" in err
+    assert sorted(path.name for path in fresh.iterdir()) == ["bad.yaml", "one.yaml", "two.yaml"]
+
+
+def test_processes_share_the_batch_in_memory(vidops, fresh):
+    def kept(*words):
+        return json.loads(vidops("train", RECIPES / "quickstart.yaml", "--dry-run", "--format", "json", *words)[1])
+
+    one, eight = kept(), kept("--nproc", "8")
+    assert 7 < one["kept_bytes"] / eight["kept_bytes"] < 9 and one["state_bytes"] == eight["state_bytes"]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["data.root=none", "data.generated=null"], "none/train/manifest.json is not there"),
+        (["model.weights=nothing.pth"], "no such checkpoint: nothing.pth"),
+        (["train.batch=31", "--nproc", "2"], "2 processes cannot share a batch of 31"),
+    ],
+)
+def test_a_job_that_must_fail_is_not_submitted(vidops, place, words, told):
+    pytest.importorskip("submitit")
+    (place / "local.yaml").write_text("cluster: local\nhours: 0.1\ngpus: 0\n")
+    before = tree(place)
+    slurm = ("--launcher", "slurm", "--cluster", "local.yaml", "--out", "run")
+    code, out, err = vidops("train", "one.yaml", *words, *slurm)
+    assert (code, out) == (2, "") and told in err and tree(place) == before
+
+
+def test_what_only_the_machines_of_a_job_have_is_left_to_them(tiny, place):
+    """An absolute path of which not even the folder above is there."""
+    known = Known(ops=OPS, models=MODELS, datasets=DATASETS)
+    far = str(place / "scratch/net.pt")
+    assert check_start(load(place / "one.yaml", known, [f"model.weights={far}"]), 1) == [far]
+    assert check_start(load(place / "one.yaml", known, [f"data.root={place}/scratch/data/x"]), 1) != []
+    with pytest.raises(ValueError, match="no such checkpoint"):
+        check_start(load(place / "one.yaml", known, [f"model.weights={place}/net.pt"]), 1)

@@ -39,6 +39,12 @@ def verbs():
     return list(below(typer.main.get_command(app), []))
 
 
+def test_help_is_wrapped_by_the_terminal_alone():
+    """A line of the source is no line of the help."""
+    told = [part for _, command in verbs() for part in (command.help or "").split("\n\n")]
+    assert len(told) >= 40 and not [part for part in told if "\n" in part.strip()]
+
+
 def test_every_verb_takes_quiet_and_a_format():
     found = verbs()
     assert len(found) >= 22

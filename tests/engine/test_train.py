@@ -532,7 +532,9 @@ def test_a_run_goes_on_with_its_own_data_alone(recipe, clips_root, tmp_path):
     with pytest.raises(ValueError, match=r"another recipe: train\.epochs"):
         train(recipe("train.epochs=3"), tmp_path / "run", device="cpu")
     shutil.copytree(clips_root, tmp_path / "moved")
-    assert train(recipe(f"data.root={tmp_path / 'moved'}"), tmp_path / "run", device="cpu")["steps"] == 10
+    moved, told = recipe(f"data.root={tmp_path / 'moved'}"), []
+    assert train(moved, tmp_path / "run", device="cpu", report=told.append)["steps"] == 10
+    assert "going on from step 1 of 10 (epoch 1), on cpu" in told[0]["told"]
 
 
 def test_what_would_stop_a_test_stops_the_run_before_it_is_trained(recipe, tmp_path):

@@ -77,17 +77,32 @@ def load_cluster(path: Path) -> Cluster:
         raise RecipeError(problems) from None
 
 
+def absent(cluster: Cluster) -> tuple[str, str] | None:
+    """Why nothing can be submitted from here, and what to do; None where it can."""
+    try:
+        import submitit  # noqa: F401
+    except ImportError:
+        return "--launcher slurm needs submitit", "pip install 'vidops[slurm]'"
+    if cluster.cluster == "slurm" and shutil.which("sbatch") is None:
+        return "there is no sbatch here", "run it where jobs are submitted; `cluster: local` tries it"
+    return None
+
+
+def check_cells(cluster: Cluster) -> None:
+    """ValueError where cells cannot be what it asks for."""
+    if cluster.nodes > 1:
+        raise ValueError(f"nodes: {cluster.nodes}: a cell of a table runs on one machine", "set it to 1")
+
+
 class Slurm:
     """Jobs go on when this process ends; the next one finds them by the file `submitted.json` of their cells."""
 
     def __init__(self, cluster: Cluster, root: Path):
         """`root` is that of the store. ValueError without submitit, or without Slurm."""
-        try:
-            import submitit
-        except ImportError:
-            raise ValueError("--launcher slurm needs submitit", "pip install 'vidops[slurm]'") from None
-        if cluster.cluster == "slurm" and shutil.which("sbatch") is None:
-            raise ValueError("there is no sbatch here", "run it where jobs are submitted; `cluster: local` tries it")
+        if why := absent(cluster):
+            raise ValueError(*why)
+        import submitit
+
         self.cluster, self.folder = cluster, root / "jobs"
         self.executor = submitit.AutoExecutor(
             self.folder / "%j", cluster=cluster.cluster, slurm_max_num_timeout=ENDLESS
@@ -123,13 +138,14 @@ class Slurm:
             job = submitit.SlurmJob(self.folder / "%j", read_json(told)["job"])
             if not job.done() and job.state != "UNKNOWN":
                 raise ValueError(f"job {job.job_id} of {folder} is {job.state.lower()}", "wait for it, or scancel it")
+        if processes * self.cluster.nodes == 1:  # no torchrun, whose traceback would stand below what failed
+            words, processes = [sys.executable, "-m", *words], 0
         job = self.executor.submit(Work(words, folder / "log.txt", self.cluster.nodes, processes))
         write_json(told, {"job": job.job_id, "cluster": self.cluster.cluster})
         return str(job.job_id)
 
     def places(self, jobs: int, device: str) -> list[str | None]:
-        if self.cluster.nodes > 1:
-            raise ValueError(f"nodes: {self.cluster.nodes}: a cell of a table runs on one machine", "set it to 1")
+        check_cells(self.cluster)
         return [None] * jobs
 
     def start(self, commands: list[tuple[list[str], Path, str | None]]) -> list[Job]:

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -127,6 +128,8 @@ def _told(error: Exception) -> list[tuple[str, str]]:
         return [(f"out of memory: {first_line(error)}", "lower the batch, the frames or the size of the map")]
     if isinstance(error, ConnectionError):
         return [(str(error), "the same command goes on; what that process told stands above, or in its log")]
+    if isinstance(error, (FileExistsError, NotADirectoryError)) and (file := _file_above(error.filename)):
+        return [(f"{file} is a file, not a folder", "name another place")]
     if isinstance(error, OSError):
         what = f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")
         return [(what, "check that the place exists, may be written, and is not full")]
@@ -134,3 +137,10 @@ def _told(error: Exception) -> list[tuple[str, str]]:
         return [(f"a name or a text is not in UTF-8: {error.reason}", "rename what a list or folder names so")]
     message, *hint = error.args or ("unknown",)
     return [(" ".join(str(message).split()), str(hint[0]) if hint else "see `vidops --help`")]
+
+
+def _file_above(name: object) -> Path | None:
+    """The file that stands where a path, or one above it, would be a folder."""
+    if not isinstance(name, str):
+        return None
+    return next((place for place in (Path(name), *Path(name).parents) if place.is_file()), None)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .cells import Chosen, Launch, cells_of, explain, left_of, run_left, show_plan
+from .cells import Chosen, Launch, cells_of, cluster_of, explain, left_of, needed, run_left, show_jobs, show_plan
 from .common import Device, Overrides, console, load_recipe, recipe_files
 from .data import make_missing
 from .output import Output
@@ -134,8 +134,11 @@ def command(
     scale = "smoke" if smoke else "mini" if mini else "full"
     if smoke and seeds is not None:
         raise ValueError("--smoke is of one seed, --seeds means nothing beside it", "leave one of them out")
-    if launcher not in ("local", "slurm"):
-        raise ValueError(f"unknown launcher {launcher!r}", "local or slurm")
+    asked = cluster_of(launcher, cluster)
+    if asked is not None:
+        from vidops_cli.ablation.slurm import check_cells
+
+        check_cells(asked)
     run = Run(
         store,
         record,
@@ -143,7 +146,7 @@ def command(
         overrides,
         seeds,
         Chosen(only, only_failed, force, rerun),
-        Launch(jobs, launcher, cluster, device, nproc, chosen(track)),
+        Launch(jobs, asked, device, nproc, chosen(track)),
         nothing=table or claims or check,
         dry=dry_run,
     )
@@ -211,16 +214,21 @@ def _table(path: Path, run: Run, shown: Shown) -> bool:
     told = _with_seeds(load_recipe(path, run.overrides, scale=run.scale), run.seeds)
     if shown.publish and (run.seeds is not None or not _as_it_stands(told, load_recipe(path, scale=run.scale))):
         raise ValueError("only a recipe as it stands is published", "write the changes into a recipe of their own")
+    words = _words(path, run, told)
     if not (run.dry or run.nothing):
-        make_missing(told)
-    cells, kept = cells_of(told), Store(run.store, run.record and read_published(run.record))
+        make_missing(needed(told, run.chosen.only))
+    cells, kept = cells_of(told, words), Store(run.store, run.record and read_published(run.record))
     if run.record and not kept.recorded.keys() & {cell.key for cell in cells}:
-        told_of_it = f"{run.record} has no cell of this table"
-        lacking = next((f"{cell.lacking[0]}: {cell.lacking[1]}" for cell in cells if cell.lacking), "")
-        raise ValueError(told_of_it, lacking or "it is of another scale or data, or the recipe has changed since")
+        if lacking := next((cell.lacking for cell in cells if cell.lacking), ()):
+            raise ValueError(
+                f"the data are not there, so cells of {run.record} cannot be told: {lacking[0]}", lacking[1]
+            )
+        hint = "it is of another scale or data, or the recipe has changed since"
+        raise ValueError(f"{run.record} has no cell of this table", hint)
     left = left_of(cells, kept, run.chosen)
     if run.dry:
         show_plan(cells, left, kept)
+        show_jobs(left, kept, run.launch)
         return _steps(cells)
     codes = run_left(left, kept, told, run.launch) if left and not run.nothing else {}
     head = told_of(told, _floors(cells, kept))
@@ -240,6 +248,12 @@ def _table(path: Path, run: Run, shown: Shown) -> bool:
     if shown.publish:
         write_record(path, head, rows)
     return ok if shown.claims else not unfinished
+
+
+def _words(path: Path, run: Run, told: Recipe) -> list[str]:
+    """The recipe as another verb would be told of it."""
+    seeds = [f"ablation.seeds={told.ablation.seeds}"] if run.seeds is not None and told.ablation else []
+    return [str(path), *(run.overrides or []), *seeds, *([] if run.scale == "full" else [f"--{run.scale}"])]
 
 
 def _steps(cells: list[Cell]) -> bool:

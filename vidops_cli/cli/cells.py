@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .common import console, known, print_table
+from .data import made_by
 from .live import CellWatch, clock, stoppable
 
 if TYPE_CHECKING:
     from vidops_cli.ablation.grid import Cell
     from vidops_cli.ablation.launch import Launcher
-    from vidops_cli.ablation.slurm import Slurm
+    from vidops_cli.ablation.slurm import Cluster
     from vidops_cli.ablation.store import Store
     from vidops_cli.recipe import Recipe
 
@@ -32,24 +33,47 @@ class Launch:
     """How cells run."""
 
     jobs: int | None
-    launcher: str
-    cluster: Path | None
+    cluster: Cluster | None
     device: str
     nproc: int | None = None
     track: tuple[str, ...] = ()
 
 
-def cells_of(recipe: Recipe) -> list[Cell]:
-    """All cells of a recipe; its data are looked at, where they are there."""
+def cells_of(recipe: Recipe, words: list[str]) -> list[Cell]:
+    """All cells of a recipe; its data are looked at, where they are there.
+
+    `words`: its path, and what changes it, for hints.
+    """
     from vidops_cli.ablation.grid import cells
     from vidops_cli.data import DATASETS
 
     def fingerprint(told: Recipe) -> str:
         dataset, root = DATASETS[told.data.name], Path(told.data.root)
         splits = [split for split in dict.fromkeys(("train", "val", told.eval.split)) if split in dataset.splits]
-        return " ".join(dataset.read(root, split, told.parts()).fingerprint for split in splits)
+        with made_by(told, words):
+            return " ".join(dataset.read(root, split, told.parts()).fingerprint for split in splits)
 
     return cells(recipe, known(), fingerprint)
+
+
+def needed(recipe: Recipe, names: list[str] | None) -> Recipe:
+    """The recipe with the rows and seeds alone of the cells of these names, and the rows whose weights they take.
+
+    All of them where a name is of no row: it may be a key, which hangs on data that may not be there yet.
+    """
+    ablation = recipe.ablation
+    if ablation is None or not names:
+        return recipe
+    every = [(row.name, seed, {row.name, f"{row.name}/{seed}"}) for row in ablation.rows for seed in ablation.seeds]
+    if not set(names) <= set().union(*(words for *_, words in every)):
+        return recipe
+    picked = [(row, seed) for row, seed, words in every if not words.isdisjoint(names)]
+    rows, seeds, before = {row for row, _ in picked}, {seed for _, seed in picked}, None
+    while rows != before:
+        before, rows = rows, rows.union(*(row.takes for row in ablation.rows if row.name in rows))
+    of_rows = [row for row in ablation.rows if row.name in rows]
+    chosen = {"rows": of_rows, "seeds": [seed for seed in ablation.seeds if seed in seeds]}
+    return recipe.model_copy(update={"ablation": ablation.model_copy(update=chosen)})
 
 
 def left_of(cells: list[Cell], store: Store, how: Chosen) -> list[Cell]:
@@ -89,10 +113,11 @@ def _launcher(left: list[Cell], store: Store, recipe: Recipe, how: Launch) -> tu
     """How many cells run at a time, in how many processes each, on what, and what starts them."""
     import os
 
-    if how.launcher == "slurm":
-        slurm = slurm_of(how.cluster, store.root)
-        jobs, nproc = how.jobs or slurm.cluster.parallel, how.nproc or max(1, slurm.cluster.gpus)
-        return min(jobs, len(left)), nproc, how.device, slurm
+    if cluster := how.cluster:
+        from vidops_cli.ablation.slurm import Slurm
+
+        jobs, nproc = how.jobs or cluster.parallel, how.nproc or max(1, cluster.gpus)
+        return min(jobs, len(left)), nproc, how.device, Slurm(cluster, store.root)
     from vidops_cli.engine.setup import pick_device
 
     on_gpu = pick_device(how.device).type == "cuda"  # here, not in every cell: one error if there is none
@@ -106,13 +131,51 @@ def _launcher(left: list[Cell], store: Store, recipe: Recipe, how: Launch) -> tu
     return min(jobs, len(left)), nproc, device, None
 
 
-def slurm_of(cluster: Path | None, root: Path) -> Slurm:
-    """What submits jobs as a file says. ValueError without one, for a bad one, and where there is no Slurm."""
-    from vidops_cli.ablation.slurm import Slurm, load_cluster
+def cluster_of(launcher: str, path: Path | None) -> Cluster | None:
+    """What a file says to ask Slurm for; None for the launcher of this machine. ValueError for a bad one."""
+    if launcher not in ("local", "slurm"):
+        raise ValueError(f"unknown launcher {launcher!r}", "local or slurm")
+    if launcher == "local":
+        if path is not None:
+            raise ValueError("--cluster is of --launcher slurm", "leave it out, or add --launcher slurm")
+        return None
+    from vidops_cli.ablation.slurm import load_cluster
 
-    if cluster is None:
+    if path is None:
         raise ValueError("--launcher slurm needs --cluster FILE", "partition, hours, gpus, cpus: see docs/ablate.md")
-    return Slurm(load_cluster(cluster), root)
+    return load_cluster(path)
+
+
+def show_jobs(left: list[Cell], store: Store, how: Launch) -> None:
+    """What would be asked of Slurm for these cells, and the command of the first."""
+    from vidops_cli.ablation.launch import command
+
+    cluster = how.cluster
+    if cluster is None or not left:
+        return
+    nproc = how.nproc or max(1, cluster.gpus)
+    jobs = f"{len(left)} jobs, {min(how.jobs or cluster.parallel, len(left))} at a time"
+    words = command(left[0], store, how.device, how.track, nproc)
+    lines = asked(cluster, nproc, words)
+    console().print("\n".join([f"array    {jobs}", *lines]), soft_wrap=True)
+
+
+def asked(cluster: Cluster, processes: int, words: list[str]) -> list[str]:
+    """What a job asks of Slurm and runs, in lines."""
+    import shlex
+
+    from vidops_cli.ablation.slurm import absent
+
+    told = cluster.model_dump(exclude_none=True, exclude={"cluster", "setup", "parallel"})
+    told |= {"memory": f"{cluster.memory:g} GB"} if cluster.memory else {}
+    where = f"on each of {cluster.nodes} machines" if cluster.nodes > 1 else "on one machine"
+    why = absent(cluster)
+    return [
+        f"{cluster.cluster:<8} {', '.join(f'{key} {value}' for key, value in told.items())}",
+        *(f"setup    {line}" for line in cluster.setup),
+        f"job      {processes} process{'es' if processes > 1 else ''} {where}: {shlex.join(words)}",
+        *([f"         cannot be submitted from here: {why[0]}; {why[1]}"] if why else []),
+    ]
 
 
 def show_plan(cells: list[Cell], left: list[Cell], store: Store) -> None:

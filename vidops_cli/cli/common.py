@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import shlex
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,6 +44,8 @@ def verb(handler: Callable[..., None]) -> Callable[..., None]:
     def run(*given: object, quiet: bool = False, **named: object) -> None:
         handler(*given, **named)
 
+    parts = (inspect.getdoc(handler) or "").split("\n\n")
+    run.__doc__ = "\n\n".join(" ".join(part.split()) for part in parts)  # Typer wraps them to the terminal
     told = inspect.signature(handler, eval_str=True)
     quiet = inspect.Parameter("quiet", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Quiet)
     run.__signature__ = told.replace(parameters=[*told.parameters.values(), quiet])  # type: ignore[attr-defined]
@@ -96,7 +99,8 @@ def load_run(path: Path, overrides: list[str] | None, row: str | None, *, traine
     if trained and (absent := {part: name for part, name in found.weights.items() if part not in given}):
         words = " ".join(f"model.weights.{part}=CHECKPOINT" for part in absent)
         told_rows = ", ".join(dict.fromkeys(map(repr, absent.values())))
-        hint = f"train those and add {words}, or run all: vidops ablate {path} --only {row!r}"
+        every = shlex.join(["vidops", "ablate", str(path), "--only", row])
+        hint = f"train those and add {words}, or run all: {every}"
         raise ValueError(f"the row {row!r} starts from weights of {told_rows}", hint)
     return run
 

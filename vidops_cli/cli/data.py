@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import shlex
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -37,7 +39,8 @@ def generate(
     ],
     overrides: Overrides = None,
     root: Annotated[
-        Path | None, typer.Option(help="Folder to write into. Default: datasets/NAME.", show_default=False)
+        Path | None,
+        typer.Option(help="Folder to write into. Default: see `vidops list datasets`.", show_default=False),
     ] = None,
     train: Annotated[int, typer.Option(min=1, help="Clips of the train split.")] = 6144,
     val: Annotated[int, typer.Option(min=1, help="Clips of the val split.")] = 512,
@@ -46,12 +49,15 @@ def generate(
     dial: Annotated[
         list[str] | None, typer.Option(help="Difficulty, as in speed=4; repeat it.", metavar="NAME=VALUE")
     ] = None,
+    mini: Annotated[bool, typer.Option("--mini", help="Of a recipe: what `vidops ablate --mini` takes.")] = False,
+    smoke: Annotated[bool, typer.Option("--smoke", help="Of a recipe: what `vidops ablate --smoke` takes.")] = False,
     format: Form = "table",
 ) -> None:
     """Generate a benchmark as real video or image files, with hashes. What is there and whole is kept.
 
     Example: vidops data generate mini_motion --dial speed=3 --dial noise=0.2 --root datasets/easier
     """
+    from vidops_cli.data import DATASETS
     from vidops_cli.data.mini import benchmark
     from vidops_cli.recipe.reading import find
 
@@ -60,16 +66,19 @@ def generate(
     if find(path).is_dir() or path.suffix in (".yaml", ".yml"):
         if root is not None or dial:
             raise ValueError("--root and --dial are of a benchmark", "a recipe has its own: data.root, data.generated")
-        _of_recipes(path, overrides, format)
+        _of_recipes(path, overrides, "smoke" if smoke else "mini" if mini else "full", format)
         return
+    if mini or smoke:
+        raise ValueError(f"--mini and --smoke are of a recipe, {name} is none", "leave them out")
     if overrides:
         raise ValueError(f"{overrides[0]} changes a recipe, {name} is none", "dials: --dial NAME=VALUE")
-    where = root or Path("datasets") / name
+    made = benchmark.generator(name)
+    where = root or DATASETS[name].root
     with stoppable():
         parts = benchmark.generate(
             name,
             where,
-            dials=benchmark.make_dials(name, _values(benchmark.generator(name).Dials, dial or [])),
+            dials=benchmark.make_dials(name, _values(made.Dials, dial or [])),
             sizes={"train": train, "val": val, "test": test},
             seed=seed,
             progress=Counter(f"writing clips to {where}"),
@@ -81,11 +90,11 @@ def generate(
     tell(format, [{"data": name, "root": str(where), "splits": splits}], [f"{name} at {where}: {told}"])
 
 
-def _of_recipes(path: Path, overrides: list[str] | None, format: str) -> None:
+def _of_recipes(path: Path, overrides: list[str] | None, scale: str, format: str) -> None:
     from vidops_cli.recipe.reading import find
 
     files = recipe_files(path) if find(path).is_dir() else [path]
-    found = [load_recipe(file, overrides) for file in files]
+    found = [load_recipe(file, overrides, scale=scale) for file in files]
     described = [recipe for recipe in found if generated(recipe)]
     if not described:
         raise ValueError(f"{path} describes no generated benchmark", "data.generated does")
@@ -109,6 +118,27 @@ def generated(recipe: Recipe) -> list[Recipe]:
     others = [row for row in rows if row.kind != "profile" and any(key.split(".")[0] == "data" for key in row.set)]
     every = [recipe, *(resolve(recipe, row, 0, known()) for row in others)]
     return [one for one in every if one.data.generated is not None]
+
+
+@contextmanager
+def made_by(recipe: Recipe, words: Iterable[str]) -> Iterator[None]:
+    """Where a generated benchmark is not there, the hint names the command that makes it as the recipe describes it.
+
+    `words`: the recipe's path, and what changes it.
+    """
+    from vidops_cli.data.mini import benchmark
+
+    try:
+        yield
+    except ValueError as error:
+        told, *hint = error.args
+        before, command, _ = str(hint[0] if hint else "").partition("vidops data generate ")
+        if not command:
+            raise
+        made = shlex.join(["vidops", "data", "generate", *words])
+        if recipe.data.generated is None:
+            made = benchmark.command(recipe.data.name, Path(recipe.data.root))
+        raise type(error)(told, before + made) from None
 
 
 def make_missing(recipe: Recipe) -> None:

@@ -61,7 +61,11 @@ def command(
                 progress=Counter(f"looking at {one}"),
             )
         good = [row for row in rows if "bad" not in row]
-        every += rows
+        gone = [row for row in rows if row.get("bad") == "missing"]
+        if len(gone) > len(rows) // 2:
+            what = f"{len(gone):,} of {len(rows):,} files are missing, the first is {where / gone[0]['path']}"
+            wrong.append(f"{one}: {what}: check --root, and unpack all parts of the archives below {where}")
+        every += [row for row in rows if row.get("bad") != "missing" or len(gone) <= len(rows) // 2]
         official = card.size(one, {"train": division} if division else {})
         if official not in (None, len(rows)):
             wrong.append(f"{one} lists {len(rows):,} clips, officially {official:,}")

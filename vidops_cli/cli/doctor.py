@@ -162,11 +162,9 @@ def _data() -> Iterator[Found]:
     for dataset in DATASETS.values():
         if not (dataset.generated or dataset.page):
             continue
-        root = Path(
-            dataset.how.rpartition(" ")[2] if dataset.generated else f"datasets/{dataset.folder or dataset.name}"
-        )
+        root = dataset.root
         if root.is_dir() and any(root.iterdir()):
-            yield Found(dataset.name, FINE, str(root), f"is it whole: vidops data verify {dataset.name} --root {root}")
+            yield Found(dataset.name, FINE, str(root), f"is it whole: vidops data verify {dataset.name}")
         else:
             yield Found(dataset.name, ABSENT, str(root), dataset.how)
 

@@ -80,7 +80,12 @@ OPTIONS["integral_action"] = ("mode", "gate", "factor")
 
 
 def untold(source: str, **options: Any) -> dict[str, Any]:
-    """What weights do not tell themselves, as far as it is given; ValueError beside a source that has no such thing."""
+    """What weights do not tell themselves, as far as it is given.
+
+    ValueError on an unknown source, and beside one that has no such thing.
+    """
+    if source not in CHECKPOINTS:
+        raise ValueError(f"unknown source {source!r}", f"sources: {', '.join(CHECKPOINTS)}")
     given = {name: value for name, value in options.items() if value is not None}
     if wrong := next((name for name in given if name not in OPTIONS.get(source, ())), None):
         able = ", ".join(name for name, options in OPTIONS.items() if wrong in options)

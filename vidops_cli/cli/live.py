@@ -126,6 +126,8 @@ class RunProgress:
             )
             return
         line = self.describe(status)
+        if status["phase"].startswith("decoding") and status["phase"] != self.phase and not self.console.is_terminal:
+            self.console.print(f"{status['phase']}, {status['total']} clips, for data.cache", soft_wrap=True)
         now = time.monotonic()
         if now - self.last < 0.3 and status["phase"] == self.phase:
             return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +16,13 @@ if TYPE_CHECKING:
 Shape = tuple[int, ...]
 
 
-def show_run(told: Recipe, run: Path, device: str, notes: list[str], format: str) -> None:
-    """Tell what `vidops train` would do; no data are needed, and nothing is computed. ValueError if it cannot run."""
+def show_run(
+    told: Recipe, run: Path, device: str, notes: list[str], format: str, processes: int = 1, job: Sequence[str] = ()
+) -> None:
+    """Tell what `vidops train` would do; no data are needed, and nothing is computed. ValueError if it cannot run.
+
+    `job`: lines on what is asked of Slurm; the device is then that of its machines.
+    """
     import torch
 
     from vidops_cli.engine.dry import META, dry_step
@@ -28,12 +33,14 @@ def show_run(told: Recipe, run: Path, device: str, notes: list[str], format: str
 
     splits, train = _splits(told), told.train
     classes, clip, view = _shapes(told, splits)
-    where = pick_device(device)
-    step, setup = dry_step(told, classes, clip, view), Setup(told, META)
+    where = f"{device} of the job" if job else pick_device(device)
+    mine = told.model_copy(update={"train": train.model_copy(update={"batch": train.batch // processes})})
+    step, setup = dry_step(mine, classes, clip, view), Setup(told, META)
     with META:
         model = setup.build(classes)
         macs = count_shapes(model, *setup.example(model, view)).macs
-    taken_of = start(Setup(told, torch.device("cpu")).build(classes), told) if told.model.files() else []
+    here = told.model.files() and not job  # a job's machines may have files that this one has not
+    taken_of = start(Setup(told, torch.device("cpu")).build(classes), told) if here else []
     clips = len(splits["train"]) if splits else _dataset(told).size("train", told.data.splits)
     steps = None if clips is None else -(-clips // train.batch) * train.epochs
     count = "" if steps is None else f"{steps} "
@@ -41,6 +48,9 @@ def show_run(told: Recipe, run: Path, device: str, notes: list[str], format: str
     episode = told.episodes and told.episodes.ways * (told.episodes.shots + told.episodes.queries)
     parts = f" in {train.accumulate} parts" if train.accumulate > 1 else ""
     taken = f"{train.batch} clips{parts}" + (f" beside an episode of {episode}" if episode else "")
+    shared = f", {train.batch // processes} on each of {processes} processes" if processes > 1 else ""
+    a_process = "a process: " if processes > 1 else ""
+    epochs = f"{train.epochs} epoch{'s' if train.epochs > 1 else ''}"
     tested = [f"test     {views_of(told, macs)}"] if told.eval.clips * told.eval.crops > 1 else []
     whole = "part of a step" if parts else "step"
     precision = "" if train.precision == "float32" else f" in float32, less of it by {train.precision}"
@@ -52,16 +62,17 @@ def show_run(told: Recipe, run: Path, device: str, notes: list[str], format: str
         f"clip     {' x '.join(map(str, clip))}, of {classes} classes",
         f"network  {told.model.name}: {number(step.params)} parameters, {number(macs)} MACs a clip",
         *(f"weights  {line}" for line in map(_weights, taken_of)),
-        *([] if taken_of else ["weights  random"]),
+        *([] if told.model.files() else ["weights  random"]),
         *tested,
-        f"train    {train.epochs} epochs, {count}steps of {taken}, {train.optimizer.name}{official}",
-        f"memory   {size(step.state)} of weights, gradients and optimizer; {size(step.kept)} that a {whole} keeps for "
-        f"its backward pass{precision}. Not counted: what operations take while they run",
+        f"train    {epochs}, {count}steps of {taken}{shared}, {train.optimizer.name}{official}",
+        f"memory   {a_process}{size(step.state)} of weights, gradients and optimizer; {size(step.kept)} that a {whole} "
+        f"keeps for its backward pass{precision}. Not counted: what operations take while they run",
         "checked  a training step and a tested batch run on the meta device",
+        *job,
     ]
     plan = {
         "run": str(run),
-        "device": str(where),
+        "device": device if job else str(where),
         "recipe": told.hash(),
         "title": told.title,
         "data": {
@@ -76,8 +87,10 @@ def show_run(told: Recipe, run: Path, device: str, notes: list[str], format: str
         "macs": int(macs),
         "epochs": train.epochs,
         "steps": steps,
+        "processes": processes,
         "state_bytes": step.state,
         "kept_bytes": step.kept,
+        **({"job": list(job)} if job else {}),
     }
     tell(format, plan, lines)
 
@@ -173,5 +186,9 @@ def _data(told: Recipe, splits: dict[str, Clips] | None) -> str:
     data, dataset = told.data, _dataset(told)
     if splits:
         return f"{data.name} at {data.root}: " + ", ".join(f"{name} {clips.present}" for name, clips in splits.items())
-    made = f"made by the run, or by: {dataset.how}" if data.generated else dataset.how
-    return f"{data.name}: not at {data.root}; " + (made if dataset.generated else f"how to lay it out: {dataset.page}")
+    if not dataset.generated:
+        return f"{data.name}: not at {data.root}; how to lay it out: {dataset.page}"
+    from vidops_cli.data.mini import benchmark
+
+    made = "made by the run" if data.generated else benchmark.command(data.name, Path(data.root))
+    return f"{data.name}: not at {data.root}; {made}"

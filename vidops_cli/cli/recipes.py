@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -207,7 +208,8 @@ def _resolved(path: Path, overrides: list[str] | None, row: str | None) -> Recip
     from vidops_cli.recipe.suite import is_suite
 
     if is_suite(path):
-        raise ValueError(f"{path} is a suite of layers, not a recipe", f"it is run by: vidops profile --suite {path}")
+        run = shlex.join(["vidops", "profile", "--suite", str(path)])
+        raise ValueError(f"{path} is a suite of layers, not a recipe", f"it is run by: {run}")
     return load_recipe(path, overrides) if row is None else load_run(path, overrides, row)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -36,6 +35,7 @@ def command(
     from vidops_cli.data import DATASETS
     from vidops_cli.models import MODELS
     from vidops_cli.own import Operators, is_own
+    from vidops_cli.recipe import nearest
 
     check_format(format)
     ops = Operators()
@@ -49,10 +49,7 @@ def command(
         found = _dataset(name)
     else:
         names = ["recipe", *ops, *MODELS, *DATASETS]
-        near = difflib.get_close_matches(name, names, n=1)
-        raise ValueError(
-            f"nothing is called {name!r}", f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names)}"
-        )
+        raise ValueError(f"nothing is called {name!r}", nearest(name, names, "known"))
     told, table, cost = found
     if format == "json":
         rows = {table.title: [dict(zip(table.head, row, strict=True)) for row in table.body]} if table else {}

@@ -37,7 +37,7 @@ def card_of(name: str) -> DataSet:
 
 
 def root_of(name: str, root: Path | None) -> Path:
-    return root or Path("datasets") / (card_of(name).folder or name)
+    return root or card_of(name).root
 
 
 def opened(name: str, root: Path | None, split: str, division: str | None, links: bool) -> Annotations:

@@ -189,10 +189,11 @@ def overview(store: Path) -> None:
             told = load_recipe(path)
             if told.ablation is None:
                 continue
-            cells = cells_of(told)
+            cells = cells_of(told, [str(path)])
             done = f"{sum(map(kept.finished, cells))}/{len(cells)}"
-            if any(cell.lacking for cell in cells):
-                done = f"data not there, {done}"
+            if lacking := [cell for cell in cells if cell.lacking]:
+                made = all(cell.recipe.data.generated for cell in lacking)
+                done = f"{'makes its data' if made else 'data not there'}, {done}"
         except ValueError:
             told, done = None, "not valid: see `vidops validate`"
         body.append([str(path), told.title if told else "-", done])

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .cells import slurm_of
+from .cells import asked, cluster_of
 from .common import (
     Device,
     Form,
@@ -25,7 +25,7 @@ from .common import (
     print_json,
     run_folder,
 )
-from .data import make_missing
+from .data import made_by, make_missing
 from .live import RunProgress, stoppable
 from .plan import show_run, views_of
 from .trackers import Track, Trackers, chosen
@@ -61,22 +61,28 @@ def command(
     check_format(format)
     told, trackers = load_run(recipe, overrides, row, trained=True), chosen(track)
     run = out or run_folder(recipe, row)
+    if run.is_file():
+        raise ValueError(f"{run} is a file, not a folder", "--out names the folder of the run")
     notes = of_no_row(recipe, overrides, row)
-    if nproc:
+    slurm = cluster_of(launcher, cluster)
+    each = nproc or (max(1, slurm.gpus) if slurm else 1)
+    processes = each * (slurm.nodes if slurm else 1)
+    if slurm and not resume:
+        raise ValueError("--no-resume: a job that is queued again would start over", f"remove {run} instead")
+    if processes > 1:
         from vidops_cli.engine.train import check_processes
 
-        check_processes(told, nproc)
+        check_processes(told, processes)
+    track_too = ["--track", ",".join(trackers)] if trackers else []
+    job = ["vidops_cli", "train", str(run / "job.yaml"), "--out", str(run), "--device", device, *track_too]
     if dry_run:
-        show_run(told, run, device, notes, format)
+        show_run(
+            told, run, device, notes, format, processes, asked(slurm, each, ["python", "-m", *job]) if slurm else []
+        )
         return
-    if launcher not in ("local", "slurm"):
-        raise ValueError(f"unknown launcher {launcher!r}", "local or slurm")
-    if launcher == "local" and cluster is not None:
-        raise ValueError("--cluster is of --launcher slurm", "leave it out, or add --launcher slurm")
-    if launcher == "slurm":
-        if not resume:
-            raise ValueError("--no-resume: a job that is queued again would start over", f"remove {run} instead")
-        _submit(told, run, cluster, nproc, device, trackers)
+    if slurm:
+        with made_by(told, [str(recipe), *(overrides or [])]):
+            _submit(told, run, slurm, each, job)
         return
     if nproc and nproc > 1 and os.environ.get("WORLD_SIZE", "1") == "1":
         from vidops_cli.engine.launching import launch
@@ -92,7 +98,8 @@ def command(
         with distributed.group(device) as group:
             with stoppable(RESUME), group.in_turn():
                 make_missing(told)
-            summary = _run(told, run, device, resume, trackers, stop, group, notes)
+            with made_by(told, [str(recipe), *(overrides or [])]):
+                summary = _run(told, run, device, resume, trackers, stop, group, notes)
     except (ValueError, OSError) as error:
         if stop.asked and (isinstance(error, ConnectionError) or os.environ.get("RANK", "0") != "0"):
             raise typer.Exit(RESUME) from None  # it is being ended by who tells why
@@ -118,19 +125,20 @@ def command(
         console().print(f"tested: {views_of(told, summary['cost']['macs'])}", soft_wrap=True)
 
 
-def _submit(
-    told: Any, run: Path, cluster: Path | None, nproc: int | None, device: str, trackers: tuple[str, ...]
-) -> None:
-    """A job that trains; put into the queue again, it goes on."""
+def _submit(told: Any, run: Path, cluster: Any, each: int, words: list[str]) -> None:
+    """A job that trains; put into the queue again, it goes on. What would end it at its start is told before."""
+    from vidops_cli.ablation.slurm import Slurm, absent
+    from vidops_cli.engine.train import check_start
     from vidops_cli.recipe import dump
     from vidops_cli.record import write_text
 
-    slurm = slurm_of(cluster, run)
+    if why := absent(cluster):
+        raise ValueError(*why)
     make_missing(told)
+    for place in check_start(told, each * cluster.nodes):
+        console(stderr=True, note=True).print(f"not on this machine, so left to the job: {place}", soft_wrap=True)
     write_text(run / "job.yaml", dump(told))  # as it is now, not as it may be when the job starts
-    track = ["--track", ",".join(trackers)] if trackers else []
-    words = ["vidops_cli", "train", str(run / "job.yaml"), "--out", str(run), "--device", device, *track]
-    job = slurm.submit(words, run, nproc or max(1, slurm.cluster.gpus))
+    job = Slurm(cluster, run).submit(words, run, each)
     console().print(f"job {job} is submitted; its output: {run / 'log.txt'}", soft_wrap=True)
 
 

@@ -82,6 +82,11 @@ class DataSet:
     folder: str = ""  # below datasets/, in its page and in recipes, where it is not its name
     page: str = ""  # where to get it and how to lay it out
 
+    @property
+    def root(self) -> Path:
+        """Where it is looked for, unless a folder is named."""
+        return Path("datasets") / (self.folder or self.name)
+
     def load(self) -> Any:
         """The module."""
         return importlib.import_module(self.module)

@@ -60,24 +60,8 @@ def _train(
     run = claim.folder
     check_processes(recipe, group.size)
     setup = Setup.of(recipe, group.device(device))
-    splits = {split: open_clips(recipe, split, train=split == "train") for split in SPLITS}
-    tested = splits["val"] if recipe.eval.split == "val" else open_clips(recipe, recipe.eval.split, train=False)
-    splits["train, to test" if recipe.eval.split == "train" else recipe.eval.split] = tested
-    names = splits["train"].annotations.classes
-    classes = len(names)
-    for split, clips in splits.items():
-        theirs = clips.annotations.classes
-        if recipe.episodes:
-            if split in ("val", "test") and (known := set(names) & set(theirs)):
-                told = f"{split} has a class {min(known)!r} that train has too"
-                raise ValueError(told, "episodes test on classes that training never sees")
-        elif theirs != names[: len(theirs)]:
-            other = next(name for i, name in enumerate(theirs) if i >= classes or name != names[i])
-            told = f"{split} has a class {other!r} where train has none or another"
-            raise ValueError(told, "give all splits the same classes")
-    if len(splits["train"]) < group.size:
-        told = f"{group.size} processes, and {len(splits['train'])} clips to train on"
-        raise ValueError(told, "take fewer processes, or more data")
+    splits = _opened(recipe, group.size)
+    tested, classes = splits[_tested(recipe)], len(splits["train"].annotations.classes)
     model = setup.build(classes).to(setup.device)
     if group.size > 1 and recipe.train.batch_norm == "sync":
         synchronised(model, setup.device)
@@ -100,6 +84,7 @@ def _train(
     if resumed:
         with checkpoint.as_written(run / "last.pt"):
             loop.restore()
+    report({"phase": "started", "told": f"run {run}: {_told(loop, recipe)}"})
     if recipe.data.cache != "none":
         keep = recipe.data.cache == "disk"
         for split, clips in splits.items():
@@ -144,6 +129,49 @@ def _train(
     }
 
 
+def _tested(recipe: Recipe) -> str:
+    """The name, among the splits of a run, of the one that is tested."""
+    return "train, to test" if recipe.eval.split == "train" else recipe.eval.split
+
+
+def _opened(recipe: Recipe, size: int) -> dict[str, Clips]:
+    """The splits of a run of as many processes. ValueError where they are not there, or do not fit each other."""
+    splits = {split: open_clips(recipe, split, train=split == "train") for split in SPLITS}
+    if recipe.eval.split != "val":
+        splits[_tested(recipe)] = open_clips(recipe, recipe.eval.split, train=False)
+    names = splits["train"].annotations.classes
+    for split, clips in splits.items():
+        theirs = clips.annotations.classes
+        if recipe.episodes:
+            if split in ("val", "test") and (known := set(names) & set(theirs)):
+                told = f"{split} has a class {min(known)!r} that train has too"
+                raise ValueError(told, "episodes test on classes that training never sees")
+        elif theirs != names[: len(theirs)]:
+            other = next(name for i, name in enumerate(theirs) if i >= len(names) or name != names[i])
+            told = f"{split} has a class {other!r} where train has none or another"
+            raise ValueError(told, "give all splits the same classes")
+    if len(splits["train"]) < size:
+        told = f"{size} processes, and {len(splits['train'])} clips to train on"
+        raise ValueError(told, "take fewer processes, or more data")
+    return splits
+
+
+def check_start(recipe: Recipe, size: int) -> list[str]:
+    """ValueError where a run of as many processes would not begin: by its data, or the files of its weights.
+
+    Returns the places that are of other machines alone: on this one there is not even a folder that they would be in.
+    """
+    root, told = Path(recipe.data.root), recipe.model.weights
+    files = [Path(path) for path in ([told] if isinstance(told, str) else told.values()) if path]
+    away = [path for path in (root, *files) if path.is_absolute() and not path.parent.is_dir()]
+    if root not in away:
+        _opened(recipe, size)
+    for path in files:
+        if path not in away and not path.is_file():
+            raise ValueError(f"no such checkpoint: {path}", "model.weights names a file that `vidops train` wrote")
+    return [str(path) for path in away]
+
+
 def check_processes(recipe: Recipe, size: int) -> None:
     """ValueError if as many processes cannot train the recipe."""
     batch = recipe.train.batch
@@ -156,6 +184,18 @@ def check_processes(recipe: Recipe, size: int) -> None:
     if recipe.train.accumulate > batch // size:
         told = f"train.accumulate: the {batch // size} clips of a process have no {recipe.train.accumulate} parts"
         raise ValueError(told, f"divide it by the number of processes: {max(1, recipe.train.accumulate // size)}")
+
+
+def _told(loop: Loop, recipe: Recipe) -> str:
+    """What begins, or where it goes on, in words."""
+    told = f"{recipe.title}, " if recipe.title else ""
+    if loop.step:
+        epoch = min(loop.step // loop.per_epoch + 1, recipe.train.epochs)
+        told += f"going on from step {loop.step} of {loop.total} (epoch {epoch})"
+    else:
+        told += f"{recipe.train.epochs} epoch{'s' if recipe.train.epochs > 1 else ''} of {loop.per_epoch} steps"
+    processes = f" in each of {loop.group.size} processes" if loop.group.size > 1 else ""
+    return f"{told}, on {loop.setup.device}{processes}"
 
 
 def _check_tested(split: str, clips: Clips, task: Classification | FewShot, workers: int) -> None:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from .clips import clip_problems, view_problems
-from .problems import Problem
+from .problems import LIKE, Problem
 from .reading import Lines, Place
 from .schema import Data, Eval, Model, Placed, Recipe, Train, named
 from .training import training_problems
@@ -105,11 +105,13 @@ def _explain(path: Place, items: list[Any], lines: Lines, schema: type[BaseModel
     if kind == "missing":
         return Problem(where(path[:-1], lines), f"{dotted!r} is missing", f"add {path[-1]}: under {above or 'the top'}")
     wanted = " or ".join(dict.fromkeys(item["msg"].replace("Input should be ", "") for item in items))
-    got = f"{dotted}: expected {wanted}, got {items[0]['input']!r}"
+    line = where(path, lines)
+    key = "" if line.startswith(f"{dotted}=") else f"{dotted}: "  # an override tells it itself
+    got = f"{key}expected {wanted}, got {items[0]['input']!r}"
     hint = (
         "`vidops show recipe` lists keys and types" if schema in (Recipe, Model) else "see recipes/profile/layers.yaml"
     )
-    return Problem(where(path, lines), got, hint)
+    return Problem(line, got, hint)
 
 
 def _keys_at(path: Place, schema: Any) -> list[str]:
@@ -131,7 +133,7 @@ def models_in(annotation: Any) -> list[Any]:
 
 
 def nearest(word: str, known: list[str] | Mapping[str, Any], what: str) -> str:
-    near = difflib.get_close_matches(word, list(known), n=1)
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=LIKE)
     return f"did you mean {near[0]!r}?" if near else f"{what}: {', '.join(known)}"
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+LIKE = 0.65  # of difflib: what is less like a name than this is not taken for it misspelled
+
 
 @dataclass(frozen=True)
 class Problem:

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from .problems import Problem, RecipeError
+from .problems import LIKE, Problem, RecipeError
 
 Place = tuple[Any, ...]
 Lines = dict[Place, str]
@@ -128,9 +128,9 @@ def read_file(
 
 def _nearest_file(path: Path) -> str:
     folder = find(path.parent)
-    near = difflib.get_close_matches(path.name, [p.name for p in folder.glob("*.yaml")] if folder.is_dir() else [])
-    if near:
-        return f"did you mean {path.parent / near[0]}?"
+    stems = [p.stem for p in folder.glob("*.yaml")] if folder.is_dir() else []
+    if near := difflib.get_close_matches(path.stem, stems, cutoff=LIKE):
+        return f"did you mean {path.parent / near[0]}.yaml?"
     same = sorted(p.relative_to(shipped()) for p in shipped().rglob("*.yaml") if p.stem == path.stem)
     return f"did you mean {Path('recipes') / same[0]}?" if same else "`vidops list recipes` shows those at hand"
 

@@ -102,6 +102,14 @@ def test_empty_files(tmp_path, name, file):
     )
 
 
+def test_lists_that_are_not_there_are_named_as_on_the_page(tmp_path):
+    MINIATURES["something_v2"](tmp_path)
+    (tmp_path / "labels/test-answers.csv").unlink()
+    assert f"{tmp_path}/labels/test-answers.csv is not there" in refused("something_v2", tmp_path, "test")
+    (tmp_path / "labels/labels.json").unlink()
+    assert f"{tmp_path}/labels/labels.json is not there" in refused("something_v2", tmp_path)
+
+
 @pytest.mark.parametrize(("name", "file"), [(name, files[0]) for name, files in EMPTY.items()])
 def test_files_that_are_no_text(tmp_path, name, file):
     MINIATURES[name](tmp_path)

@@ -295,6 +295,12 @@ def test_a_missing_benchmark(tmp_path):
     assert f"vidops data generate mini_motion --root {tmp_path / 'nowhere'}" in hint
 
 
+def test_where_benchmarks_are_looked_for():
+    """Cards, recipes and `vidops data generate` without --root agree."""
+    cards = [card for card in DATASETS.values() if card.generated]
+    assert len(cards) > 5 and all(card.how.endswith(f" --root {card.root}") for card in cards)
+
+
 def test_a_half_deleted_benchmark(copy):
     for name in ("train/00001.mp4", "train/00005.mp4", "test/00000.mp4"):
         (copy / name).unlink()

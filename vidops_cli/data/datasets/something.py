@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from vidops_cli.data import Absent, Annotations
@@ -10,6 +10,7 @@ from vidops_cli.data.lists import annotations, check_inside, find, label_of, num
 
 PAGE = "docs/datasets/something-something.md"
 BELOW = ("", "labels", "annotations")
+BELOW_V2 = ("labels", "", "annotations")  # the first is that of the page
 NAMES = {"train": "train", "val": "validation", "test": "test"}
 SPOKEN = str.maketrans("", "", "[]")
 
@@ -24,7 +25,7 @@ def read_v1(root: Path, split: str, splits: Mapping[str, str]) -> Annotations:
         raise Absent("the test clips of Something-Something V1 have no labels", "papers test on val: eval.split=val")
     listed = find(root, ["something-something-v1-labels.csv"], "list of classes", PAGE, below=BELOW)
     classes = numbered(sorted({line for _, line in read_list(listed)}))
-    source = _source(root, split, splits, [f"something-something-v1-{NAMES[split]}.csv"])
+    source = _source(root, split, splits, [f"something-something-v1-{NAMES[split]}.csv"], BELOW)
     return annotations(root, split, _clips(source, classes, "20bn-something-something-v1/{}"), [*classes])
 
 
@@ -35,10 +36,10 @@ def read_v2(root: Path, split: str, splits: Mapping[str, str]) -> Annotations:
     `splits` names another list. ValueError, with a hint, on what is not there or not sound.
     """
     names = ["labels.json", "something-something-v2-labels.json"]
-    listed = find(root, names, "list of classes", PAGE, below=BELOW)
+    listed = find(root, names, "list of classes", PAGE, below=BELOW_V2)
     classes = _classes_v2(listed)
     name = f"{NAMES[split]}.json" if split != "test" else "test-answers.csv"
-    source = _source(root, split, splits, [name, f"something-something-v2-{name}"])
+    source = _source(root, split, splits, [name, f"something-something-v2-{name}"], BELOW_V2)
     video = "20bn-something-something-v2/{}.webm"
     if source.suffix == ".csv":
         return annotations(root, split, _clips(source, classes, video), [*classes])
@@ -65,8 +66,8 @@ def _classes_v2(listed: Path) -> dict[str, int]:
     return classes
 
 
-def _source(root: Path, split: str, splits: Mapping[str, str], names: list[str]) -> Path:
-    below = ("",) if splits.get(split) else BELOW
+def _source(root: Path, split: str, splits: Mapping[str, str], names: list[str], below: Sequence[str]) -> Path:
+    below = ("",) if splits.get(split) else below
     return find(root, [splits[split]] if splits.get(split) else names, f"{split} list", PAGE, below=below)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, fields
@@ -227,5 +228,10 @@ def read(name: str, root: Path, split: str, splits: Mapping[str, str]) -> Annota
     )
 
 
+def command(name: str, root: Path) -> str:
+    """What makes it at its own dials."""
+    return f"vidops data generate {name} --root {shlex.quote(str(root))}"
+
+
 def _command(name: str, root: Path) -> str:
-    return f"vidops data generate {name} --root {root}, or RECIPE for one with data.generated"
+    return f"{command(name, root)}, or RECIPE for one with data.generated"
