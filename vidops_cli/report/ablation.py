@@ -32,15 +32,15 @@ def ablation_table(told: dict[str, Any], rows: list[Row], *, unverified: bool = 
     """One line for each row of the recipe, then the paper's other lines; a column in which nothing stands is left out.
 
     `told`: the key "table" of a published record's head. `rows`: one for each cell and metric. A paper's value that is
-    known from memory alone is shown only with `unverified`, and is never compared; lines of which no more is known are
-    left out. ValueError for rows of another scale than the table's, and for two values of one row, metric and seed.
+    known from memory alone is shown only with `unverified`, and is never compared; its lines of which no more is known
+    are left out. ValueError for rows of another scale than the table's, and for two values of one row, metric and seed.
     """
     told = DEFAULTS | told
     again = {rate: [row for row in rows if row.get("rate", 1) == rate] for rate in told["rates"]}
     rows = [row for row in rows if row.get("rate", 1) == 1]
     planned = told.get("rows") or [{"name": name} for name in told["row_names"]]
     told["reference"] = told["reference"] or planned[0]["name"]
-    quoted = [row for row in told["quoted"] if unverified or not _from_memory(row, told["metric"])]
+    quoted = [row for row in told["quoted"] if unverified or _printed(row, told["metric"], False)]
     told["unshown"] = len(told["quoted"]) - len(quoted)
     by_name = _grouped(rows, told["scale"])
     found = [by_name.get(row["name"], {}) for row in planned]
@@ -190,11 +190,6 @@ def _printed(row: Row, metric: str, unverified: bool) -> dict[str, Row]:
     """Values of the paper that the table shows, by what they are values of."""
     told = {key: row.get("paper", {}).get(key) for key in (metric, "params_m", "gflops")}
     return {key: value for key, value in told.items() if value and (unverified or value["tier"] != MEMORY)}
-
-
-def _from_memory(row: Row, metric: str) -> bool:
-    """Whether the paper has values of a line, all of which are known from memory alone."""
-    return bool(_printed(row, metric, True)) and not _printed(row, metric, False)
 
 
 def _column(key: str, metric: str) -> str:
