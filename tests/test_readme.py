@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from vidops_cli.ops import OPS
 from vidops_cli.verify import SHIPPED, find
 
@@ -158,3 +160,18 @@ def test_the_record_of_operators_is_of_all():
     rows = json.loads((ROOT / "results/profile/operators.json").read_text())["rows"]
     assert [row["op"] for row in rows] == list(OPS)
     assert {row["status"] for row in rows} == {"ok"} and {row["passed"] for row in rows} == {True}
+
+
+def test_commits_of_the_record_are_of_this_history():
+    """Each can be looked at, and none was run with changes that no commit has."""
+    git = ["git", "-C", str(ROOT)]
+    known = subprocess.run([*git, "rev-list", "HEAD"], capture_output=True, text=True)
+    shallow = subprocess.run([*git, "rev-parse", "--is-shallow-repository"], capture_output=True, text=True).stdout
+    if known.returncode or shallow.strip() != "false" or not (ROOT / ".git").exists():
+        pytest.skip("no history here, or a part of it")
+    history = {commit[:12] for commit in known.stdout.split()}
+    files = [path for path in (ROOT / "results").rglob("*.json*") if path.suffix in (".json", ".jsonl")]
+    found = {path: set(re.findall(r'"commit": "(\w+)"', path.read_text())) for path in files}
+    assert sum(map(len, found.values())) > 20
+    assert {str(path): commits - history for path, commits in found.items() if commits - history} == {}
+    assert [str(path) for path in files if re.search(r'"dirty": true', path.read_text())] == []

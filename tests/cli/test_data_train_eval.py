@@ -94,6 +94,7 @@ def test_train_writes_a_run(trained):
     files = {path.name for path in (folder / "run").iterdir()}
     assert {"recipe.yaml", "metrics.jsonl", "summary.json", "last.pt", "best.pt"} <= files
     assert not [name for name in files if name.startswith(".") or name.endswith(".partial")]
+    assert json.loads((folder / "run/status.json").read_text()) == {"phase": "done", "line": "done"}
     told = json.loads((folder / "run/summary.json").read_text())
     assert told["metrics"]["n"] == 8 and told["metrics"]["present"] == "8/8"
     assert f"{told['metrics']['top1']:.1f} %" in done.stdout

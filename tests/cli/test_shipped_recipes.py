@@ -101,8 +101,9 @@ def test_a_base_is_found_from_where_the_copy_is(vidops, empty):
 def test_differences(vidops):
     words = ["recipes/quickstart.yaml", "recipes/quickstart_shuffled.yaml", "train.epochs=3"]
     told = json.loads(said(vidops, "recipes", "diff", *words, "--format", "json"))
-    assert [row["key"] for row in told["rows"]] == ["title", "claim", "data.shuffle_labels", "train.epochs"]
-    assert told["rows"][-1] == {"key": "train.epochs", "a": 1, "b": 3} and told["hash_a"] != told["hash_b"]
+    keys = ["title", "claim", "data.shuffle_labels", "train.epochs", "ablation.claims"]
+    assert [row["key"] for row in told["rows"]] == keys
+    assert told["rows"][3] == {"key": "train.epochs", "a": 1, "b": 3} and told["hash_a"] != told["hash_b"]
     out = said(vidops, "recipes", "diff", "recipes/quickstart.yaml", "--row", "TSN", "--row", "TSM")
     assert "model.ops" in out and "{op: tsm, at: all" in out
     out = said(vidops, "recipes", "diff", "recipes/quickstart.yaml", "title=x", "--row", "TSN")

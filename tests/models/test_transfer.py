@@ -152,4 +152,7 @@ def test_old_files_lack_counters():
 def test_modules_are_told_without_numbers():
     keys = ("layer1.0.conv2.weight", "layer1.1.conv2.weight", "a.w", "b.w", "c.w", "class_token")
     assert modules(keys) == "layer1.*.conv2, a, b, c, ..." and modules(("class_token",)) == "class_token"
+    blocks = tuple(f"layer3.{i}" for i in range(5))
+    keys = (*(f"{block}.conv{i}.weight" for block in blocks for i in (1, 2)), "fc.weight", "layer3.5.conv1.w", "x.w")
+    assert modules(keys, (), blocks) == "layer3.0, layer3.1, layer3.2, layer3.3, layer3.4, fc, ..."
     assert modules(("after_res3.fuse.0.weight", "after_res3.norm.bias"), ("after_res3",)) == "after_res3"

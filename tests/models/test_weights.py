@@ -125,6 +125,15 @@ def test_what_weights_are_wrapped_in(saved, msnet, wrapped):
     assert torch.equal(found.weights["fc.weight"], msnet["new_fc.weight"].squeeze(-1))
 
 
+def test_names_of_an_export_are_those_of_the_file(saved, msnet):
+    """Those of DataParallel's too, which released code loads into a network in it."""
+    for prefix in ("module.", ""):
+        path = saved({"state_dict": {f"{prefix}{key}": value for key, value in msnet.items()}})
+        found = export_to("motionsqueeze", import_from("motionsqueeze", path).weights, path)
+        assert list(found) == [f"{prefix}{key}" for key in msnet]
+        assert all(torch.equal(found[f"{prefix}{key}"], value) for key, value in msnet.items())
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_is_widened_and_said(saved, msnet, dtype):
     halves = {key: value.to(dtype) if value.is_floating_point() else value for key, value in msnet.items()}

@@ -295,8 +295,10 @@ def test_what_is_known_from_memory_alone_is_neither_shown_nor_compared():
     lines = [line("plain", **known), line("shift", top1=value(43.0))]
     quoted = [{"name": "theirs", "paper": known}]
     told = ablation(rows, *lines, quoted=quoted, convention="macs")
-    assert column(told, "paper") == ["", "43.0", ""]
-    assert column(told, "gap") == ["", "-1.0", ""] and column(told, "status") == ["", "reproduced", ""]
+    assert column(told, "paper") == ["", "43.0"]
+    assert column(told, "gap") == ["", "-1.0"] and column(told, "status") == ["", "reproduced"]
+    unseen = "one line of the paper, not run here, could not be looked up: --unverified shows what is known"
+    assert unseen in told.notes
     assert not {"paper params", "paper MACs"} & set(told.head) and "grey" not in told.marks.values()
     assert "memory" not in told.markdown()
     shown = ablation(rows, *lines, quoted=quoted, convention="macs", unverified=True)
@@ -305,7 +307,8 @@ def test_what_is_known_from_memory_alone_is_neither_shown_nor_compared():
     assert column(shown, "paper MACs") == ["3 G (memory)", "", "3 G (memory)"]
     assert "paper: memory (top1, params_m, gflops); code: README.md (top1)" in shown.notes
     for name in ("gap", "status"):
-        assert column(shown, name) == column(told, name)
+        assert column(shown, name) == [*column(told, name), ""]
+    assert unseen not in shown.notes
     grey = {cell for cell, mark in marked(shown).items() if mark == "grey"}
     assert grey == {(row, head) for row in ("plain", "theirs") for head in ("paper", "paper params", "paper MACs")}
     assert "*46.0 (memory)*" in shown.markdown() and r"\textcolor{gray}{46.0 (memory)}" in shown.latex()

@@ -121,7 +121,7 @@ def latex_cells(table: Table) -> list[list[str]]:
     lines = [line for line in table.latex().splitlines() if line.endswith(r"\\")]
     cells = [[cell.strip() for cell in re.split(r"(?<!\\)&", line.removesuffix(r"\\"))] for line in lines]
     for cell in (cell for line in cells for cell in line):
-        bare = re.sub(r"\\ensuremath\{[<>]\}|\\([A-Za-z]+|[&%$#_^{}~])", "", cell)
+        bare = re.sub(r"\\ensuremath\{[<>]\}|\$\\pm\$|\\([A-Za-z]+|[&%$#_^{}~])", "", cell)
         assert not set(bare) & set("\\&%$#_^~<>|"), cell
         depth = 0
         for letter in bare:
@@ -137,9 +137,22 @@ def test_marks_in_latex():
     assert body[0][:2] == [r"\underline{a\textbar{}b \& 5\%}", r"\textbf{0.1}"]
     assert body[1][0] == r"\textcolor{gray}{\#1 \_x\_ \ensuremath{<}i\ensuremath{>}}"
     assert (body[2][3], body[3][7], body[5][5]) == (r"\underline{2.3}", r"\textbf{3.7}", r"\textcolor{gray}{5.5}")
+    assert body[5][0] == r"plain\_name $\pm$ 2"
     assert r"needs \usepackage{booktabs}, \usepackage{xcolor}" in MARKED.latex()
     assert "xcolor" not in replace(MARKED, marks={(0, 1): "bold"}).latex()
     assert latex_cells(Table("", ["[x]", "a|b"], [["y", "1"]]))[0] == ["{}[x]", r"a\textbar{}b"]
+
+
+def test_a_remark_behind_a_number_is_not_marked_in_latex():
+    cells = ["37.8 ± 9.3 (older code)", "93.9 (older code)", "46.0 (memory)", "(all of it)"]
+    marks = {(i, 1): mark for i, mark in enumerate(["bold", "underline", "grey", "bold"])}
+    _, *body = latex_cells(Table("", ["row", "top1"], [["a", cell] for cell in cells], marks=marks))
+    assert [line[1] for line in body] == [
+        r"\textbf{37.8 $\pm$ 9.3} (older code)",
+        r"\underline{93.9} (older code)",
+        r"\textcolor{gray}{46.0 (memory)}",
+        r"\textbf{(all of it)}",
+    ]
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no LaTeX here")

@@ -72,7 +72,8 @@ def _dataset(name: str) -> Shown:
         sizes = ", ".join(f"{split} {size:,}" for split, size in card.sizes.items())
         told |= {"classes": str(card.classes), "clips": sizes or "not known", "page": card.page}
         told |= {"divided": f"{', '.join(card.divisions)}: data.splits.train"} if card.divisions else {}
-        told |= {} if card.mirrors else {"mirrored": "a mirrored clip has another label: data.flip stays 0"}
+        if not card.mirrors:
+            told["mirrored"] = "labels may change: data.flip needs data.flip_keep or data.flip_swap"
     if card.generated:
         from dataclasses import fields
 

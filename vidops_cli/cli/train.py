@@ -197,6 +197,7 @@ def _run(
         "env": env,
     }
     write_json(run / "summary.json", full)
+    progress({"phase": "done"})
     return full
 
 

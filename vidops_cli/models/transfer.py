@@ -17,15 +17,18 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+FEW = 4  # names that a message tells
 CLASSIFIERS = ("fc.", "fc_dual.", "head.weight", "head.bias")
 COUNTERS = "num_batches_tracked"  # absent from old files
 
 
 @dataclass(frozen=True)
 class Start:
-    """Names of weights: of ours, but `left_out`, which are of the other's. `operators` are modules of ours."""
+    """Names of weights: of ours, but `left_out`, which are of the other's. `operators` and `blocks`, which are all
+    fresh, are modules of ours."""
 
     operators: tuple[str, ...]
+    blocks: tuple[str, ...] = ()
     taken: tuple[str, ...] = ()
     inflated: tuple[str, ...] = ()
     copied: tuple[str, ...] = ()
@@ -40,18 +43,24 @@ class Start:
         """How many of each kind, and where those are that did not just go over."""
         kinds = ("inflated", "copied", "fresh", "left_out")
         parts = [
-            f"{len(keys)} {kind.replace('_', ' ')} ({modules(keys, self.operators)})"
+            f"{len(keys)} {kind.replace('_', ' ')} ({modules(keys, self.operators, self.blocks)})"
             for kind in kinds
             if (keys := getattr(self, kind))
         ]
         return ", ".join([f"{len(self.taken)} weights taken", *parts])
 
 
-def modules(keys: tuple[str, ...], whole: tuple[str, ...] = (), most: int = 4) -> str:
+def modules(keys: tuple[str, ...], whole: tuple[str, ...] = (), blocks: tuple[str, ...] = ()) -> str:
     """The modules that weights are of, without numbers of blocks, the first few of them; parts of `whole` ones are not
-    told apart."""
-    told = [next((name for name in whole if key.startswith(f"{name}.")), key.rpartition(".")[0] or key) for key in keys]
-    names = list(dict.fromkeys(".".join("*" if part.isdigit() else part for part in name.split(".")) for name in told))
+    told apart, nor are those of `blocks`, which are all named as they are."""
+
+    def named(key: str) -> str:
+        if block := next((name for name in blocks if key.startswith(f"{name}.")), ""):
+            return block
+        name = next((name for name in whole if key.startswith(f"{name}.")), key.rpartition(".")[0] or key)
+        return ".".join("*" if part.isdigit() else part for part in name.split("."))
+
+    names, most = list(dict.fromkeys(map(named, keys))), max(FEW, len(blocks) + 1)
     return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
 
 
@@ -70,7 +79,8 @@ def start(network: nn.Module, theirs: Mapping[str, Tensor]) -> Start:
     ours = network.state_dict()
     operators = getattr(network, "operators", ())
     owned = tuple(f"{name}." for name in operators)
-    anew = tuple(f"{name}." for name in getattr(network, "fresh", ()))
+    blocks = getattr(network, "fresh", ())
+    anew = tuple(f"{name}." for name in blocks)
     copies, rule = getattr(network, "copies", {}), getattr(network, "inflation", "mean")
     kinds: dict[str, list[str]] = {"taken": [], "inflated": [], "copied": [], "fresh": []}
     found, wrong, lacking, used = {}, [], [], set()
@@ -97,7 +107,7 @@ def start(network: nn.Module, theirs: Mapping[str, Tensor]) -> Start:
     left_out = tuple(key for key in foreign if f"{key}.".startswith(unused))
     check(lacking, [key for key in foreign if key not in left_out], wrong)
     network.load_state_dict(found)
-    return Start(operators, left_out=left_out, **{kind: tuple(keys) for kind, keys in kinds.items()})
+    return Start(operators, blocks, left_out=left_out, **{kind: tuple(keys) for kind, keys in kinds.items()})
 
 
 def _grows(weight: Tensor, ours: Tensor) -> bool:

@@ -34,6 +34,7 @@ SOURCES: dict[str, tuple[Read, str]] = {
     "sifa_swin": (released.sifa_swin, "SIFA-Transformer of the same: no checkpoint was released"),
 }
 WRAPPERS = ("state_dict", "params", "network", "model")  # keys under which released code keeps its weights
+WRAPPED = "module."  # before each name of a network in DataParallel
 SHARED = 16  # times that tensors of a file may share their numbers, as tied weights do
 HINT = "name a checkpoint of the released code, .pth or .safetensors"
 
@@ -60,6 +61,12 @@ def read(path: Path) -> tuple[dict[str, Tensor], list[str]]:
     ValueError if the file is absent or cut short, would run code or fill the memory when it is loaded, or holds no
     weights.
     """
+    state, notes, _ = _read(path)
+    return state, notes
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], list[str], str]:
+    """As `read`, and what was taken off the front of each name."""
     if not path.is_file():
         raise ValueError(f"no such file: {path}", HINT)
     found = _safe(path) if path.suffix == ".safetensors" else unpickled(path)
@@ -69,13 +76,13 @@ def read(path: Path) -> tuple[dict[str, Tensor], list[str]]:
     if not state:
         raise ValueError(f"{path} holds no weights", HINT)
     notes = []
-    if all(key.startswith("module.") for key in state):
-        state = {key.removeprefix("module."): value for key, value in state.items()}
+    prefix = WRAPPED if all(key.startswith(WRAPPED) for key in state) else ""
+    state = {key.removeprefix(prefix): value for key, value in state.items()}
     halves = [key for key, value in state.items() if value.dtype in (torch.float16, torch.bfloat16)]
     if halves:
         state |= {key: state[key].float() for key in halves}
         notes.append(f"{len(halves)} weights in half precision were widened to float32")
-    return state, notes
+    return state, notes, prefix
 
 
 def _safe(path: Path) -> dict[str, Any]:
@@ -190,11 +197,11 @@ def _imported(source: str, layout: Layout, state: Mapping[str, Tensor], notes: l
 
 
 def export_to(source: str, ours: Mapping[str, Tensor], like: Path, **given: Any) -> dict[str, Tensor]:
-    """Our weights in the layout of an official file, from which what computes nothing is taken.
+    """Our weights under the names of an official file, from which what computes nothing is taken.
 
     ValueError if ours are of another network than that file's.
     """
-    template, _ = read(like)
+    template, _, prefix = _read(like)
     layout = layout_of(source, shapes_of(template), **given)
     found = {}
     for official, value in template.items():
@@ -202,7 +209,7 @@ def export_to(source: str, ours: Mapping[str, Tensor], like: Path, **given: Any)
         if key is not None and (key not in ours or ours[key].numel() != value.numel()):
             told = f"ours have no {key} of {value.numel()} numbers, which {official} has"
             raise ValueError(told, f"--like a checkpoint of the same network, {layout.network}")
-        found[official] = value if key is None else ours[key].reshape(value.shape).to(value.dtype)
+        found[prefix + official] = value if key is None else ours[key].reshape(value.shape).to(value.dtype)
     return found
 
 

@@ -32,14 +32,16 @@ def ablation_table(told: dict[str, Any], rows: list[Row], *, unverified: bool = 
     """One line for each row of the recipe, then the paper's other lines; a column in which nothing stands is left out.
 
     `told`: the key "table" of a published record's head. `rows`: one for each cell and metric. A paper's value that is
-    known from memory alone is shown only with `unverified`, and is never compared. ValueError for rows of another scale
-    than the table's, and for two values of one row, metric and seed.
+    known from memory alone is shown only with `unverified`, and is never compared; its lines of which no more is known
+    are left out. ValueError for rows of another scale than the table's, and for two values of one row, metric and seed.
     """
     told = DEFAULTS | told
     again = {rate: [row for row in rows if row.get("rate", 1) == rate] for rate in told["rates"]}
     rows = [row for row in rows if row.get("rate", 1) == 1]
     planned = told.get("rows") or [{"name": name} for name in told["row_names"]]
     told["reference"] = told["reference"] or planned[0]["name"]
+    quoted = [row for row in told["quoted"] if unverified or _printed(row, told["metric"], False)]
+    told["unshown"] = len(told["quoted"]) - len(quoted)
     by_name = _grouped(rows, told["scale"])
     found = [by_name.get(row["name"], {}) for row in planned]
     reference = by_name.get(told["reference"], {}).get(told["metric"], {})
@@ -48,10 +50,10 @@ def ablation_table(told: dict[str, Any], rows: list[Row], *, unverified: bool = 
         at_rate = _grouped(others, told["scale"])
         for row, words in zip(planned, lines, strict=True):
             words[_rate(rate)] = _spread(_values(at_rate.get(row["name"], {}), told["metric"]))
-    lines += [{"row": quoted["name"]} for quoted in told["quoted"]]
+    lines += [{"row": row["name"]} for row in quoted]
     marks: dict[tuple[int, str], str] = {}
     sources: dict[str, list[str]] = {}
-    for i, row in enumerate([*planned, *told["quoted"]]):
+    for i, row in enumerate([*planned, *quoted]):
         printed = _printed(row, told["metric"], unverified)
         lines[i] |= _beside(printed, found[i] if i < len(found) else {}, told)
         for key, value in printed.items():
@@ -267,6 +269,7 @@ def _of_columns(told: dict[str, Any], lines: list[Line], shown: list[str]) -> li
         "train_top1": "train top1: running mean of the last epoch",
         "macs": "MACs of one clip",
         "flops": "FLOPs = 2 MACs + all else",
+        "seconds": "s/run: decoding included, which the first runs do for all where data.cache keeps it",
         "printed": "as the paper counts: by the counters of MotionSqueeze's repository, of profile rows",
     }
     words |= {
@@ -296,6 +299,9 @@ def _of_paper(told: dict[str, Any], sources: dict[str, list[str]]) -> list[str]:
     if sources:
         listed = (f"{source} ({', '.join(dict.fromkeys(keys))})" for source, keys in sources.items())
         notes.append(f"paper: {'; '.join(listed)}")
+    if told["unshown"]:
+        count = "one line" if told["unshown"] == 1 else f"{told['unshown']} lines"
+        notes.append(f"{count} of the paper, not run here, could not be looked up: --unverified shows what is known")
     if told["listed"] and told["listed"]["tier"] == MEMORY:
         notes.append("the list of rows is known only from memory")
     return notes

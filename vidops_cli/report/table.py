@@ -23,7 +23,7 @@ INDENT = "  "  # one step inwards, at the left of a cell
 Marks = dict[tuple[int, int], str]  # of cells, by line and column: bold, underline or grey
 STYLES = {"bold": "bold", "underline": "underline", "grey": "dim"}
 MARKDOWN = {"bold": ("**", "**"), "underline": ("<u>", "</u>"), "grey": ("*", "*")}  # which knows no grey
-_STEP, _GUARD, _BAR, _BOLD, _LINE, _GREY, _END = map(chr, range(7))  # for what tabulate would strip or escape
+_STEP, _GUARD, _BAR, _BOLD, _LINE, _GREY, _END, _PM = map(chr, range(8))  # for what tabulate would strip or escape
 _LATEX = str.maketrans(
     {
         _STEP: r"\quad{}",
@@ -33,8 +33,10 @@ _LATEX = str.maketrans(
         _LINE: r"\underline{",
         _GREY: r"\textcolor{gray}{",
         _END: "}",
+        _PM: r"$\pm$",
     }
 )
+REMARK = re.compile(r"(?<=.) \([^()]*\)$")  # at the end of a cell: not a part of its value
 LATEX = {"bold": (_BOLD, _END), "underline": (_LINE, _END), "grey": (_GREY, _END)}
 _SPECIAL = re.compile(
     r"[\\`*<|]|~(?=\S)|(?<=\S)~|(?<!\w)_|_(?!\w)|&(?=#?\w+;)|\](?=[(\[])|\A\[(?=.*\]:)"
@@ -123,7 +125,7 @@ class Table:
 
     def latex(self) -> str:
         """A booktabs tabular to be \\input into a table; title and notes stand above it as comments."""
-        text = self._tabulate([*map(_guarded, self.head)], self._body(_guarded, LATEX), "latex_booktabs")
+        text = self._tabulate([*map(_guarded, self.head)], self._body(_guarded, LATEX, REMARK), "latex_booktabs")
         text = text.translate(_LATEX)
         needs = r"needs \usepackage{booktabs}" + (r", \usepackage{xcolor}" if "grey" in self.marks.values() else "")
         said = [self.title, *self.notes, needs]
@@ -141,12 +143,20 @@ class Table:
         csv.writer(text, lineterminator="\n").writerows([self.head, *self.body])
         return text.getvalue()
 
-    def _body(self, words: Callable[[str], str], frames: dict[str, tuple[str, str]]) -> list[list[str]]:
-        """Cells as `words` writes them; one with a mark stands between the two ends of its frame."""
+    def _body(
+        self, words: Callable[[str], str], frames: dict[str, tuple[str, str]], outside: re.Pattern | None = None
+    ) -> list[list[str]]:
+        """Cells as `words` writes them; one with a mark stands between the two ends of its frame.
+
+        What `outside` finds in a cell that is not grey stands behind the frame.
+        """
         body = [[words(cell) for cell in row] for row in self.body]
         for (i, j), mark in self.marks.items():
             begin, end = frames[mark]
-            body[i][j] = begin + body[i][j] + end
+            cell = body[i][j]
+            rest = outside and mark != "grey" and outside.search(cell)
+            at = rest.start() if rest else len(cell)
+            body[i][j] = begin + cell[:at] + end + cell[at:]
         return body
 
     def _tabulate(self, head: list[str], body: list[list[str]], form: str) -> str:
@@ -290,7 +300,7 @@ def _indented(cell: str, step: str) -> str:
 def _guarded(cell: str) -> str:
     """LaTeX reads a [ or * at the start of a line as an option of the line before."""
     guard = _GUARD if cell.startswith(("[", "*")) else ""
-    return guard + _indented(cell, _STEP).replace("|", _BAR)
+    return guard + _indented(cell, _STEP).replace("|", _BAR).replace("±", _PM)
 
 
 def to_csv(rows: list[dict[str, Any]]) -> str:
