@@ -14,7 +14,9 @@ RESULTS = Path("results")
 
 
 def command(
-    results: Annotated[Path, typer.Argument(help="Folder of rows (.json, .jsonl).", metavar="RESULTS")] = RESULTS,
+    results: Annotated[
+        Path, typer.Argument(help="Folder of rows (.json, .jsonl), or a file.", metavar="RESULTS")
+    ] = RESULTS,
     runs: Annotated[
         list[Path] | None, typer.Option(help="Folder of a run, or a store of cells: loss curves. Repeatable.")
     ] = None,
@@ -39,16 +41,19 @@ def command(
         raise ValueError(f"--out ends in .html, got {out}", "as in --out report.html")
     Output("html", out, None, full=False)  # refuses what cannot be written, before all is read
     folders = list(runs or [])
-    if results.is_dir() or not (folders and results == RESULTS):
+    alone = results.is_file()
+    if not alone and (results.is_dir() or not (folders and results == RESULTS)):
         folders.insert(0, results)
     for folder in folders:
         if not folder.is_dir():
-            raise ValueError(f"{folder} is no folder", "name one with results, as in `vidops report results`")
-    reader, sections, top = Reader(results), {}, results.resolve().name
-    for path in files_below(results):
+            hint = "vidops report PLACE takes a file of rows that --out wrote, a folder of those, or a folder of a run"
+            raise ValueError(f"{folder} is no folder" if folder.exists() else f"no folder {folder} here", hint)
+    root = results.parent if alone else results
+    reader, sections, top = Reader(root), {}, results.stem if alone else results.resolve().name
+    for path in [results] if alone else files_below(results):
         part = reader.part(path)
         if part is not None:
-            name = path.parent.relative_to(results).as_posix()
+            name = path.parent.relative_to(root).as_posix()
             sections.setdefault(top if name == "." else name, []).append(part)
     if claims := reader.all_claims():
         sections = {"All claims": [claims], **sections}
@@ -57,7 +62,8 @@ def command(
     if not sections:
         told = f": {reader.left_out[0]}" if reader.left_out else ""
         raise ValueError(
-            f"nothing below {folders[0]} can be shown{told}", "rows are files that --out or --publish wrote"
+            f"nothing {'of' if alone else 'below'} {results if alone else folders[0]} can be shown{told}",
+            "rows are files that --out or --publish wrote",
         )
     if not reader.draws:
         reader.left_out.append("without plots, which need matplotlib: pip install 'vidops[plot]'")
