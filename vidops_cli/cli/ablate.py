@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .cells import Chosen, Launch, cells_of, explain, left_of, run_left, show_plan
-from .common import Device, Overrides, console, load_recipe, recipe_files
+from .cells import Chosen, Launch, cells_of, explain, left_of, plan_of, run_left
+from .common import Device, Overrides, console, load_recipe, print_table, recipe_files
 from .data import make_missing
 from .output import Output
 from .tables import Shown, overview, published, published_claims, read_published, show, write_record
@@ -148,7 +148,7 @@ def command(
         dry=dry_run,
     )
     if what is None:
-        overview(store)
+        overview(store, shown.output)
     elif what.suffix == ".jsonl" or _is_record(what):
         ok = published_claims(what, shown) if what.is_dir() else published(what, shown)
         raise typer.Exit(1 if check and not ok else 0)
@@ -220,8 +220,7 @@ def _table(path: Path, run: Run, shown: Shown) -> bool:
         raise ValueError(told_of_it, lacking or "it is of another scale or data, or the recipe has changed since")
     left = left_of(cells, kept, run.chosen)
     if run.dry:
-        show_plan(cells, left, kept)
-        return _steps(cells)
+        return _dry(cells, left, kept, shown.output)
     codes = run_left(left, kept, told, run.launch) if left and not run.nothing else {}
     head = told_of(told, _floors(cells, kept))
     rows = kept.rows(cells)
@@ -242,12 +241,20 @@ def _table(path: Path, run: Run, shown: Shown) -> bool:
     return ok if shown.claims else not unfinished
 
 
-def _steps(cells: list[Cell]) -> bool:
-    """Whether a step of each row's network runs on the meta device; what does not is told."""
+def _dry(cells: list[Cell], left: list[Cell], kept: Store, output: Output) -> bool:
+    """Tell what would be run. Whether a step of each row's network runs on the meta device; what does not is told."""
     from .plan import untrained
 
+    document, table = plan_of(cells, left, kept)
+    if output.format == "table":
+        print_table(table)  # before the steps, which take a while
     rows = {cell.row: cell.recipe for cell in reversed(cells) if cell.rate == 1}
     failed, passed_over = untrained(dict(reversed(rows.items())))
+    document["steps"] = {"rows": len(rows), "failed": failed, "not_stepped": passed_over}
+    if output.format != "table":
+        output.show(document, [table])
+        return not failed
+    output.write(document, [table])
     told = f"a step of {len(rows) - len(failed) - len(passed_over)} of {len(rows)} rows runs on the meta device"
     console().print("\n".join([told, *passed_over]), soft_wrap=True)
     console(stderr=True).print("\n".join(f"failed: {line}" for line in failed), end="\n" if failed else "")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from .common import console, known, print_table
+from .common import console, known
 from .live import CellWatch, clock, stoppable
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from vidops_cli.ablation.slurm import Slurm
     from vidops_cli.ablation.store import Store
     from vidops_cli.recipe import Recipe
+    from vidops_cli.report.table import Table
 
 
 @dataclass(frozen=True)
@@ -115,9 +116,10 @@ def slurm_of(cluster: Path | None, root: Path) -> Slurm:
     return Slurm(load_cluster(cluster), root)
 
 
-def show_plan(cells: list[Cell], left: list[Cell], store: Store) -> None:
-    """What a run would do, and how long it would take."""
+def plan_of(cells: list[Cell], left: list[Cell], store: Store) -> tuple[dict[str, Any], Table]:
+    """What a run would do, and how long it would take: as a document and as a table."""
     from vidops_cli.ablation.store import plan
+    from vidops_cli.record import SCHEMA
     from vidops_cli.report.table import Table
 
     told = plan(cells, store, left)
@@ -130,13 +132,27 @@ def show_plan(cells: list[Cell], left: list[Cell], store: Store) -> None:
             return f"{states[cell.key]}, to run again" if done else states[cell.key]
         return states[cell.key] if done else "left out"
 
-    body = [[cell.key, cell.label, "" if cell.kind == "profile" else str(cell.seed), state(cell)] for cell in cells]
+    rows = [
+        {
+            "cell": cell.key,
+            "row": cell.label,
+            "seed": None if cell.kind == "profile" else cell.seed,
+            "state": state(cell),
+            "to_run": cell.key in keys,
+        }
+        for cell in cells
+    ]
+    body = [
+        [each["cell"], each["row"], "" if each["seed"] is None else str(each["seed"]), each["state"]] for each in rows
+    ]
     notes = [f"{len(left)} of {len(cells)} cells to run"]
     if left and told.seconds is not None:
         more = f", and {told.unknown} of unknown length" if told.unknown else ""
         notes[0] += f", about {clock(told.seconds)} one after the other{more}"
-    notes += dict.fromkeys(f"data: {': '.join(cell.lacking)}" for cell in left if cell.lacking)
-    print_table(Table("", ["cell", "row", "seed", "state"], body, notes, numeric=False))
+    lacking = list(dict.fromkeys(": ".join(cell.lacking) for cell in left if cell.lacking))
+    notes += [f"data: {told_of_it}" for told_of_it in lacking]
+    document = {"schema": SCHEMA, "to_run": len(left), "seconds": told.seconds, "lacking": lacking, "rows": rows}
+    return document, Table("", ["cell", "row", "seed", "state"], body, notes, numeric=False)
 
 
 def explain(failed: list[Cell], store: Store) -> None:

@@ -46,7 +46,7 @@ def command(
         folders.insert(0, results)
     for folder in folders:
         if not folder.is_dir():
-            hint = "vidops report PLACE takes a file of rows that --out wrote, a folder of those, or a folder of a run"
+            hint = "vidops report PLACE: a file of rows that --out wrote, a folder of those, or of a run"
             raise ValueError(f"{folder} is no folder" if folder.exists() else f"no folder {folder} here", hint)
     root = results.parent if alone else results
     reader, sections, top = Reader(root), {}, results.stem if alone else results.resolve().name

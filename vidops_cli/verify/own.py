@@ -27,9 +27,10 @@ class Broken(Exception):
 
 
 def contract(card: Card, channels: int = 16, options: Mapping[str, Any] | None = None) -> Iterator[dict[str, Any]]:
-    """Rows of `vidops verify` for an operator of (B, C, T, H, W) maps without frozen cases, on the CPU; `note` says why one fails.
+    """Rows of `vidops verify` for an operator of (B, C, T, H, W) maps without frozen cases, on the CPU.
 
-    `channels` is C, `options` are the constructor's. ValueError, with a hint, if it cannot be made at all.
+    `note` says why one fails. `channels` is C, `options` are the constructor's. ValueError, with a hint, if it cannot
+    be made at all.
     """
     options = dict(options or {})
 
