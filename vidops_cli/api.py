@@ -170,8 +170,10 @@ def load_recipe(path: str | Path, overrides: str | Sequence[str] = ()) -> Recipe
 
     ValueError, with every problem, its line and a hint.
     """
+    from vidops_cli.own.source import look_beside
     from vidops_cli.recipe import load
 
+    look_beside(Path(path))
     given = [overrides] if isinstance(overrides, str) else list(overrides)
     return load(Path(path), known(logging.getLogger("vidops_cli").warning), given)
 
