@@ -62,6 +62,8 @@ def test_ablate_dry_run(ablated, vidops, monkeypatch):
     told = json.loads(vidops("ablate", "two.yaml", "--store", "kept", "--dry-run", "--format", "json")[1])
     assert told["to_run"] == 0 and [row["state"] for row in told["rows"]] == ["finished"] * 2
     assert told["steps"] == {"rows": 2, "failed": [], "not_stepped": []}
+    code, out, err = vidops("ablate", "two.yaml", "--store", "kept", "--claims")
+    assert (code, err) == (0, "the recipe claims nothing\n") and "verdict" not in out
     assert tree(folder) == before
 
 

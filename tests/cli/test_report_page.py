@@ -126,6 +126,9 @@ def test_what_is_asked_wrongly(vidops, place, words, told):
 
 
 def test_a_file_is_a_report_too(vidops, place, plain):
-    code, out, err = vidops("report", "results/quickstart.jsonl")
+    run(place / "runs/one", [2.0, 1.0])
+    code, out, err = vidops("report", "results/quickstart.jsonl", "--runs", "runs", "--title", "Mine & yours")
     assert code == 0 and out.startswith("report.html: "), err
-    assert '<p class="file">quickstart.jsonl</p>' in (place / "report.html").read_text()
+    text = (place / "report.html").read_text()
+    assert '<p class="file">quickstart.jsonl</p>' in text and "<h1>Mine &amp; yours</h1>" in text
+    assert text.index('id="runs"') < text.index('id="quickstart"') and "held where the whole interval" in text

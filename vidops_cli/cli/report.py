@@ -11,6 +11,13 @@ from .common import Form, check_format, console, tell
 from .output import Output
 
 RESULTS = Path("results")
+LEAD = "What runs of vidops measured, each table made of the rows that they wrote. "
+CLAIMS = (
+    "A claim says that one row of a table is better than another by some points, its least: held where the whole "
+    "interval of the difference lies above that, not held where it lies below, undecided else. At scale mini, smaller "
+    "than the paper's data or schedule, that is a verdict on these rows, not on the paper. "
+)
+LINES = "Headings sort; below each table stands where its lines are from."
 
 
 def command(
@@ -21,6 +28,7 @@ def command(
         list[Path] | None, typer.Option(help="Folder of a run, or a store of cells: loss curves. Repeatable.")
     ] = None,
     out: Annotated[Path, typer.Option(help="The page that is written: .html.")] = Path("report.html"),
+    title: Annotated[str | None, typer.Option(help="Of the page. Default: the folder's name.")] = None,
     format: Form = "table",
 ) -> None:
     """Write all results into one HTML page that needs no other file and no network.
@@ -58,7 +66,7 @@ def command(
     if claims := reader.all_claims():
         sections = {"All claims": [claims], **sections}
     if found := run_parts(folders, reader):
-        sections["Runs"] = found
+        sections = {"Runs": found, **sections}
     if not sections:
         told = f": {reader.left_out[0]}" if reader.left_out else ""
         raise ValueError(
@@ -67,7 +75,8 @@ def command(
         )
     if not reader.draws:
         reader.left_out.append("without plots, which need matplotlib: pip install 'vidops[plot]'")
-    text = document(f"vidops: {top}", sections, reader.left_out)
+    lead = LEAD + (CLAIMS if reader.claims else "") + LINES
+    text = document(title or f"vidops: {top}", sections, reader.left_out, lead)
     write_text(out, text)
     for line in reader.left_out:
         console(stderr=True).print(line, soft_wrap=True)

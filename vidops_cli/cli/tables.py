@@ -36,8 +36,10 @@ def show(told: dict[str, Any], rows: Rows, shown: Shown) -> bool:
 
     tables = [ablation_table(told, rows, unverified=shown.unverified)]
     judged = _judged(told, rows) if shown.claims else []
-    if shown.claims:
+    if judged:
         tables.append(claims_table(judged, told))
+    elif shown.claims:
+        console(stderr=True, note=True).print("the recipe claims nothing")
     document = {"schema": SCHEMA, "table": told, "claims": judged, "rows": rows}
     shown.output.show(document, tables)
     if shown.output.plot is not None:
