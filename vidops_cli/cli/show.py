@@ -75,12 +75,11 @@ def _bibtex(card: Card) -> str:
     """The paper of an operator; authors are those of CITATION.cff."""
     import yaml
 
-    import vidops_cli
     from vidops_cli.report.bibtex import bibtex
 
     if card.arxiv == "-":
         raise ValueError(f"{card.name} is of no paper", "`vidops show` tells what it is")
-    package = Path(vidops_cli.__file__).parent
+    package = Path(__file__).parents[1]
     places = [folder / "CITATION.cff" for folder in (package, package.parent)]  # inside, or beside it in a checkout
     text = next((place.read_text(encoding="utf-8") for place in places if place.is_file()), "{}")
     papers = {entry["url"].rpartition("/")[2]: entry for entry in yaml.safe_load(text).get("references", ())}
