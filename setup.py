@@ -1,4 +1,4 @@
-"""All of it is in pyproject.toml, but that the wheel holds recipes/ inside the package."""
+"""All of it is in pyproject.toml, but that the wheel holds recipes/ and CITATION.cff inside the package."""
 
 import shutil
 from pathlib import Path
@@ -14,6 +14,7 @@ class WithRecipes(build_py):
         super().run()
         if not self.editable_mode:
             shutil.copytree("recipes", Path(self.build_lib) / "vidops_cli" / "recipes", dirs_exist_ok=True)
+            shutil.copy("CITATION.cff", Path(self.build_lib) / "vidops_cli")
 
 
 setup(cmdclass={"build_py": WithRecipes})

@@ -64,6 +64,8 @@ def test_a_network_is_that_of_a_recipe(tmp_path):
     told = load_recipe(BASE, ["model.ops=[{op: tsm}]"])
     made = create_model(told, 4)
     assert made.operators == create_model("resnet_tiny", 4, [{"op": "tsm"}]).operators != ()
+    assert made.operators == create_model("resnet_tiny", 4, "tsm").operators
+    assert made.operators == create_model("resnet_tiny", 4, ["tsm"]).operators
     torch.save({"model": model.state_dict()}, tmp_path / "model.pt")
     again = create_model("resnet_tiny", 4, [MOTION], weights=tmp_path / "model.pt")
     assert torch.equal(again.fc.weight, model.fc.weight)
@@ -72,6 +74,7 @@ def test_a_network_is_that_of_a_recipe(tmp_path):
 def test_a_recipe_is_read_as_the_command_line_does():
     told = load_recipe(str(QUICKSTART), ["train.epochs=2"])
     assert told == load(QUICKSTART, known(), ["train.epochs=2"]) and told.train.epochs == 2
+    assert told == load_recipe(QUICKSTART, "train.epochs=2")
 
 
 def test_an_operator_is_profiled():
@@ -99,6 +102,8 @@ def test_a_module_is_profiled_as_it_is():
         (lambda: create_op("rsa", 0), "channels: expected a number from 1", "channels=64"),
         (lambda: create_op("nowhere:Op", 8), "no module named 'nowhere'", "looked in"),
         (lambda: create_model("resnet", 4), "unknown model 'resnet'", "did you mean"),
+        (lambda: create_model("resnet_tiny", 4, ["tsn"]), "unknown operator 'tsn'", "did you mean 'tsm'?"),
+        (lambda: create_model("resnet_tiny", 4, [3]), "ops: expected names of operators, or mappings, got [3]", "tsm"),
         (lambda: create_model("resnet_tiny", 0), "classes: expected", "classes=64"),
         (lambda: create_model("resnet_tiny", 4, [{"op": "tsm", "att": "res2"}]), "unknown key 'ops.0.att'", "'at'"),
         (lambda: create_model("resnet_tiny", 4, drop=1), "unknown key 'drop'", "did you mean 'dropout'?"),
@@ -122,6 +127,11 @@ def test_errors_read_well(call, message, hint):
     assert message in refused.value.args[0] and hint in refused.value.args[1]
     assert str(refused.value) == f"{refused.value.args[0]}\nhint: {refused.value.args[1]}"
     assert refused.value.__suppress_context__
+
+
+def test_a_clip_that_is_none_is_refused_in_two_lines():
+    with pytest.raises(ValueError, match=r"^a clip is \(B, 3, T, H, W\), got .*\nhint: .* T = 1$"):
+        create_model("resnet_tiny", 4)(torch.zeros(3, 8, 32, 32))
 
 
 def test_every_problem_of_a_recipe_is_told():

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from vidops_cli.ops.refused import Refused
+
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
@@ -18,14 +20,6 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-class Refused(ValueError):
-    """What cannot be: `args` are the message and the hint that the command line prints after `error:` and `hint:`."""
-
-    def __str__(self) -> str:
-        message, *hint = map(str, self.args)
-        return message + (f"\nhint: {hint[0]}" if hint else "")
 
 
 def _readable(function: Callable[P, R]) -> Callable[P, R]:
@@ -85,16 +79,17 @@ def create_op(op: str, channels: int, **options: Any) -> nn.Module:
 def create_model(
     network: str | Recipe,
     classes: int,
-    ops: Sequence[Mapping[str, Any]] = (),
+    ops: str | Sequence[str | Mapping[str, Any]] = (),
     *,
     weights: str | Path | Mapping[str, str] | None = None,
     **model: Any,
 ) -> nn.Module:
     """A network by its name (`vidops list models`), with operators in its slots; or that of a recipe.
 
-    `ops` and the other keywords are those of a recipe's `model:` block (`vidops show recipe`): each of `ops` is a
-    mapping of op, at, slot and options, as in {"op": "motion_squeeze", "at": "res3"}; dropout, drop_path, width,
-    inflate, skeleton ... `weights` is a checkpoint of `vidops train` or `vidops import`, or one for each part.
+    `ops` and the other keywords are those of a recipe's `model:` block (`vidops show recipe`): each of `ops` is an
+    operator's name, or a mapping of op, at, slot and options, as in {"op": "motion_squeeze", "at": "res3"}; dropout,
+    drop_path, width, inflate, skeleton ... `weights` is a checkpoint of `vidops train` or `vidops import`, or one for
+    each part.
     The module takes clips (B, 3, T, H, W), T = 1 for images, as normalised floats, and gives scores (B, classes);
     networks that see joints take (clip, coords (B, T, persons, joints, 2) in pixels, scores (B, T, persons, joints)).
     CPU, float32, training mode, weights from torch's generator. Source: `vidops show NETWORK`.
@@ -112,7 +107,7 @@ def create_model(
         told = network.model
         weights = told.weights if weights is None else weights
     else:
-        block = {"name": network, "ops": [dict(op) for op in ops], **model}
+        block = {"name": network, "ops": _placed(ops), **model}
         told, problems = check_model(block, known())
         if told is None:
             raise RecipeError(problems)
@@ -166,7 +161,7 @@ def profile(
 
 
 @_readable
-def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+def load_recipe(path: str | Path, overrides: str | Sequence[str] = ()) -> Recipe:
     """A recipe (YAML), merged over its base, changed by `overrides` as in ["train.epochs=2"], and checked.
 
     The same as the command line reads it: `told.model`, `told.data`, `told.train` ... hold its keys (`vidops show
@@ -175,9 +170,12 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
 
     ValueError, with every problem, its line and a hint.
     """
+    from vidops_cli.own.source import look_beside
     from vidops_cli.recipe import load
 
-    return load(Path(path), known(logging.getLogger("vidops_cli").warning), list(overrides))
+    look_beside(Path(path))
+    given = [overrides] if isinstance(overrides, str) else list(overrides)
+    return load(Path(path), known(logging.getLogger("vidops_cli").warning), given)
 
 
 # --- how --------------------------------------------------------------------------------------------------------------
@@ -190,6 +188,15 @@ def _card(name: str) -> Card:
     if name not in ops:
         raise ValueError(f"unknown operator {name!r}", nearest(name, ops, "operators"))
     return ops[name]
+
+
+def _placed(ops: object) -> list[dict[str, Any]]:
+    """As a recipe says it; a name alone is the operator in its own slot, with its defaults."""
+    given = [ops] if isinstance(ops, (str, Mapping)) else ops
+    if not isinstance(given, Sequence) or not all(isinstance(op, (str, Mapping)) for op in given):
+        hint = 'as in ["tsm"], or [{"op": "motion_squeeze", "at": "res3"}]'
+        raise ValueError(f"ops: expected names of operators, or mappings, got {ops!r}", hint)
+    return [{"op": op} if isinstance(op, str) else dict(op) for op in given]
 
 
 def _check_number(name: str, value: object) -> None:

@@ -22,6 +22,8 @@ def place(tmp_path, tiny, monkeypatch):
     write_recipes(tmp_path, tiny)
     (tmp_path / "empty.yaml").write_text("")
     (tmp_path / "list.yaml").write_text("- a\n")
+    (tmp_path / "text.yaml").write_text("words\n")
+    (tmp_path / "tab.yaml").write_text("train:\n\tepochs: 2\n")
     (tmp_path / "bad.yaml").write_text((tmp_path / "one.yaml").read_text().replace("batch: 8", "bach: 8\n  epochs: x"))
     (tmp_path / "folder").mkdir()
     monkeypatch.chdir(tmp_path)

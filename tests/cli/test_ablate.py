@@ -59,6 +59,11 @@ def test_ablate_dry_run(ablated, vidops, monkeypatch):
     assert out.count("finished") == 2 and out.count("left out") == 1 and "1 of 4 cells to run" in out
     code, out, _ = vidops("ablate", "two.yaml", "--store", "elsewhere", "--dry-run")
     assert "2 of 2 cells to run" in out
+    told = json.loads(vidops("ablate", "two.yaml", "--store", "kept", "--dry-run", "--format", "json")[1])
+    assert told["to_run"] == 0 and [row["state"] for row in told["rows"]] == ["finished"] * 2
+    assert told["steps"] == {"rows": 2, "failed": [], "not_stepped": []}
+    code, out, err = vidops("ablate", "two.yaml", "--store", "kept", "--claims")
+    assert (code, err) == (0, "the recipe claims nothing\n") and "verdict" not in out
     assert tree(folder) == before
 
 

@@ -69,6 +69,19 @@ def test_show_an_operator(vidops, name):
     assert "MACs" in out and "parameters" in out
 
 
+def test_the_paper_of_an_operator_as_bibtex(vidops):
+    code, out, err = vidops("show", "rsa", "--format", "bibtex")
+    assert (code, err) == (0, "") and out.startswith("@inproceedings{rsa2021,\n  title = {{Relational Self-Attention")
+    assert "author = {Kim, Manjin and Kwon, Heeseung and" in out and "eprint = {2111.01673}" in out
+    assert "@article{lisa2025," in vidops("show", "lisa", "--format", "bibtex")[1]
+    out = vidops("show", "tsm", "--format", "bibtex")[1]
+    assert out.startswith("% the authors are not on the card") and "author =" not in out
+    assert "booktitle = {ICCV},\n  year = {2019}" in out and out.count("{") == out.count("}")
+    for name, told in (("conv2d", "of no paper"), ("resnet_tiny", "no operator")):
+        code, out, err = vidops("show", name, "--format", "bibtex")
+        assert (code, out) == (2, "") and told in err
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_show_a_network(vidops, name):
     code, out, _ = vidops("show", name)

@@ -232,6 +232,17 @@ def test_a_run_of_another_recipe_is_not_written_over(trained, vidops, monkeypatc
     assert tree(folder) == before
 
 
+def test_a_finished_run_says_so(trained, vidops, monkeypatch):
+    """Of few classes no top5 is told: any guess is among five."""
+    done, folder = trained
+    assert "top5" not in done.stdout and "already" not in done.stderr
+    told = json.loads((folder / "run/summary.json").read_text())
+    monkeypatch.setattr("vidops_cli.cli.train._run", lambda *_: told)
+    monkeypatch.chdir(folder)
+    code, out, err = vidops("train", "one.yaml", "--out", "run", "--device", "cpu")
+    assert code == 0 and "already finished" in err and "top5" not in out
+
+
 def test_train_dry_run(trained, vidops, monkeypatch):
     _, folder = trained
     monkeypatch.chdir(folder)

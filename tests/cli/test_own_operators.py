@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 
 import pytest
@@ -131,6 +132,21 @@ def test_a_run_of_it(lab, vidops):
     assert (code, err) == (0, "")
     told = vidops("train", path, "--dry-run", "data.num_frames=1")[2]
     assert "lab_ops:Gate needs at least 2 frames" in told
+
+
+def test_a_recipe_of_another_folder(lab, vidops, tmp_path_factory, monkeypatch):
+    """The module beside it is found, by the processes that run its cells too; what is not there is told once."""
+    monkeypatch.setenv("VIDOPS_BESIDE", "")
+    monkeypatch.setattr(sys, "path", [place for place in sys.path if place != str(lab)])
+    (lab / "table.yaml").write_text((lab / "two.yaml").read_text().replace("op: tsm", "op: 'lab_ops:Gate', at: res2"))
+    (lab / "lost.yaml").write_text((lab / "table.yaml").read_text().replace("lab_ops:", "lab_opps:"))
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    assert vidops("validate", lab / "table.yaml")[0] == 0
+    source = "from vidops_cli.own.source import locate; print(locate('lab_ops'))"  # as a cell does, from its own folder
+    child = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, timeout=60)
+    assert child.stdout == f"{lab / 'lab_ops.py'}\n", child.stderr
+    code, _, err = vidops("validate", lab / "lost.yaml")
+    assert code == 2 and err.count("no module named 'lab_opps'") == 1 and str(lab) in err
 
 
 def test_of_a_package_in_a_cell(lab, vidops):

@@ -64,6 +64,7 @@ REFUSED = [
     ("profile --op lisa --seq 16 --device cuda", "CUDA", "--device cpu"),
     ("profile --op motion_squeeze --seq 16", "at least 2 frames", "--grid"),
     ("profile --op conv2d --op motion_squeeze --seq 16 --out rows.json", "at least 2 frames", "--grid"),
+    ("profile --op rsa --set heads=7", "7 heads do not divide 256 channels", "give another --set heads"),
     ("profile --op lisa --seq 16 --channels 30", "8 heads do not divide 30", "--channels"),
     ("profile --seq 16", "--op", "vidops profile --help"),
     ("list operators", "operators", "ops"),
@@ -87,7 +88,13 @@ REFUSED = [
     ("train one.yaml data.name=video_folder data.generated={seed:\u00a01}", "not a generated", "data.generated"),
     ("data generate mini_motion --root one.yaml --train 1 --val 1 --test 1", "one.yaml is a file", "place"),
     ("trian one.yaml", "trian", "vidops --help"),
-    ("train one.yaml --epochs 3", "--epochs", "vidops train --help"),
+    ("train one.yaml --epochs 3", "no such option: --epochs", "write train.epochs=VALUE"),
+    ("train one.yaml --num-frames 3", "no such option: --num-frames", "write data.num_frames=VALUE"),
+    ("train one.yaml --nprok 3", "--nprok", "vidops train --help"),
+    ("validate tab.yaml", "tab.yaml:2: not valid YAML: a tab", "use spaces"),
+    ("validate text.yaml", "text.yaml: holds text, not keys and values", "quickstart"),
+    ("validate list.yaml", "list.yaml: holds a list, not keys and values", "quickstart"),
+    ("validate .", ".: is a folder", ""),
 ]
 
 

@@ -108,8 +108,9 @@ def test_a_store_alone_is_a_report_too(vidops, tmp_path, monkeypatch, plain):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["nowhere"], "nowhere is no folder"),
-        (["results", "--runs", "nowhere"], "nowhere is no folder"),
+        (["nowhere"], "no folder nowhere here"),
+        (["results", "--runs", "nowhere"], "no folder nowhere here"),
+        (["page.txt"], "nothing of page.txt can be shown: page.txt: left out"),
         (["results", "--out", "page.pdf"], "--out ends in .html"),
         (["results", "--out", "results"], "--out ends in .html"),
         (["results", "--out", "folder.html"], "folder.html cannot be written"),
@@ -117,7 +118,17 @@ def test_a_store_alone_is_a_report_too(vidops, tmp_path, monkeypatch, plain):
     ],
 )
 def test_what_is_asked_wrongly(vidops, place, words, told):
+    (place / "page.txt").write_text("words")
     for name in ("empty", "folder.html"):
         (place / name).mkdir()
     code, out, err = vidops("report", *words)
     assert (code, out) == (2, "") and told in err and "hint: " in err and len(err.splitlines()) == 2
+
+
+def test_a_file_is_a_report_too(vidops, place, plain):
+    run(place / "runs/one", [2.0, 1.0])
+    code, out, err = vidops("report", "results/quickstart.jsonl", "--runs", "runs", "--title", "Mine & yours")
+    assert code == 0 and out.startswith("report.html: "), err
+    text = (place / "report.html").read_text()
+    assert '<p class="file">quickstart.jsonl</p>' in text and "<h1>Mine &amp; yours</h1>" in text
+    assert text.index('id="runs"') < text.index('id="quickstart"') and "held where the whole interval" in text

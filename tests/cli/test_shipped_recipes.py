@@ -39,6 +39,7 @@ def test_listed(vidops, monkeypatch):
     found = said(vidops, "recipes", "--find", "KERNEL", "--find", "rsa/")
     assert "recipes/rsa/kernel.yaml" in found and "selfy" not in found and "kernel_context" in found
     assert "2021" in said(vidops, "recipes", "--find", "rsa/kernel.yaml", "--claims")
+    assert said(vidops, "recipes", "list", "--find", "KERNEL", "--find", "rsa/") == found
     code, _, err = vidops("recipes", "--find", "zzz")
     assert code == 2 and "zzz" in told_errors(err)[0][0]
 

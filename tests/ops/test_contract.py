@@ -3,6 +3,7 @@
 import inspect
 import itertools
 
+import jaxtyping
 import pytest
 import torch
 
@@ -273,6 +274,18 @@ def test_other_channels_are_refused(card):
     if card.name != "pose_to_feature":
         with pytest.raises(ValueError, match=f"{CHANNELS} channels.*, got {CHANNELS + 2}"):
             op(*inputs)
+
+
+@pytest.mark.parametrize("card", EVERY)
+def test_what_is_no_map_is_refused(card, monkeypatch):
+    """In words, where shapes are not checked by the test run: those of another rank, on two lines."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    if card.name == "pose_to_feature":
+        return
+    op, inputs = make(card), card.example(2, CHANNELS, (frames_of(card), *GRID[1:]))
+    for given in ([x[:, :, 0] for x in inputs], [x[0, 0] for x in inputs], [x[None] for x in inputs]):
+        with pytest.raises(ValueError, match=r"takes \(B, C, T, H, W\), got \(.*\)\nhint: an image has T = 1"):
+            op(*given)
 
 
 @pytest.mark.parametrize("card", EVERY)

@@ -350,7 +350,7 @@ def test_the_table_says_what_failed():
     [
         (["--fixtures", "no_such_folder"], "no folder no_such_folder"),
         (["--fixtures", "recipes"], "no case in recipes"),
-        (["--op", "lisa"], "no case of lisa"),
+        (["--op", "score_average"], "no code of score_average was released"),
         (["--op", "rsaa"], "did you mean 'rsa'"),
         (["--format", "xml"], "unknown format 'xml'"),
     ],

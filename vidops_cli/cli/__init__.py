@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -101,7 +101,7 @@ def main() -> None:
             _wait_for_the_others()
         if type(error).__name__ == "NoArgsIsHelpError":
             print(error.format_message())
-            sys.exit(2)
+            sys.exit(0)
         expected = isinstance(error, (ValueError, OSError)) or hasattr(error, "format_message")
         if not expected and not is_out_of_memory(error):
             raise
@@ -116,13 +116,15 @@ def _wait_for_the_others() -> None:
     time.sleep(5)
 
 
-def _told(error: Exception) -> list[tuple[str, str]]:
+def _told(error: Any) -> list[tuple[str, str]]:
     """Messages and hints of an expected error; a ValueError's second argument is its hint."""
     problems = getattr(error, "problems", None)
     if problems:
         return [(" ".join(f"{problem.where}: {problem.message}".split()), problem.hint) for problem in problems]
     if hasattr(error, "format_message"):  # a command line that Typer cannot read
         context = getattr(error, "ctx", None)
+        if key := _key_of(error):
+            return [(f"no such option: {error.option_name}", f"a key of the recipe: write {key}=VALUE")]
         return [(error.format_message(), f"see `{context.command_path if context else 'vidops'} --help`")]
     if is_out_of_memory(error):
         return [(f"out of memory: {first_line(error)}", "lower the batch, the frames or the size of the map")]
@@ -144,3 +146,15 @@ def _file_above(name: object) -> Path | None:
     if not isinstance(name, str):
         return None
     return next((place for place in (Path(name), *Path(name).parents) if place.is_file()), None)
+
+
+def _key_of(error: Any) -> str | None:
+    """The key of recipes that an unknown option has the name of, where the verb takes changes to a recipe."""
+    name = getattr(error, "option_name", "").lstrip("-").replace("-", "_")
+    context = getattr(error, "ctx", None)
+    if not name or context is None or "overrides" not in {each.name for each in context.command.params}:
+        return None
+    from vidops_cli.recipe import keys
+
+    named = [key for key, *_ in keys() if f".{key}".endswith(f".{name}") and ".N." not in key]
+    return min(named, key=lambda key: (not key.startswith("train."), key.count(".")), default=None)

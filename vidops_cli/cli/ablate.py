@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .cells import Chosen, Launch, cells_of, cluster_of, explain, left_of, needed, run_left, show_jobs, show_plan
-from .common import Device, Overrides, console, load_recipe, recipe_files
+from .cells import Chosen, Launch, cells_of, cluster_of, explain, jobs_of, left_of, needed, plan_of, run_left
+from .common import Device, Overrides, console, load_recipe, print_table, recipe_files, tell
 from .data import make_missing
 from .output import Output
 from .tables import Shown, overview, published, published_claims, read_published, show, write_record
@@ -151,7 +151,7 @@ def command(
         dry=dry_run,
     )
     if what is None:
-        overview(store)
+        overview(store, shown.output)
     elif what.suffix == ".jsonl" or _is_record(what):
         ok = published_claims(what, shown) if what.is_dir() else published(what, shown)
         raise typer.Exit(1 if check and not ok else 0)
@@ -227,9 +227,7 @@ def _table(path: Path, run: Run, shown: Shown) -> bool:
         raise ValueError(f"{run.record} has no cell of this table", hint)
     left = left_of(cells, kept, run.chosen)
     if run.dry:
-        show_plan(cells, left, kept)
-        show_jobs(left, kept, run.launch)
-        return _steps(cells)
+        return _dry(cells, left, kept, run.launch, shown.output)
     codes = run_left(left, kept, told, run.launch) if left and not run.nothing else {}
     head = told_of(told, _floors(cells, kept))
     rows = kept.rows(cells)
@@ -256,12 +254,22 @@ def _words(path: Path, run: Run, told: Recipe) -> list[str]:
     return [str(path), *(run.overrides or []), *seeds, *([] if run.scale == "full" else [f"--{run.scale}"])]
 
 
-def _steps(cells: list[Cell]) -> bool:
-    """Whether a step of each row's network runs on the meta device; what does not is told."""
+def _dry(cells: list[Cell], left: list[Cell], kept: Store, launch: Launch, output: Output) -> bool:
+    """Tell what would be run. Whether a step of each row's network runs on the meta device; what does not is told."""
     from .plan import untrained
 
+    document, table = plan_of(cells, left, kept)
+    document["job"] = job = jobs_of(left, kept, launch)
+    if output.format == "table":  # before the steps, which take a while
+        print_table(table)
+        tell("table", None, job)
     rows = {cell.row: cell.recipe for cell in reversed(cells) if cell.rate == 1}
     failed, passed_over = untrained(dict(reversed(rows.items())))
+    document["steps"] = {"rows": len(rows), "failed": failed, "not_stepped": passed_over}
+    if output.format != "table":
+        output.show(document, [table])
+        return not failed
+    output.write(document, [table])
     told = f"a step of {len(rows) - len(failed) - len(passed_over)} of {len(rows)} rows runs on the meta device"
     console().print("\n".join([told, *passed_over]), soft_wrap=True)
     console(stderr=True).print("\n".join(f"failed: {line}" for line in failed), end="\n" if failed else "")

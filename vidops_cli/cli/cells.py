@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from .common import console, known, print_table
+from .common import console, known
 from .data import made_by
 from .live import CellWatch, clock, stoppable
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from vidops_cli.ablation.slurm import Cluster
     from vidops_cli.ablation.store import Store
     from vidops_cli.recipe import Recipe
+    from vidops_cli.report.table import Table
 
 
 @dataclass(frozen=True)
@@ -146,18 +147,17 @@ def cluster_of(launcher: str, path: Path | None) -> Cluster | None:
     return load_cluster(path)
 
 
-def show_jobs(left: list[Cell], store: Store, how: Launch) -> None:
-    """What would be asked of Slurm for these cells, and the command of the first."""
+def jobs_of(left: list[Cell], store: Store, how: Launch) -> list[str]:
+    """What would be asked of Slurm for these cells, and the command of the first; nothing where they run here."""
     from vidops_cli.ablation.launch import command
 
     cluster = how.cluster
     if cluster is None or not left:
-        return
+        return []
     nproc = how.nproc or max(1, cluster.gpus)
     jobs = f"{len(left)} jobs, {min(how.jobs or cluster.parallel, len(left))} at a time"
     words = command(left[0], store, how.device, how.track, nproc)
-    lines = asked(cluster, nproc, words)
-    console().print("\n".join([f"array    {jobs}", *lines]), soft_wrap=True)
+    return [f"array    {jobs}", *asked(cluster, nproc, words)]
 
 
 def asked(cluster: Cluster, processes: int, words: list[str]) -> list[str]:
@@ -178,9 +178,10 @@ def asked(cluster: Cluster, processes: int, words: list[str]) -> list[str]:
     ]
 
 
-def show_plan(cells: list[Cell], left: list[Cell], store: Store) -> None:
-    """What a run would do, and how long it would take."""
+def plan_of(cells: list[Cell], left: list[Cell], store: Store) -> tuple[dict[str, Any], Table]:
+    """What a run would do, and how long it would take: as a document and as a table."""
     from vidops_cli.ablation.store import plan
+    from vidops_cli.record import SCHEMA
     from vidops_cli.report.table import Table
 
     told = plan(cells, store, left)
@@ -193,14 +194,27 @@ def show_plan(cells: list[Cell], left: list[Cell], store: Store) -> None:
             return f"{states[cell.key]}, to run again" if done else states[cell.key]
         return states[cell.key] if done else "left out"
 
-    body = [[cell.key, cell.label, "" if cell.kind == "profile" else str(cell.seed), state(cell)] for cell in cells]
+    rows = [
+        {
+            "cell": cell.key,
+            "row": cell.label,
+            "seed": None if cell.kind == "profile" else cell.seed,
+            "state": state(cell),
+            "to_run": cell.key in keys,
+        }
+        for cell in cells
+    ]
+    body = [
+        [each["cell"], each["row"], "" if each["seed"] is None else str(each["seed"]), each["state"]] for each in rows
+    ]
     notes = [f"{len(left)} of {len(cells)} cells to run"]
     if left and told.seconds is not None:
         more = f", and {told.unknown} of unknown length" if told.unknown else ""
         notes[0] += f", about {clock(told.seconds)} one after the other{more}"
-    lacking = dict.fromkeys(": ".join(cell.lacking) for cell in left if cell.lacking)
+    lacking = list(dict.fromkeys(": ".join(cell.lacking) for cell in left if cell.lacking))
     notes += [told if told.startswith("model.weights") else f"data: {told}" for told in lacking]
-    print_table(Table("", ["cell", "row", "seed", "state"], body, notes, numeric=False))
+    document = {"schema": SCHEMA, "to_run": len(left), "seconds": told.seconds, "lacking": lacking, "rows": rows}
+    return document, Table("", ["cell", "row", "seed", "state"], body, notes, numeric=False)
 
 
 def explain(failed: list[Cell], store: Store) -> None:

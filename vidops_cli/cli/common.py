@@ -67,8 +67,10 @@ def tell_import(line: str) -> None:
 
 
 def load_recipe(path: Path, overrides: list[str] | None = None, *, rows: bool = True, scale: str = "full") -> Recipe:
+    from vidops_cli.own.source import look_beside
     from vidops_cli.recipe import load
 
+    look_beside(path)
     return load(path, known(), overrides, rows=rows, scale=scale)
 
 

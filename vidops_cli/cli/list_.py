@@ -14,7 +14,7 @@ def command(
     what: Annotated[str, typer.Argument(help="ops, models, datasets or recipes; all of them if not given.")] = "all",
     format: Form = "table",
 ) -> None:
-    """List operators, networks, data sets and recipes. Imports no torch."""
+    """List operators, networks, data sets and recipes."""
     import json
 
     from vidops_cli.report.table import Table

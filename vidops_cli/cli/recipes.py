@@ -48,11 +48,24 @@ def listed(
 
     Example: vidops recipes --find kernel
     """
+    if context.invoked_subcommand is None:
+        _list(find, claims, format)
+
+
+@app.command("list", hidden=True)
+def list_(
+    find: Annotated[list[str] | None, typer.Option("--find", help="As of `vidops recipes`.")] = None,
+    claims: Annotated[bool, typer.Option("--claims", help="As of `vidops recipes`.")] = False,
+    format: Form = "table",
+) -> None:
+    """List the recipes and suites that are shipped, as `vidops recipes` alone does."""
+    _list(find, claims, format)
+
+
+def _list(find: list[str] | None, claims: bool, format: str) -> None:
     from vidops_cli.recipe.shipped import names
     from vidops_cli.report.table import Table
 
-    if context.invoked_subcommand is not None:
-        return
     check_format(format)
     found = [told for told in overview(names()) if _has(told, find or [])]
     if not found:

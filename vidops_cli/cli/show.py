@@ -11,7 +11,7 @@ import typer
 
 from vidops_cli.report.table import Table, number
 
-from .common import Form, check_format, console, find_op, print_json, print_table
+from .common import check_format, console, find_op, print_json, print_table
 
 if TYPE_CHECKING:
     from vidops_cli.ops import Card
@@ -26,7 +26,7 @@ def command(
             help="An operator, a network, a data set, or `recipe` for the keys of recipes.", show_default=False
         ),
     ],
-    format: Form = "table",
+    format: Annotated[str, typer.Option(help="table, json, or bibtex: an operator's paper.")] = "table",
 ) -> None:
     """Show a card: an operator's paper, equation, options and cost; a network's places; a recipe's keys.
 
@@ -37,10 +37,13 @@ def command(
     from vidops_cli.own import Operators, is_own
     from vidops_cli.recipe import nearest
 
-    check_format(format)
+    check_format(format, ("table", "json", "bibtex"))
     ops = Operators()
     if name == "recipe":
         found = _recipe()
+    elif format == "bibtex" and (is_own(name) or name in ops):
+        typer.echo(_bibtex(find_op(name)), nl=False)
+        return
     elif is_own(name) or name in ops:
         found = _op(find_op(name))
     elif name in MODELS:
@@ -51,6 +54,8 @@ def command(
         names = ["recipe", *ops, *MODELS, *DATASETS]
         raise ValueError(f"nothing is called {name!r}", nearest(name, names, "known"))
     told, table, cost = found
+    if format == "bibtex":
+        raise ValueError(f"{name} is no operator, of whose paper BibTeX is made", "`vidops list ops` names them")
     if format == "json":
         rows = {table.title: [dict(zip(table.head, row, strict=True)) for row in table.body]} if table else {}
         print_json({**told, **rows, **({"cost": cost} if cost else {})})
@@ -61,6 +66,22 @@ def command(
         print_table(table)
     if cost:
         console().print(cost)
+
+
+def _bibtex(card: Card) -> str:
+    """The paper of an operator; authors are those of CITATION.cff."""
+    import yaml
+
+    from vidops_cli.report.bibtex import bibtex
+
+    if card.arxiv == "-":
+        raise ValueError(f"{card.name} is of no paper", "`vidops show` tells what it is")
+    package = Path(__file__).parents[1]
+    places = [folder / "CITATION.cff" for folder in (package, package.parent)]  # inside, or beside it in a checkout
+    text = next((place.read_text(encoding="utf-8") for place in places if place.is_file()), "{}")
+    papers = {entry["url"].rpartition("/")[2]: entry for entry in yaml.safe_load(text).get("references", ())}
+    told = {"title": card.paper, "venue": card.venue, "arxiv": card.arxiv}
+    return bibtex(f"{card.name}{card.venue.rpartition(' ')[2]}", **told, cited=papers.get(card.arxiv))
 
 
 def _dataset(name: str) -> Shown:

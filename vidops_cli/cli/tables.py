@@ -10,7 +10,7 @@ from typing import Any
 
 from vidops_cli.record import SCHEMA
 
-from .common import console, load_recipe, print_table, recipe_files
+from .common import console, load_recipe, recipe_files
 from .output import Output
 
 Rows = list[dict[str, Any]]
@@ -36,8 +36,10 @@ def show(told: dict[str, Any], rows: Rows, shown: Shown) -> bool:
 
     tables = [ablation_table(told, rows, unverified=shown.unverified)]
     judged = _judged(told, rows) if shown.claims else []
-    if shown.claims:
+    if judged:
         tables.append(claims_table(judged, told))
+    elif shown.claims:
+        console(stderr=True, note=True).print("the recipe claims nothing")
     document = {"schema": SCHEMA, "table": told, "claims": judged, "rows": rows}
     shown.output.show(document, tables)
     if shown.output.plot is not None:
@@ -175,14 +177,14 @@ def write_record(path: Path, told: dict[str, Any], rows: Rows) -> None:
         console().print(f"published: {file}")
 
 
-def overview(store: Path) -> None:
-    """All tables below recipes/, and how many of their cells are finished."""
+def overview(store: Path, output: Output) -> None:
+    """Show all tables below recipes/, and how many of their cells are finished."""
     from vidops_cli.ablation.store import Store
     from vidops_cli.report.table import Table
 
     from .cells import cells_of
 
-    body = []
+    body, rows = [], list[dict[str, Any]]()
     kept = Store(store)
     for path in recipe_files(Path("recipes")):
         try:
@@ -190,15 +192,18 @@ def overview(store: Path) -> None:
             if told.ablation is None:
                 continue
             cells = cells_of(told, [str(path)])
-            done = f"{sum(map(kept.finished, cells))}/{len(cells)}"
+            finished = sum(map(kept.finished, cells))
+            counted, done = {"finished": finished, "cells": len(cells)}, f"{finished}/{len(cells)}"
             if lacking := [cell for cell in cells if cell.lacking]:
                 made = all(cell.recipe.data.generated for cell in lacking)
                 done = f"{'makes its data' if made else 'data not there'}, {done}"
         except ValueError:
-            told, done = None, "not valid: see `vidops validate`"
+            told, done, counted = None, "not valid: see `vidops validate`", {"finished": None, "cells": None}
+        rows.append({"recipe": str(path), "title": told and told.title, **counted, "state": done})
         body.append([str(path), told.title if told else "-", done])
     if not body:
         raise ValueError(
             "no recipe with an ablation below recipes/", "run it where the folder recipes/ is, or name a recipe"
         )
-    print_table(Table("", ["recipe", "table", f"cells run in {store}"], body, numeric=False))
+    table = Table("", ["recipe", "table", f"cells run in {store}"], body, numeric=False)
+    output.show({"schema": SCHEMA, "store": str(store), "rows": rows}, [table])

@@ -90,6 +90,7 @@ def command(
         raise typer.Exit(launch(["-m", "vidops_cli", *sys.argv[1:]], nproc))
     from vidops_cli.engine.stopping import RESUME, Stop
 
+    before = _epochs(run) if resume else 0
     stop = Stop()
     _heed(stop)  # before torch is imported, which takes seconds
     import vidops_cli.engine.distributed as distributed
@@ -116,13 +117,24 @@ def command(
     if format == "json":
         print_json(summary)
         return
+    if before and before == _epochs(run):
+        console(stderr=True, note=True).print("already finished; tested once more", soft_wrap=True)
     found = summary["metrics"]
+    if summary["classes"] <= 5:  # where any guess is among five
+        found = {name: value for name, value in found.items() if name != "top5"}
     scores = ", ".join(f"{name} {found[name]:.1f} %" for name in ("top1", "top5", "mean_class") if name in found)
     console().print(
         f"{summary['split']}: {scores} ({summary['metrics']['present']} clips); {run / 'summary.json'}", soft_wrap=True
     )
     if "views" in summary["cost"]:
         console().print(f"tested: {views_of(told, summary['cost']['macs'])}", soft_wrap=True)
+
+
+def _epochs(run: Path) -> int:
+    """How many a run has on record that has been tested."""
+    from vidops_cli.record import read_lines
+
+    return len(read_lines(run / "metrics.jsonl")) if (run / "summary.json").is_file() else 0
 
 
 def _submit(told: Any, run: Path, cluster: Any, each: int, words: list[str]) -> None:

@@ -15,7 +15,7 @@ def command(
     recipes: Annotated[list[Path], typer.Argument(help="Recipes and suites (YAML).", show_default=False)],
     format: Form = "table",
 ) -> None:
-    """Check recipes and suites, all their rows and options, and report every problem at once. Imports no torch.
+    """Check recipes and suites, all their rows and options, and report every problem at once.
 
     Example: vidops validate recipes/*.yaml
     """
@@ -37,7 +37,8 @@ def command(
         except RecipeError as error:
             problems += error.problems
         except ValueError as error:
-            problems.append(Problem(str(path), *map(str, error.args)))
+            message, *hint = map(str, error.args)
+            problems.append(Problem(str(path), message.removeprefix(f"{path} ").removesuffix(f": {path}"), *hint))
         else:
             cells = [f"{len(told.ablation.rows)} rows x {len(told.ablation.seeds)} seeds"] if told.ablation else []
             valid[path] = ", ".join([*cells, *(["also with --mini"] if told.mini is not None else [])])

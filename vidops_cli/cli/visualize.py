@@ -146,7 +146,7 @@ def _alone(
     shown = clips[0][:, :height, :width]
     x = patches(shown, stride)
     inputs = (x[:, :, :1], x[:, :, 1:]) if two else (x,)
-    return card.name, f"{card.cls} alone, on grey patches, stride {stride}", card.name, op, inputs, shown
+    return card.name, f"{card.cls}, untrained, seed 0, on grey patches, stride {stride}", card.name, op, inputs, shown
 
 
 def _trained(
@@ -209,9 +209,9 @@ def _draw(
         steps = inputs[0].shape[letters.index("T")]
         frame, shown = frame * steps // len(shown), shown[np.arange(steps) * len(shown) // steps]
     look = Look(frame, point, (height, width), None if head is None else head - 1)
-    written = []
+    written, of_head = [], "" if head is None else f"-head-{head}"
     for picture in see(name, op, inputs, look):
-        path = out / f"{file}-{picture.name.replace(' ', '-')}.png"
+        path = out / f"{file}-{picture.name.replace(' ', '-')}{of_head}.png"
         draw(picture.kind, shown, picture.told, path, title=f"{title}: {picture.name}")
         written.append((path, _about(picture.told)))
     return written

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from vidops_cli.ops.integral_action import IntegralAction
 from vidops_cli.ops.pose_to_feature import PoseToFeature
+from vidops_cli.ops.refused import Refused
 
 from .blocks import Paths, within
 from .inputs import check_clip
@@ -44,7 +45,7 @@ class PoseStream(nn.Module):
     ) -> Float[Tensor, "B C T H2 W2"]:
         check_clip(clip, least=self.stride)
         if coords.shape[:2] != clip.shape[:1] + clip.shape[2:3]:
-            raise ValueError(
+            raise Refused(
                 f"joints are of as many clips and frames as the clip's, {clip.shape[0]} and {clip.shape[2]}, got "
                 f"{coords.shape[0]} and {coords.shape[1]}",
                 "joints (B, T, P, J, 2), scores (B, T, P, J)",

@@ -17,6 +17,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from vidops_cli.ops.refused import Refused
+
 from .blocks import Paths
 from .inputs import check_clip
 from .resnet import Bottleneck, ResNet, stage_of, start
@@ -48,7 +50,7 @@ class SIFANet(ResNet):
         check_clip(clip)
         frames = clip.shape[2]
         if frames % TUBE or frames < 2 * TUBE:
-            raise ValueError(
+            raise Refused(
                 f"SIFA-Net takes a multiple of {TUBE} frames from {2 * TUBE} on, got {frames}", "as data.num_frames=16"
             )
         x = self.until(clip, 3)

@@ -30,6 +30,7 @@ from vidops_cli.functional.blocks import blockwise
 from . import cost
 from .checks import at_least, made_for, odd
 from .layers import ConvNorm, conv_bn_relu, multiplied
+from .refused import Refused
 
 SMALL = 64  # positions of an image up to which its convolution is faster as a product
 
@@ -207,7 +208,7 @@ class CCA(nn.Module):
             made_for("CCA", self.reduction[0].in_channels, x)
         if support.shape[2] != 1 or query.shape[2] != 1:
             frames = max(support.shape[2], query.shape[2])
-            raise ValueError(f"CCA matches images: it takes 1 frame, got {frames}", "give images: T = 1")
+            raise Refused(f"CCA matches images: it takes 1 frame, got {frames}", "give images: T = 1")
         if shots < 1 or support.shape[0] % shots:
             raise ValueError(f"shots: {support.shape[0]} support images cannot be {shots} for each class")
         s, q = self.embeddings(support, query, shots=shots)

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from .refused import Refused
+
 
 def at_least(least: int, **options: int | Sequence[int] | None) -> None:
     """ValueError naming the first option that is less, or holds less; None is none."""
@@ -28,6 +30,20 @@ def heads_divide(heads: int, channels: int) -> None:
 
 
 def made_for(name: str, channels: int, x: Tensor) -> None:
-    """ValueError if x has other channels than its operator."""
+    """ValueError if x is no map, or has other channels than its operator."""
+    is_map(name, x)
     if x.shape[1] != channels:
         raise ValueError(f"{name} was made for {channels} channels, got {x.shape[1]}")
+
+
+def is_map(name: str, x: Tensor) -> None:
+    """ValueError unless x is (B, C, T, H, W)."""
+    if x.dim() != 5:
+        hint = "an image has T = 1: x.unsqueeze(2)" if x.dim() == 4 else "an image has T = 1"
+        raise Refused(f"{name} takes (B, C, T, H, W), got {tuple(x.shape)}", hint)
+
+
+def two_frames(name: str, x: Tensor) -> None:
+    """ValueError on a single frame."""
+    if x.shape[2] < 2:
+        raise Refused(f"{name} compares frames: it needs at least 2, got {x.shape[2]}", "give a clip with T >= 2")

@@ -23,7 +23,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from . import cost
-from .checks import at_least, odd
+from .checks import at_least, is_map, odd
+from .refused import Refused
 
 GATES = ("pose", "appearance", "both", "none")
 
@@ -74,13 +75,14 @@ class IntegralAction(nn.Module):
     ) -> tuple[Float[Tensor, "B T C"], Float[Tensor, "B T C2"]]:
         """f_A and f_P: one vector for each stream and frame."""
         for name, x, channels in (("rgb", rgb, self.channels), ("pose", pose, self.pose_channels)):
+            is_map("IntegralAction", x)
             if x.shape[1] != channels:
                 raise ValueError(f"IntegralAction takes {channels} channels of {name}, got {x.shape[1]}")
         if len(rgb) != len(pose):
             raise ValueError(f"IntegralAction takes as many clips of pose as of rgb, got {len(pose)} and {len(rgb)}")
         frames = self.pose_frame_factor * (rgb.shape[2] - 1) + 1
         if pose.shape[2] != frames:
-            raise ValueError(
+            raise Refused(
                 f"IntegralAction takes {frames} frames of pose to {rgb.shape[2]} of rgb, got {pose.shape[2]}",
                 "give pose_frame_factor (T - 1) + 1 frames of pose",
             )

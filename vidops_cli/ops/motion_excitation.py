@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from vidops_cli.functional.frames import per_frame
 
 from . import cost
-from .checks import made_for
+from .checks import made_for, two_frames
 from .layers import ConvNorm
 
 
@@ -39,12 +39,6 @@ def squeezed(name: str, channels: int, reduction: int, gate: str) -> int:
 def cross_difference(transform: nn.Module, f: Float[Tensor, "B c T H W"]) -> Float[Tensor, "B c T H W"]:
     """transform * f(t+1) - f(t), zero at the last frame."""
     return F.pad(per_frame(transform, f[:, :, 1:]) - f[:, :, :-1], (0, 0, 0, 0, 0, 1))
-
-
-def two_frames(name: str, x: Tensor) -> None:
-    """ValueError on a single frame."""
-    if x.shape[2] < 2:
-        raise ValueError(f"{name} compares frames: it needs at least 2, got {x.shape[2]}", "give a clip with T >= 2")
 
 
 class MotionExcitation(nn.Module):

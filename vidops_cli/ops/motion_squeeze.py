@@ -23,7 +23,7 @@ from vidops_cli.functional.blocks import blockwise
 from vidops_cli.functional.frames import per_frame, per_position
 
 from . import cost
-from .checks import at_least, made_for
+from .checks import at_least, made_for, two_frames
 from .layers import conv_bn_relu, relu_plus
 
 
@@ -117,10 +117,7 @@ class MotionSqueeze(nn.Module):
 
     def forward(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B C T H W"]:
         made_for("MotionSqueeze", self.reduction[0].in_channels, x)
-        if x.shape[2] < 2:
-            raise ValueError(
-                f"MotionSqueeze compares frames: it needs at least 2, got {x.shape[2]}", "give a clip with T >= 2"
-            )
+        two_frames("MotionSqueeze", x)
         displacement, confidence = self.displacement(x)
         motion = displacement if self.reading == "correlation" else displacement / self.max_displacement
         return self.refinement(x, motion, confidence)

@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from . import cost
-from .checks import at_least
+from .checks import at_least, is_map
 
 
 class ScoreAverage(nn.Module):
@@ -37,6 +37,8 @@ class ScoreAverage(nn.Module):
         self, rgb: Float[Tensor, "B C T H W"], pose: Float[Tensor, "B2 C2 T2 H2 W2"]
     ) -> tuple[Float[Tensor, "B K"], Float[Tensor, "B K"]]:
         """Logarithms of the streams' own probabilities."""
+        for x in (rgb, pose):
+            is_map("ScoreAverage", x)
         if len(rgb) != len(pose):
             raise ValueError(f"ScoreAverage takes as many clips of pose as of rgb, got {len(pose)} and {len(rgb)}")
         found = []

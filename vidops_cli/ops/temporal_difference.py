@@ -25,9 +25,9 @@ from torch import Tensor, nn
 from vidops_cli.functional.frames import per_frame
 
 from . import cost
-from .checks import made_for
+from .checks import made_for, two_frames
 from .layers import ConvNorm
-from .motion_excitation import cross_difference, squeezed, two_frames
+from .motion_excitation import cross_difference, squeezed
 
 
 class TemporalDifference(nn.Module):

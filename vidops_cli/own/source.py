@@ -18,6 +18,8 @@ from pathlib import Path
 
 VIDOPS = __name__.split(".")[0]
 ZOO = Path(__file__).parents[1] / "ops"
+BESIDE = list[Path]()  # the folder of the recipe that was read last
+FOUND = "VIDOPS_BESIDE"  # folders of recipes in which a module was found: processes that are started look there too
 MOST = 100  # files that are read; a library has more, and a version
 
 
@@ -71,6 +73,11 @@ def locate(name: str) -> str | None:
     return None if spec is None else spec.origin
 
 
+def look_beside(recipe: Path) -> None:
+    """From now on a module that is neither here nor installed may stand in the folder of this recipe."""
+    BESIDE[:] = [Path(os.path.abspath(recipe)).parent]
+
+
 def imported(name: str) -> types.ModuleType:
     """The module, found as `python -m` would. ValueError with a hint on everything that can be wrong with its name."""
     if name.endswith(".py") or "/" in name:
@@ -78,13 +85,16 @@ def imported(name: str) -> types.ModuleType:
         raise ValueError(f"{name} is a file", f"name it as a module: {dotted}:Class, from the folder it is in")
     _look_here()
     try:
-        return importlib.import_module(name)
+        module = importlib.import_module(name)
+        _tell_children(module)
+        return module
     except ModuleNotFoundError as error:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise ValueError(f"importing {name} fails: {error}", "install what it needs") from error
         head, _, last = error.name.rpartition(".")
         near = difflib.get_close_matches(last, _modules(head), n=1)
-        looked = f"looked in {_here()} and sys.path: run it where the module is, or put that folder on PYTHONPATH"
+        places = ", ".join(dict.fromkeys([_here(), *map(str, BESIDE)]))
+        looked = f"looked in {places} and sys.path: put it there, or its folder on PYTHONPATH"
         told = f"did you mean {f'{head}.' if head else ''}{near[0]}?" if near else looked
         raise ValueError(f"no module named {error.name!r}", told) from None
     except Exception as error:
@@ -100,10 +110,22 @@ def _here() -> str:
 
 
 def _look_here() -> None:
-    """The installed command has no working folder on its path, `python -m` has."""
+    """The installed command has no working folder on its path, `python -m` has. Folders of recipes come last."""
     if _here() not in sys.path:
         sys.path.insert(0, _here())
+    sys.path += [place for place in dict.fromkeys([*_found(), *map(str, BESIDE)]) if place not in sys.path]
     importlib.invalidate_caches()
+
+
+def _found() -> list[str]:
+    return [place for place in os.environ.get(FOUND, "").split(os.pathsep) if place]
+
+
+def _tell_children(module: types.ModuleType) -> None:
+    file, found = getattr(module, "__file__", None), _found()
+    for place in map(str, BESIDE):
+        if file and place != _here() and place not in found and Path(place) in Path(file).parents:
+            os.environ[FOUND] = os.pathsep.join([*found, place])
 
 
 def _modules(package: str) -> list[str]:

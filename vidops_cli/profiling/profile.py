@@ -285,7 +285,9 @@ def build(case: Case) -> tuple[nn.Module, list[Tensor]]:
     try:
         op = card.load()(shape.channels, **case.options).eval()
     except ValueError as error:
-        raise ValueError(f"{card.name}: {error.args[0]}", *(error.args[1:] or ("give other --channels",))) from None
+        named = [option for option in case.options if option in str(error.args[0])]
+        advice = f"give another --set {named[0]}, or other --channels" if named else "give other --channels"
+        raise ValueError(f"{card.name}: {error.args[0]}", *(error.args[1:] or (advice,))) from None
     _make_generic(op)
     if card.draws:
         op.size = shape.grid[1:]

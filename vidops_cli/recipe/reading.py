@@ -59,6 +59,9 @@ def _read_yaml(text: str, name: str) -> tuple[Any, Lines]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{name}:{mark.line + 1}" if mark else name
+        line = text.splitlines()[mark.line] if mark and mark.line < len(text.splitlines()) else ""
+        if "\t" in line[: len(line) - len(line.lstrip())]:
+            raise RecipeError([Problem(where, "not valid YAML: a tab", "use spaces to indent")]) from None
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
         raise RecipeError(
             [Problem(where, f"not valid YAML: {problem}", "check indentation, quotes and colons")]
@@ -122,7 +125,8 @@ def read_file(
     if value is None:
         raise ValueError(f"{path} is empty", f"start from {example}")
     if not isinstance(value, dict):
-        raise ValueError(f"{path} holds {type(value).__name__}, not keys and values", f"start from {example}")
+        held = "a list" if isinstance(value, list) else "text" if isinstance(value, str) else "one value"
+        raise ValueError(f"{path} holds {held}, not keys and values", f"start from {example}")
     return value, lines
 
 

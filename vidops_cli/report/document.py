@@ -31,8 +31,8 @@ class Part:
     plots: list[Plot] = field(default_factory=list)
 
 
-def document(title: str, sections: Mapping[str, Sequence[Part]], told: Sequence[str] = ()) -> str:
-    """A page of sections, each with its parts; `told` are lines above them all, as on what was left out."""
+def document(title: str, sections: Mapping[str, Sequence[Part]], told: Sequence[str] = (), lead: str = "") -> str:
+    """A page of sections, each with its parts; `lead` says what it is, `told` are lines as on what was left out."""
     used: set[str] = set()
     ids = {name: _id(name, used) for name in sections}
     places = {name: [_id(f"{name} {part.name}", used) for part in parts] for name, parts in sections.items()}
@@ -52,7 +52,7 @@ def document(title: str, sections: Mapping[str, Sequence[Part]], told: Sequence[
         for name, parts in sections.items()
     )
     script = Path(__file__).with_name("sort.js").read_text(encoding="utf-8")
-    lines = "".join(f"<p>{_text(line)}</p>\n" for line in told)
+    lines = "".join(f"<p>{_text(line)}</p>\n" for line in ([lead] if lead else []) + [*told])
     text = f"""<div class="report">
 <h1>{_text(title)}</h1>
 <nav aria-label="Contents">

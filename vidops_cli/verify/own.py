@@ -1,4 +1,4 @@
-"""An own operator against the contract of a slot: a row for each thing that networks, recipes and runs rely on."""
+"""An operator against the contract of a slot: a row for each thing that networks, recipes and runs rely on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.gradcheck import GradcheckError
 
-from vidops_cli.own import OwnCard
+from vidops_cli.ops import Card
 
 GRIDS = ((3, 4, 5), (4, 6, 3))  # clips of different size, one after the other
 SMALL = (2, 3, 3)  # of the gradient check, whose cost grows with it
@@ -26,10 +26,11 @@ class Broken(Exception):
     """What is not as the contract says."""
 
 
-def contract(card: OwnCard, channels: int = 16, options: Mapping[str, Any] | None = None) -> Iterator[dict[str, Any]]:
-    """Rows of `vidops verify` for an own operator of (B, C, T, H, W) maps, on the CPU; `note` says why one fails.
+def contract(card: Card, channels: int = 16, options: Mapping[str, Any] | None = None) -> Iterator[dict[str, Any]]:
+    """Rows of `vidops verify` for an operator of (B, C, T, H, W) maps without frozen cases, on the CPU.
 
-    `channels` is C, `options` are the constructor's. ValueError, with a hint, if it cannot be made at all.
+    `note` says why one fails. `channels` is C, `options` are the constructor's. ValueError, with a hint, if it cannot
+    be made at all.
     """
     options = dict(options or {})
 
@@ -74,7 +75,7 @@ def awake(op: nn.Module) -> nn.Module:
 def _options(make: Callable[..., nn.Module], channels: int, least: int) -> None:
     try:
         make(no_such_option=1)
-    except ValueError:  # whatever the constructor raises comes as one
+    except (TypeError, ValueError):  # of own ones a ValueError, whatever the constructor raises
         return
     raise Broken("takes an option that it does not have: leave **kwargs out of its constructor")
 
