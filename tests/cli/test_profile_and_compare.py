@@ -127,7 +127,7 @@ def test_profile_sweeps_and_draws(vidops, place):
     words = ("--op", "tsm", "--sweep", "frames=2,4,8", "--channels", 8, "--grid", "2x6x6", "--no-backward")
     code, out, err = vidops("profile", *words, "--plot", "new/frames.png", "--out", "new/frames.json")
     assert code == 0 and "scaling plot: new/frames.png" in err
-    assert "exponent" in out and "fits up to 8" in out
+    assert "exponent" in out and "tried up to 8, all fit" in out
     told = json.loads((place / "new/frames.json").read_text())
     assert [row["at"] for row in told["rows"]] == [2, 4, 8]
     assert {entry["axis"] for entry in told["scaling"]} == {"frames"}
@@ -181,7 +181,7 @@ def test_profile_of_a_network(vidops, place):
         (("--op", "tsm", "--depth", 3), "--depth"),
         (("--op", "tsm", "--threads", 10**6), "--threads"),
         (("--op", "tsm", "--out", "."), "--out"),
-        (("--op", "tsm", "--plot", "x.pdf"), ".png"),
+        (("--op", "tsm", "--plot", "x.gif"), ".pdf"),
     ],
 )
 def test_profile_refuses_what_means_nothing(vidops, place, words, told):

@@ -485,6 +485,7 @@ def test_a_table_of_scaling():
         {"op": "a", "against": "b", "axis": "seq", "what": "peak_fwd_bytes", "crossover": None, "note": "a is below"},
         {"op": "lisa", "axis": "seq", "largest": 65536, "refused": 131072},
         {"op": "rsa", "axis": "seq", "largest": None, "refused": 256},
+        {"op": "tsm", "axis": "seq", "largest": 8192, "refused": None},
     ]
     assert scaling_table(entries).body == [
         ["lisa", "seq", "fwd ms", "exponent 1.08", "[1.02, 1.14]", "6 sizes"],
@@ -492,7 +493,30 @@ def test_a_table_of_scaling():
         ["a, b", "seq", "fwd peak", "no crossover", "-", "a is below"],
         ["lisa", "seq", "memory", "fits up to 65536", "-", "out of memory at 131072"],
         ["rsa", "seq", "memory", "none fits", "-", "out of memory at 256"],
+        ["tsm", "seq", "memory", "tried up to 8192, all fit", "-", ""],
     ]
+
+
+def test_a_crossover_is_decided_by_its_interval():
+    known = {"op": "a", "against": "b", "axis": "seq", "what": "fwd_ms", "crossover": 318.4, "note": ""}
+    entries = [
+        {**known, "low": None, "high": 400},
+        {**known, "low": 200, "high": 401},
+        {**known, "low": 201, "high": 400},
+    ]
+    entries += [
+        {**entries[2], "note": "ahead below it"},
+        {**known, "crossover": None, "note": "crosses more than once"},
+    ]
+    table = scaling_table(entries)
+    assert [row[3:] for row in table.body] == [
+        ["undecided", "-", "crossover near 318"],
+        ["undecided", "[200, 401]", "crossover near 318"],
+        ["crossover 318", "[201, 400]", ""],
+        ["crossover 318", "[201, 400]", "ahead below it"],
+        ["undecided", "-", "crosses more than once"],
+    ]
+    assert "undecided: " in " ".join(table.notes) and "undecided" not in " ".join(scaling_table(entries[2:4]).notes)
 
 
 def test_a_tree():

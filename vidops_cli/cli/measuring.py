@@ -97,9 +97,7 @@ def _row(case: Case, settings: Settings, lenient: bool) -> dict[str, Any]:
 def _document(
     rows: list[dict[str, Any]], env: dict[str, Any], output: Output, title: str, claims: list[dict[str, Any]]
 ) -> tuple[dict[str, Any], list[Table]]:
-    series, found, mean = scaling.series(rows, OPS), [], means(rows)
-    for axis in dict.fromkeys(row["axis"] for row in series):
-        found += [*scaling.fits(series, axis), *scaling.crossovers(series, axis), *scaling.largest(series, axis)]
+    found, mean = scaling.summary(scaling.series(rows, OPS)), means(rows)
     tables = [replace(profile_table(rows, env, full=output.full), title=title)] if rows else []
     tables += [means_table(mean)] if mean else []
     tables += [scaling_table(found)] if found else []
