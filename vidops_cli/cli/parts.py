@@ -15,8 +15,9 @@ from vidops_cli.report.claims import claims_table
 from vidops_cli.report.document import Part, Plot
 from vidops_cli.report.markdown import read_markdown
 from vidops_cli.report.plot import axis_of, points_of, scaling_plot, tradeoff_plot
-from vidops_cli.report.profile import means, means_table, profile_table, scaling_table, tree_table
+from vidops_cli.report.profile import means, means_table, profile_table, tree_table
 from vidops_cli.report.provenance import origin
+from vidops_cli.report.scaling import scaling_table
 from vidops_cli.report.table import Table, digits
 from vidops_cli.report.verify import verify_table
 

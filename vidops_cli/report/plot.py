@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from vidops_cli import stats
 from vidops_cli.record import write_bytes
 
-from .profile import decided
+from .scaling import decided
 from .table import digits, number, printable
 
 if TYPE_CHECKING:
