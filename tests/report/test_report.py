@@ -493,6 +493,12 @@ def test_what_is_over_its_bound_is_explained_by_what_can_be():
     )
 
 
+@pytest.mark.parametrize("found", [None, [], {}, {"flops_per_s": "x", "bytes_per_s": 1.0}, {"flops_per_s": 1.0}])
+def test_ceilings_that_are_damaged_are_not_told(found):
+    rows = [profiled("tsm", bound_share=0.5, bound_by="memory")]
+    assert "ceilings" not in " ".join(profile_table(rows, {**ENV, "ceilings": found}).notes)
+
+
 def test_one_thread_is_no_threads():
     assert "1 thread;" in profile_table([profiled("tsm", threads=1)], ENV).notes[-1]
 

@@ -22,7 +22,7 @@ from vidops_cli.profiling.profile import DTYPES, Settings, blank, profile, rebou
 from vidops_cli.profiling.roofline import beaten, ceilings
 from vidops_cli.record import SCHEMA, command_line, environment
 from vidops_cli.report.claims import claims_table
-from vidops_cli.report.profile import means, means_table, profile_table, tree_table
+from vidops_cli.report.profile import limits_of, means, means_table, profile_table, tree_table
 from vidops_cli.report.scaling import scaling_table
 from vidops_cli.report.table import Table, counted, number
 
@@ -115,7 +115,7 @@ def _show(output: Output, document: dict[str, Any], tables: list[Table]) -> None
         from vidops_cli.report.plot import plot
 
         swept = scaling.series(document["rows"], OPS) or document["rows"]
-        limits = document["env"].get("ceilings")
+        limits = limits_of(document["env"])
         kind = plot(swept, output.plot, scaling=document["scaling"], ceilings=limits)
         notes.print(f"{kind} plot: {output.plot}", soft_wrap=True)
 

@@ -314,12 +314,19 @@ def _over(rows: list[Row]) -> list[str]:
 
 
 def _ceilings(env: dict[str, Any]) -> list[str]:
-    found = env.get("ceilings")
-    if not isinstance(found, dict) or not {"flops_per_s", "bytes_per_s", "measured_at"} <= set(found):
+    found = limits_of(env)
+    if found is None:
         return []
     busy = ", while other processes ran: they may be too low" if found.get("disturbed") else ""
     speeds = f"{number(found['flops_per_s'])}FLOP/s, {number(found['bytes_per_s'])}B/s"
-    return [f"ceilings of this machine: {speeds}, measured {str(found['measured_at'])[:10]}{busy}"]
+    return [f"ceilings of this machine: {speeds}, measured {str(found.get('measured_at'))[:10]}{busy}"]
+
+
+def limits_of(env: dict[str, Any]) -> dict[str, Any] | None:
+    """The ceilings that the rows were held against; None where it tells none, as older ones, or no numbers."""
+    found = env.get("ceilings")
+    speeds = [found.get(key) for key in ("flops_per_s", "bytes_per_s")] if isinstance(found, dict) else []
+    return found if speeds and all(isinstance(speed, int | float) and speed > 0 for speed in speeds) else None
 
 
 def _of_runs(rows: list[Row]) -> str:
