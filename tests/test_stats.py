@@ -180,7 +180,7 @@ def test_crossing_of_two_powers():
         ((0.9, 0.5), None, "always ahead"),
         ((0.9,), None, "always ahead"),
         ((4, 2, 1), None, "never ahead up to 400"),
-        ((0.5, 2), None, "ahead only up to 141.4"),
+        ((0.5, 2), 100 * 2**0.5, "ahead below it"),
         ((2, 0.5, 2, 0.5), 400 * 2**0.5, "crosses more than once"),
         ((0.5, 2, 0.5), 200 * 2**0.5, "crosses more than once"),
         ((2, 0.5, 2), None, "crosses more than once"),
@@ -193,6 +193,19 @@ def test_notes_of_a_crossing(ratios, value, note):
         assert found.note == note
         assert found.value == (value and pytest.approx(value))
         assert (found.low is None) == (spread is None or value is None)
+        assert value is None or found.low is None or found.low < value
+
+
+def test_a_crossing_from_ahead_has_the_bounds_of_its_inverse():
+    points = curve(0.25, 0.5, 2, 4, spread=1.2)
+    other = stats.crossing([(x, 1 / ratio, 1 / high, 1 / low) for x, ratio, low, high in points])
+    found = stats.crossing(points)
+    assert (
+        (found.value, found.low, found.high)
+        == (other.value, other.low, other.high)
+        == pytest.approx((282.8, 258.2, 309.8), 0.001)
+    )
+    assert stats.crossing(curve(0.5, 1)) == stats.Crossover(200, None, None, "ahead below it")
 
 
 def test_bounds_of_a_crossing_may_be_open():

@@ -225,7 +225,10 @@ def fit_power(x: Sequence[float], y: Sequence[float], *, level: float = 0.95) ->
 
 @dataclass(frozen=True)
 class Crossover:
-    """Where one curve becomes smaller than another for good; None: nowhere. A bound of None is open or not known."""
+    """Where one curve becomes smaller than another for good, or, as a note says, ceases to be; None: nowhere.
+
+    A bound of None is open or not known.
+    """
 
     value: float | None
     low: float | None
@@ -237,7 +240,8 @@ def crossing(points: Sequence[tuple[float, float, float | None, float | None]]) 
     """The x from which a / b stays below 1, by log-log interpolation; `points` are (x, a / b, low, high) in any order.
 
     The bounds are where the curves of `low` and of `high` do so, over the points that have them. Notes: "always ahead",
-    "never ahead up to X", "ahead only up to X", "crosses more than once" (the last one is given, if it ends ahead).
+    "never ahead up to X", "ahead below it" (a is the smaller one up to x, which is that of b / a), "crosses more than
+    once" (the last one is given, if it ends ahead).
     ValueError for no points, or a value that is not positive.
     """
     if not points:
@@ -252,8 +256,9 @@ def crossing(points: Sequence[tuple[float, float, float | None, float | None]]) 
     elif changes == 0:
         note = "always ahead" if ahead[0] else f"never ahead up to {curve[-1][0]:g}"
     elif ahead[0]:
-        until = _falls_below_one([(x, 1 / ratio) for x, ratio in curve]) or curve[-1][0]  # it may end at exactly 1
-        note = f"ahead only up to {until:.4g}"
+        other = crossing([(x, 1 / ratio, high and 1 / high, low and 1 / low) for x, ratio, low, high in points])
+        until = curve[-1][0] if other.value is None else other.value  # it may end at exactly 1
+        return Crossover(until, other.low, other.high, "ahead below it")
     value = _falls_below_one(curve)
     if value is None:
         return Crossover(None, None, None, note)

@@ -129,7 +129,7 @@ def test_show_the_keys_of_recipes(vidops):
 def test_validate(vidops, place):
     code, out, err = vidops("validate", "one.yaml", "two.yaml")
     assert (code, err) == (0, "")
-    assert out.splitlines() == ["one.yaml: valid", "two.yaml: valid, 2 rows x 1 seeds"]
+    assert out.splitlines() == ["one.yaml: valid", "two.yaml: valid, 2 rows x 1 seed"]
 
 
 @pytest.mark.parametrize("name", ["[red]", "[bold] x", "a [/b]"])

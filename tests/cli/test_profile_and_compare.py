@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,7 +15,9 @@ import time
 import pytest
 from terminal import ROOT, VIDOPS, shell, told_errors
 
-SMALL = ("profile", "--op", "conv2d", "--op", "tsm", "--grid", "2x8x8", "--channels", 8, "--device", "cpu")
+from vidops_cli.report.table import number
+
+SMALL = ("profile", "--op", "conv2d", "--op", "tsm", "--grid", "2x8x8", "--channels", 8, "--device", "cpu", "--quiet")
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +56,41 @@ def test_profile_as_table_and_csv(vidops, place):
     code, out, _ = vidops(*SMALL[:3], *SMALL[5:], "--no-backward", "--format", "csv")
     assert code == 0
     assert [row["op"] for row in csv.DictReader(io.StringIO(out))] == ["conv2d"]
+
+
+def test_profile_tells_each_row_the_load_and_what_it_wrote(vidops, place, monkeypatch):
+    monkeypatch.setattr("vidops_cli.profiling.latency.os.getloadavg", lambda: (9.2, 1.0, 1.0))
+    monkeypatch.setattr("vidops_cli.profiling.latency.os.cpu_count", lambda: 2)
+    code, out, err = vidops(*SMALL[:-1], "--no-backward", "--out", "rows.json")
+    load, first, second, written = err.splitlines()
+    assert code == 0 and load.startswith("load 9 on 2 cores: times will be wrong; wait")
+    assert re.fullmatch(r"1/2 conv2d on 1x8x2x8x8, \d+:\d\d", first) and second.startswith("2/2 tsm on ")
+    assert written == "written: rows.json" and "ceilings of this machine: " in " ".join(out.split())
+    code, again, err = vidops("profile", "rows.json", "--plot", "roof.pdf")
+    assert (code, err) == (0, "roofline plot: roof.pdf\n") and again == out
+    assert (place / "roof.pdf").read_bytes()[:4] == b"%PDF"
+    code, _, err = vidops("profile", ROOT / "results/profile/seq.json", "--plot", "seq.svg")
+    assert (code, err) == (0, "scaling plot: seq.svg\n")
+
+
+def test_a_ceiling_that_a_row_beats_is_measured_again(vidops, place, monkeypatch):
+    from vidops_cli.profiling.roofline import Ceilings
+
+    def told(*_, again=False):
+        return Ceilings(1e12 if again else 1e3, 1e12, "cpu", "float32", 1, "highest", "2", "2026-01-01T00:00:00Z")
+
+    monkeypatch.setattr("vidops_cli.cli.measuring.ceilings", told)
+    code, _, _ = vidops(*SMALL, "--no-backward", "--out", "rows.json")
+    found = json.loads((place / "rows.json").read_text())
+    assert code == 0 and found["env"]["ceilings"]["flops_per_s"] == 1e12
+    assert 0 < found["rows"][0]["bound_share"] < 1
+
+
+def test_an_operator_of_ones_own_has_the_counts_that_show_tells(vidops, mine):
+    code, out, _ = vidops("profile", "--op", "mine:Good", "--grid", "8x14x14", "--no-backward", "--format", "json")
+    (row,) = rows_of(out)
+    code, out, _ = vidops("show", "mine:Good")
+    assert code == 0 and f"{number(row['other_flops'])} other FLOPs" in out
 
 
 def test_profile_takes_the_most_square_grid(vidops):
@@ -127,7 +165,7 @@ def test_profile_sweeps_and_draws(vidops, place):
     words = ("--op", "tsm", "--sweep", "frames=2,4,8", "--channels", 8, "--grid", "2x6x6", "--no-backward")
     code, out, err = vidops("profile", *words, "--plot", "new/frames.png", "--out", "new/frames.json")
     assert code == 0 and "scaling plot: new/frames.png" in err
-    assert "exponent" in out and "fits up to 8" in out
+    assert "exponent" in out and "tried up to 8, all fit" in out
     told = json.loads((place / "new/frames.json").read_text())
     assert [row["at"] for row in told["rows"]] == [2, 4, 8]
     assert {entry["axis"] for entry in told["scaling"]} == {"frames"}
@@ -181,7 +219,7 @@ def test_profile_of_a_network(vidops, place):
         (("--op", "tsm", "--depth", 3), "--depth"),
         (("--op", "tsm", "--threads", 10**6), "--threads"),
         (("--op", "tsm", "--out", "."), "--out"),
-        (("--op", "tsm", "--plot", "x.pdf"), ".png"),
+        (("--op", "tsm", "--plot", "x.gif"), ".pdf"),
     ],
 )
 def test_profile_refuses_what_means_nothing(vidops, place, words, told):

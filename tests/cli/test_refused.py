@@ -64,8 +64,8 @@ REFUSED = [
     ("profile --op lisa --seq 16 --device cuda", "CUDA", "--device cpu"),
     ("profile --op motion_squeeze --seq 16", "at least 2 frames", "--grid"),
     ("profile --op conv2d --op motion_squeeze --seq 16 --out rows.json", "at least 2 frames", "--grid"),
-    ("profile --op rsa --set heads=7", "7 heads do not divide 256 channels", "give another --set heads"),
-    ("profile --op lisa --seq 16 --channels 30", "8 heads do not divide 30", "--channels"),
+    ("profile --op rsa --set heads=7 --quiet", "7 heads do not divide 256 channels", "give another --set heads"),
+    ("profile --op lisa --seq 16 --channels 30 --quiet", "8 heads do not divide 30", "--channels"),
     ("profile --seq 16", "--op", "vidops profile --help"),
     ("list operators", "operators", "ops"),
     ("list --format csv", "csv", "json"),
@@ -116,7 +116,7 @@ def test_every_problem_of_a_recipe_is_told(vidops, place):
     assert sorted(error.split(": ")[0].rpartition(":")[2] for error, _ in told_errors(err)) == ["6", "7"]
     code, out, err = vidops("validate", "two.yaml", "bad.yaml", "empty.yaml", "missing.yaml")
     assert code == 2
-    assert out == "two.yaml: valid, 2 rows x 1 seeds\n"
+    assert out == "two.yaml: valid, 2 rows x 1 seed\n"
     assert len(told_errors(err)) == 4
 
 

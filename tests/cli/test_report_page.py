@@ -102,7 +102,7 @@ def test_a_store_alone_is_a_report_too(vidops, tmp_path, monkeypatch, plain):
     run(tmp_path / "runs/cells/aaaa", [2.0, 1.0])
     for words in (["runs"], ["--runs", "runs"]):
         code, out, _ = vidops("report", *words)
-        assert (code, out.split(",")[0]) == (0, "report.html: 1 tables")
+        assert (code, out.split(",")[0]) == (0, "report.html: 1 table")
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from vidops_cli.profiling.scaling import crossovers, fits, largest, parse_sweep
+from vidops_cli.profiling.scaling import crossovers, fits, largest, parse_sweep, summary
 
 
 @pytest.mark.parametrize(
@@ -149,6 +149,13 @@ def test_largest_size_that_fits():
         {"op": "d", "axis": "seq", "largest": None, "refused": None},
     ]
     assert largest(rows, "frames") == [{"op": "e", "axis": "frames", "largest": None, "refused": 3}]
+
+
+def test_options_are_no_sizes():
+    rows = [row("rsa", n, axis="heads", fwd_ms=float(n)) for n in (2, 4, 8)]
+    assert summary(rows) == []
+    found = summary([*rows, *sweep("rsa", 1.0)])
+    assert {entry["axis"] for entry in found} == {"seq"} and len(found) == 3
 
 
 def test_needs_no_torch():

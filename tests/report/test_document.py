@@ -105,10 +105,10 @@ def test_signs_of_a_formula_are_put_together():
     from vidops_cli.report.plot import scaling_plot
 
     rows = [{"op": "lisa", "shape": f"1x8x1x{n}x{n}", "options": "", "fwd_ms": n / 4} for n in (16, 32)]
-    scaling = [{"op": "lisa", "axis": "seq", "what": "fwd_ms", "exponent": 0.5}]
+    scaling = [{"op": "lisa", "axis": "seq", "what": "fwd_ms", "exponent": 0.5, "low": 0.4, "high": 0.6, "n": 4}]
     root = ElementTree.fromstring(inline(lambda path: scaling_plot(rows, path, scaling=scaling), title="", prefix=""))
     words = ["".join(each.itertext()) for each in root.iter("text")]
-    assert "lisa\xa0\xa0∝\xa0seq0.50" in words and any(word.startswith("positions\xa0T") for word in words)
+    assert "lisa\xa0\xa0∝\xa0seq0.50±0.10" in words and any(word.startswith("positions\xa0T") for word in words)
 
 
 def test_names_that_would_cover_each_other_stand_in_a_legend():

@@ -12,7 +12,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from vidops_cli.report import plot as module
-from vidops_cli.report.plot import axis_of, plot, points_of, roofline_plot, scaling_plot, tradeoff_plot
+from vidops_cli.report.plot import AXES, axis_of, plot, points_of, roofline_plot, scaling_plot, tradeoff_plot
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -27,9 +27,10 @@ def measured(op: str, shape: str, ms: float | None, **changes) -> dict:
 SWEEP = [measured("lisa", f"1x8x1x{n}x{n}", n / 4) for n in (16, 32, 64)]
 SWEEP += [measured("self_attention", f"1x8x1x{n}x{n}", n**2 / 256 if n < 64 else None) for n in (64, 16, 32)]
 SCALING = [
-    {"op": "lisa", "axis": "seq", "what": "fwd_ms", "exponent": 0.5, "low": 0.4, "high": 0.6, "n": 3},
+    {"op": "lisa", "axis": "seq", "what": "fwd_ms", "exponent": 0.5, "low": 0.4, "high": 0.6, "n": 4},
     {"op": "lisa", "axis": "frames", "what": "fwd_ms", "exponent": 7.0, "low": 6.0, "high": 8.0, "n": 3},
-    {"op": "lisa", "against": "self_attention", "axis": "seq", "what": "fwd_ms", "crossover": 4096.0},
+    {"op": "lisa", "against": "self_attention", "axis": "seq", "what": "fwd_ms", "crossover": 4096.0}
+    | {"low": 4000.0, "high": 4200.0},
     {"op": "lisa", "against": "self_attention", "axis": "seq", "what": "peak_fwd_bytes", "crossover": None},
     {"op": "lisa", "axis": "seq", "largest": 4096, "refused": None},
 ]
@@ -60,7 +61,7 @@ def lines(panel) -> dict[str, tuple[list, list]]:
 # --- files ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("suffix", "start"), [(".png", b"\x89PNG"), (".svg", b"<?xml")])
+@pytest.mark.parametrize(("suffix", "start"), [(".png", b"\x89PNG"), (".svg", b"<?xml"), (".pdf", b"%PDF")])
 def test_the_same_rows_give_the_same_file(tmp_path, suffix, start):
     paths = [tmp_path / f"{name}{suffix}" for name in ("a", "b")]
     for path in paths:
@@ -68,13 +69,13 @@ def test_the_same_rows_give_the_same_file(tmp_path, suffix, start):
     first, second = (path.read_bytes() for path in paths)
     assert first.startswith(start)
     assert first == second
-    assert b"<dc:date>" not in first
+    assert b"<dc:date>" not in first and b"CreationDate" not in first
 
 
-def test_a_plot_is_png_or_svg(tmp_path):
+def test_a_plot_is_png_svg_or_pdf(tmp_path):
     for draw in (lambda path: plot(SWEEP, path), lambda path: tradeoff_plot([point("a", 1, 2)], path)):
-        with pytest.raises(ValueError, match=r"\.png or \.svg") as caught:
-            draw(tmp_path / "plot.pdf")
+        with pytest.raises(ValueError, match=r"\.png, \.svg or \.pdf") as caught:
+            draw(tmp_path / "plot.gif")
         assert "scaling.png" in caught.value.args[1]
     assert list(tmp_path.iterdir()) == []
 
@@ -135,7 +136,7 @@ def test_scaling(tmp_path, figures):
     (figure,) = figures
     time, memory = figure.axes
     assert lines(time) == {
-        "lisa  ∝ seq$^{0.50}$": ([256, 1024, 4096], [4, 8, 16]),
+        "lisa  ∝ seq$^{0.50\\pm0.10}$": ([256, 1024, 4096], [4, 8, 16]),
         "self_attention": ([256, 1024], [1, 4]),
         "lisa = self_attention at 4096": ([4096, 4096], [0, 1]),
     }
@@ -166,6 +167,44 @@ def test_a_single_run_is_hollow(tmp_path, figures):
     assert list(hollow.get_xdata()) == [1024]
     assert not [line for line in memory.lines if line.get_markerfacecolor() == "white"]
     assert "a single run" in [text.get_text() for text in figures[0].legends[0].texts]
+
+
+def test_flagged_times_are_hollow_and_the_legend_says_why(tmp_path, figures):
+    rows = [
+        {**row, "fwd_flags": flags}
+        for row, flags in zip(SWEEP, (["noisy"], ["launch-bound"], ["loaded", "once"]), strict=False)
+    ]
+    scaling_plot(rows, tmp_path / "plot.png")
+    (hollow,) = (line for line in figures[0].axes[0].lines if line.get_markerfacecolor() == "white")
+    assert list(hollow.get_xdata()) == [256, 4096]
+    assert "a single run, noisy, loaded" in [text.get_text() for text in figures[0].legends[0].texts]
+
+
+@pytest.mark.parametrize("changes", [{"n": 3}, {"low": None}, {"low": -0.1, "high": 1.1}, {"low": 0.2, "high": 1.3}])
+def test_an_exponent_that_is_not_known_well_is_not_in_the_legend(tmp_path, figures, changes):
+    scaling_plot(SWEEP, tmp_path / "plot.png", scaling=[{**SCALING[0], **changes}])
+    assert list(lines(figures[0].axes[0])) == ["lisa", "self_attention"]
+
+
+def test_a_crossover_that_is_undecided_is_not_drawn(tmp_path, figures):
+    scaling_plot(SWEEP, tmp_path / "plot.png", scaling=[{**SCALING[2], "high": None}])
+    assert list(lines(figures[0].axes[0])) == ["lisa", "self_attention"]
+
+
+def test_two_axes_have_panels_of_their_own(tmp_path, figures):
+    rows = [measured("rsa", f"1x8x{T}x7x7", T, axis="frames", at=T) for T in (4, 8)]
+    rows += [measured("rsa", f"1x{C}x4x7x7", C, axis="channels", at=C) for C in (32, 64, 128)]
+    scaling_plot(rows, tmp_path / "plot.png")
+    panels = figures[0].axes
+    assert [panel.get_xlabel() for panel in panels] == [AXES["frames"]] * 2 + [AXES["channels"]] * 2
+    assert [lines(panel)["rsa"][0] for panel in panels] == [[4, 8]] * 2 + [[32, 64, 128]] * 2
+    assert list(panels[2].get_xticks()) == [32, 64, 128]
+
+
+def test_ticks_of_memory_are_plain_numbers(tmp_path, figures):
+    scaling_plot([SWEEP[0], {**SWEEP[1], "peak_fwd_bytes": 9 * 2**20}], tmp_path / "plot.png")
+    told = [text.get_text() for text in figures[0].axes[1].get_yticklabels(which="both")]
+    assert "4" in told and not any("^" in word for word in told)
 
 
 def test_forward_and_backward_have_a_row_of_panels_each(tmp_path, figures):

@@ -6,7 +6,8 @@ import io
 import pytest
 from rich.console import Console
 
-from vidops_cli.report.profile import means, means_table, profile_table, scaling_table, tree_table
+from vidops_cli.report.profile import choose, means, means_table, profile_table, tree_table
+from vidops_cli.report.scaling import scaling_table
 from vidops_cli.report.table import Table, digits, number, size, to_csv
 
 
@@ -289,6 +290,18 @@ def test_a_full_profile_table():
     assert set(few.head) < set(full.head)
 
 
+def test_chosen_columns():
+    rows = [profiled("conv2d"), profiled("lisa", clips_per_s=140.3)]
+    table = profile_table(rows, ENV, chosen=choose("op, fwd ms,clips/s,fwd_p99_ms"))
+    assert table.head == ["op", "fwd ms (p10-p90)", "clips/s", "fwd p99 ms"] and table.keys == 1
+    assert table.body[1] == ["lisa", "7.12 (8.12-9.12)", "140", "10.1"]
+    assert "peak" not in " ".join(table.notes) and choose("fwd+bwd ms,clips_per_s") == ("fwdbwd_ms", "clips_per_s")
+    for told in ("op,what", ",", "op,fwd_ms,flopss"):
+        with pytest.raises(ValueError, match="no column is") as refused:
+            choose(told)
+        assert refused.value.args[1].startswith("columns: layer, op, options, shape")
+
+
 def test_a_red_row_shows_no_time():
     stale = {"fwd_ms": 1.0, "clips_per_s": 9.0, "bound_share": 0.1} | compared(2.0, "faster")
     table = profile_table([profiled("conv2d", clips_per_s=1.0), profiled("lisa", status="red", **stale)], ENV)
@@ -446,6 +459,50 @@ def test_counts_that_differ_are_named():
     assert "are equal" in " ".join(profile_table([profiled("scr", cost_gap=0.0)], ENV).notes)
 
 
+def test_counts_that_differ_are_told_with_the_one_that_is_shown():
+    ours = profiled("rsa", cost_gap=0.08, cost_from="formula", macs=100, other_flops=46, macs_fvcore=100)
+    ours |= {"flops_fvcore": 250, "macs_aten": 100, "flops_aten": 246}
+    own = {**ours, "op": "my:Op", "cost_from": "aten", "cost_gap": 0.5, "macs_fvcore": 50, "flops_fvcore": 150}
+    told = " ".join(profile_table([ours], ENV).notes)
+    words = "rsa 8 % (other FLOPs: formula 46; dispatcher 46; fvcore 50; the table shows the formula's)"
+    assert f"formula, fvcore and dispatcher differ: {words}" in told
+    mine = (
+        "dispatcher and fvcore differ: my:Op 50 % (MACs: dispatcher 100; fvcore 50; the table shows the dispatcher's)"
+    )
+    alone = " ".join(profile_table([own], ENV).notes)
+    assert mine in alone and "formula" not in alone
+    both = " ".join(profile_table([{**ours, "cost_gap": 0.0}, own], ENV).notes)
+    assert f"formula, fvcore and dispatcher are equal; of my:Op, {mine}" in both
+
+
+def test_what_is_over_its_bound_is_explained_by_what_can_be():
+    limits = {"flops_per_s": 1.01e11, "bytes_per_s": 2e10, "measured_at": "2026-11-22T13:00:44Z"}
+    rows = [
+        profiled("conv3d", bound_share=1.1449, bound_by="compute"),
+        profiled("tsm", bound_share=0.996, bound_by="memory"),
+    ]
+    table = profile_table(rows, {**ENV, "ceilings": limits})
+    assert [line(table, op)["bound"] for op in ("conv3d", "tsm")] == ["114 % compute", "100 % memory"]
+    told = " ".join(table.notes)
+    assert "over 100 % compute: faster than the ceiling" in told and "cache" not in told
+    assert "ceilings of this machine: 101 GFLOP/s, 20.0 GB/s, measured 2026-11-22 " in told + " "
+    rows[0] |= {"bound_by": "memory"}
+    told = " ".join(profile_table(rows, {**ENV, "ceilings": {**limits, "disturbed": True}}).notes)
+    assert (
+        "over 100 % memory: data stayed in a cache" in told and "too low" in told and "over 100 % compute" not in told
+    )
+
+
+@pytest.mark.parametrize("found", [None, [], {}, {"flops_per_s": "x", "bytes_per_s": 1.0}, {"flops_per_s": 1.0}])
+def test_ceilings_that_are_damaged_are_not_told(found):
+    rows = [profiled("tsm", bound_share=0.5, bound_by="memory")]
+    assert "ceilings" not in " ".join(profile_table(rows, {**ENV, "ceilings": found}).notes)
+
+
+def test_one_thread_is_no_threads():
+    assert "1 thread;" in profile_table([profiled("tsm", threads=1)], ENV).notes[-1]
+
+
 def test_the_papers_convention_is_told():
     assert "convention of the paper: macs" in profile_table([profiled("rsa", convention="macs")], ENV).notes
 
@@ -485,6 +542,7 @@ def test_a_table_of_scaling():
         {"op": "a", "against": "b", "axis": "seq", "what": "peak_fwd_bytes", "crossover": None, "note": "a is below"},
         {"op": "lisa", "axis": "seq", "largest": 65536, "refused": 131072},
         {"op": "rsa", "axis": "seq", "largest": None, "refused": 256},
+        {"op": "tsm", "axis": "seq", "largest": 8192, "refused": None},
     ]
     assert scaling_table(entries).body == [
         ["lisa", "seq", "fwd ms", "exponent 1.08", "[1.02, 1.14]", "6 sizes"],
@@ -492,7 +550,30 @@ def test_a_table_of_scaling():
         ["a, b", "seq", "fwd peak", "no crossover", "-", "a is below"],
         ["lisa", "seq", "memory", "fits up to 65536", "-", "out of memory at 131072"],
         ["rsa", "seq", "memory", "none fits", "-", "out of memory at 256"],
+        ["tsm", "seq", "memory", "tried up to 8192, all fit", "-", ""],
     ]
+
+
+def test_a_crossover_is_decided_by_its_interval():
+    known = {"op": "a", "against": "b", "axis": "seq", "what": "fwd_ms", "crossover": 318.4, "note": ""}
+    entries = [
+        {**known, "low": None, "high": 400},
+        {**known, "low": 200, "high": 401},
+        {**known, "low": 201, "high": 400},
+    ]
+    entries += [
+        {**entries[2], "note": "ahead below it"},
+        {**known, "crossover": None, "note": "crosses more than once"},
+    ]
+    table = scaling_table(entries)
+    assert [row[3:] for row in table.body] == [
+        ["undecided", "-", "crossover near 318"],
+        ["undecided", "[200, 401]", "crossover near 318"],
+        ["crossover 318", "[201, 400]", ""],
+        ["crossover 318", "[201, 400]", "ahead below it"],
+        ["undecided", "-", "crosses more than once"],
+    ]
+    assert "undecided: " in " ".join(table.notes) and "undecided" not in " ".join(scaling_table(entries[2:4]).notes)
 
 
 def test_a_tree():

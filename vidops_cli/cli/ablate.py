@@ -116,7 +116,9 @@ def command(
     out: Annotated[Path | None, typer.Option(help="Write the table to a file.", rich_help_panel=TABLE)] = None,
     plot: Annotated[
         Path | None,
-        typer.Option(help="Draw cost against accuracy; of a record its claims. .png, .svg.", rich_help_panel=TABLE),
+        typer.Option(
+            help="Draw cost against accuracy; of a record its claims. .png, .svg, .pdf.", rich_help_panel=TABLE
+        ),
     ] = None,
 ) -> None:
     """Run every row of a table at every seed, each once, and print the table.

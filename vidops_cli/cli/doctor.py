@@ -14,6 +14,8 @@ from pathlib import Path
 
 import typer
 
+from vidops_cli.report.table import counted
+
 from .common import Form, check_format, print_json, print_table
 
 FINE, BUSY, ABSENT, BROKEN = "fine", "busy", "not there", "broken"
@@ -64,7 +66,7 @@ def _torch() -> Iterator[Found]:
         yield Found("torch", BROKEN, _line(error), "pip install --force-reinstall torch")
         return
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    yield Found("torch", FINE, f"{torch.__version__}, {torch.get_num_threads()} threads on {cores} cores")
+    yield Found("torch", FINE, f"{torch.__version__}, {counted(torch.get_num_threads(), 'thread')} on {cores} cores")
     if torch.cuda.is_available():
         for i in range(torch.cuda.device_count()):
             told = torch.cuda.get_device_properties(i)

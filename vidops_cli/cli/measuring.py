@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -15,15 +16,18 @@ from vidops_cli.own import OwnCard
 from vidops_cli.profiling import scaling
 from vidops_cli.profiling.apart import apart
 from vidops_cli.profiling.cases import Case
+from vidops_cli.profiling.latency import load
 from vidops_cli.profiling.memory import limited
-from vidops_cli.profiling.profile import DTYPES, Settings, blank, profile
-from vidops_cli.profiling.roofline import ceilings
+from vidops_cli.profiling.profile import DTYPES, Settings, blank, profile, rebound
+from vidops_cli.profiling.roofline import beaten, ceilings
 from vidops_cli.record import SCHEMA, command_line, environment
 from vidops_cli.report.claims import claims_table
-from vidops_cli.report.profile import means, means_table, profile_table, scaling_table, tree_table
-from vidops_cli.report.table import Table, number
+from vidops_cli.report.profile import limits_of, means, means_table, profile_table, tree_table
+from vidops_cli.report.scaling import scaling_table
+from vidops_cli.report.table import Table, counted, number
 
 from .common import console, known, load_run, of_no_row
+from .live import clock
 from .output import Output
 
 INTERRUPTED = 130
@@ -46,12 +50,17 @@ def operators(
     if own := {case.card.name: case.card.source.code for case in cases if isinstance(case.card, OwnCard)}:
         env["own"] = own
     rows: list[dict[str, Any]] = []
-    stopped = False
-    with console(stderr=True, note=True).status("measuring this machine's matrix product and copy") as status:
+    stopped, raised, began = False, False, time.monotonic()
+    notes = console(stderr=True, note=True)
+    _tell_load(settings.device)
+    with notes.status("measuring this machine's matrix product and copy") as status:
         limits = ceilings(settings.device, DTYPES[settings.dtype], torch.get_num_threads())
-        settings = replace(settings, ceilings=limits)
         for i, case in enumerate(cases):
+            env["ceilings"] = asdict(limits)
+            settings = replace(settings, ceilings=limits)
             status.update(f"{i + 1}/{len(cases)} {case}")
+            if not notes.is_terminal:
+                notes.print(f"{i + 1}/{len(cases)} {case}, {clock(time.monotonic() - began)}", soft_wrap=True)
             try:
                 rows.append(_row(case, settings, lenient))
             except KeyboardInterrupt:
@@ -61,12 +70,14 @@ def operators(
                 if rows:
                     output.show(*_document(rows, env, output, title, claims))  # what is finished is not lost
                 raise
+            if not raised and beaten(rows[-1]["bound_by"], rows[-1]["bound_share"]):  # once: it may be as it is
+                raised = True
+                limits = ceilings(settings.device, DTYPES[settings.dtype], torch.get_num_threads(), again=True)
+                rows, env["ceilings"] = [rebound(row, limits) for row in rows], asdict(limits)
             output.write(*_document(rows, env, output, title, claims))
     document, tables = _document(rows, env, output, title, claims)
     if rows:
-        output.show(document, tables)
-        if output.plot:
-            _plot(output.plot, document, settings)
+        _show(output, document, tables)
     if stopped:
         typer.echo(f"stopped: {len(rows)} of {len(cases)} rows", err=True)
         raise typer.Exit(INTERRUPTED)
@@ -82,7 +93,31 @@ def again(path: Path, output: Output) -> None:
 
     found = read(path)
     rows, env = rows_of(found, str(path))
-    output.show(*_document(rows, env, output, found.get("title", ""), found.get("growth", [])))
+    _show(output, *_document(rows, env, output, found.get("title", ""), found.get("growth", [])))
+
+
+def _tell_load(device: torch.device) -> None:
+    """A note if other processes are busy on the processor that is measured."""
+    found = load() if device.type == "cpu" else None
+    if found:
+        fewer = ", or --threads 1" if torch.get_num_threads() > 1 else ""
+        told = f"load {found[0]:.0f} on {found[1]} core{'s' if found[1] > 1 else ''}: times will be wrong; wait{fewer}"
+        console(stderr=True, note=True).print(told, soft_wrap=True)
+
+
+def _show(output: Output, document: dict[str, Any], tables: list[Table]) -> None:
+    """Tables, the file and the plot."""
+    notes = console(stderr=True, note=True)
+    output.show(document, tables)
+    if output.out:
+        notes.print(f"written: {output.out}", soft_wrap=True)
+    if output.plot:
+        from vidops_cli.report.plot import plot
+
+        swept = scaling.series(document["rows"], OPS) or document["rows"]
+        limits = limits_of(document["env"])
+        kind = plot(swept, output.plot, scaling=document["scaling"], ceilings=limits)
+        notes.print(f"{kind} plot: {output.plot}", soft_wrap=True)
 
 
 def _row(case: Case, settings: Settings, lenient: bool) -> dict[str, Any]:
@@ -97,10 +132,8 @@ def _row(case: Case, settings: Settings, lenient: bool) -> dict[str, Any]:
 def _document(
     rows: list[dict[str, Any]], env: dict[str, Any], output: Output, title: str, claims: list[dict[str, Any]]
 ) -> tuple[dict[str, Any], list[Table]]:
-    series, found, mean = scaling.series(rows, OPS), [], means(rows)
-    for axis in dict.fromkeys(row["axis"] for row in series):
-        found += [*scaling.fits(series, axis), *scaling.crossovers(series, axis), *scaling.largest(series, axis)]
-    tables = [replace(profile_table(rows, env, full=output.full), title=title)] if rows else []
+    found, mean = scaling.summary(scaling.series(rows, OPS)), means(rows)
+    tables = [replace(profile_table(rows, env, full=output.full, chosen=output.columns), title=title)] if rows else []
     tables += [means_table(mean)] if mean else []
     tables += [scaling_table(found)] if found else []
     document = {"schema": SCHEMA, "env": env, "title": title, "scaling": found, "means": mean}
@@ -108,16 +141,6 @@ def _document(
         document["growth"] = claims
         tables += [claims_table(growth(claims, found), {"title": title})]
     return {**document, "rows": rows}, tables
-
-
-def _plot(path: Path, document: dict[str, Any], settings: Settings) -> None:
-    from vidops_cli.report.plot import plot
-
-    limits = asdict(ceilings(settings.device, DTYPES[settings.dtype], torch.get_num_threads()))
-    kind = plot(
-        scaling.series(document["rows"], OPS) or document["rows"], path, scaling=document["scaling"], ceilings=limits
-    )
-    console(stderr=True, note=True).print(f"{kind} plot: {path}", soft_wrap=True)
 
 
 def network(
@@ -151,6 +174,7 @@ def network(
     inputs = [x.to(device) for x in setup.example(model, clip)]
     model = model.to(device)
     shape = [1, *clip]
+    _tell_load(device)
     with console(stderr=True, note=True).status(f"measuring {told.model.name} on {'x'.join(map(str, shape))}"):
         with limited(device):
             rows = tree(model, inputs, device, depth=depth)
@@ -170,10 +194,10 @@ def network(
     }
     document = {"schema": SCHEMA, "env": {**env, **head}, "rows": rows, "notes": notes, "printed": printed}
     table = tree_table(rows)
-    threads = f", {torch.get_num_threads()} threads" if device.type == "cpu" else ""
+    threads = f", {counted(torch.get_num_threads(), 'thread')}" if device.type == "cpu" else ""
     place = f"float32 on {env['device']} ({env['cpu']}){threads}; torch {env['torch']}"
     table.notes.extend([*notes, f"{told.model.name}, one clip of {'x'.join(map(str, clip))}; {place}"])
-    output.show(document, [table])
+    _show(output, document, [table])
 
 
 def _clip(told: Any, grid: tuple[int, int, int] | None, classes: int | None) -> tuple[tuple[int, ...], int, list[str]]:

@@ -30,6 +30,7 @@ class Output:
     out: Path | None
     plot: Path | None
     full: bool
+    columns: tuple[str, ...] = ()  # of the table of a profile; none: its own choice
 
     def __post_init__(self) -> None:
         if self.format not in FORMATS:

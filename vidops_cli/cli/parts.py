@@ -15,8 +15,9 @@ from vidops_cli.report.claims import claims_table
 from vidops_cli.report.document import Part, Plot
 from vidops_cli.report.markdown import read_markdown
 from vidops_cli.report.plot import axis_of, points_of, scaling_plot, tradeoff_plot
-from vidops_cli.report.profile import means, means_table, profile_table, scaling_table, tree_table
+from vidops_cli.report.profile import means, means_table, profile_table, tree_table
 from vidops_cli.report.provenance import origin
+from vidops_cli.report.scaling import scaling_table
 from vidops_cli.report.table import Table, digits
 from vidops_cli.report.verify import verify_table
 
@@ -116,7 +117,7 @@ class Reader:
 
     def _profile(self, head: Row, rows: list[Row], name: str) -> tuple[list[Table], list[Plot]]:
         from vidops_cli.ops import OPS
-        from vidops_cli.profiling.scaling import series
+        from vidops_cli.profiling.scaling import series, summary
         from vidops_cli.report.compare import rows_of
 
         rows, env = rows_of({**head, "rows": rows}, name)
@@ -124,11 +125,11 @@ class Reader:
         tables = [replace(profile_table(rows, env), title=str(head.get("title") or ""), origins=own)]
         if mean := means(rows):
             tables.append(means_table(mean))
-        if scaling := head.get("scaling") or []:
+        swept = series(rows, OPS)
+        if scaling := summary(swept):
             tables.append(scaling_table(scaling))
         if judged := claims_of(head, rows):
             tables.append(self._claims(judged, {"title": head["title"]}, name, [origin(rows, env)] * len(judged)))
-        swept = series(rows, OPS)
         if not axis_of(swept):
             return tables, []
         caption = "time and peak memory over sizes"

@@ -45,7 +45,10 @@ def command(
     ] = None,
     batch: Annotated[int, typer.Option(min=1, help="Clips at a time.", rich_help_panel=WHAT)] = 1,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", help="Option of the operator, as window=[3,5,5].", rich_help_panel=WHAT)
+        list[str] | None,
+        typer.Option(
+            "--set", help="Option of the operator, as window=[3,5,5]; of each --op. Repeatable.", rich_help_panel=WHAT
+        ),
     ] = None,
     input_: Annotated[
         list[str] | None,
@@ -53,7 +56,11 @@ def command(
     ] = None,
     sweep: Annotated[
         list[str] | None,
-        typer.Option(help="seq=256..65536, frames=8,16, channels=..., window=3,5,7.", rich_help_panel=WHAT),
+        typer.Option(
+            help="AXIS=VALUES, as seq=256..4096 (doubles) or window=3,5,7; an axis is seq, frames, size (H = W), "
+            "channels, batch or an option. Repeatable: each is a list of its own, not a grid.",
+            rich_help_panel=WHAT,
+        ),
     ] = None,
     depth: Annotated[int, typer.Option(min=0, help="Levels of a network's tree.", rich_help_panel=WHAT)] = 2,
     classes: Annotated[
@@ -92,12 +99,15 @@ def command(
     ] = 30.0,
     format: Annotated[str, typer.Option(help=", ".join(FORMATS) + ".", rich_help_panel=SHOWN)] = "table",
     full: Annotated[bool, typer.Option("--full", help="More columns in the table.", rich_help_panel=SHOWN)] = False,
+    columns: Annotated[
+        str | None, typer.Option(help="Columns of the table, as op,shape,fwd_ms,fwd_peak.", rich_help_panel=SHOWN)
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(help=f"Write to a file ending in {', '.join(SUFFIXES)}.", rich_help_panel=SHOWN),
     ] = None,
     plot: Annotated[
-        Path | None, typer.Option(help="Draw the sweep, or the roofline: .png or .svg.", rich_help_panel=SHOWN)
+        Path | None, typer.Option(help="Draw the sweep, or the roofline: .png, .svg, .pdf.", rich_help_panel=SHOWN)
     ] = None,
 ) -> None:
     """Measure operators: multiply-adds, FLOPs, peak memory, latency.
@@ -107,7 +117,9 @@ def command(
 
     Example: vidops profile --op lisa --baseline self_attention --seq 4096
     """
-    output = Output(format, out, plot, full)
+    from vidops_cli.report.profile import choose
+
+    output = Output(format, out, plot, full, () if columns is None else choose(columns))
     if [bool(recipe), bool(op), bool(suite)].count(True) != 1:
         raise ValueError(
             "profile takes one of --op, --suite and a recipe", "as in --op rsa; see `vidops profile --help`"
@@ -169,8 +181,19 @@ def command(
 
 _LAYER = {"seq", "channels", "batch", "set_", "input_", "sweep"}
 _TREE = {"depth", "classes", "row"}
-_HOW = {"baseline", "dtype", "backward", "compile_", "channels_last", "processes", "row_budget", "full", "plot"}
-_ALL = _LAYER | _TREE | (_HOW - {"full"}) | {"grid", "overrides", "views", "device", "threads"}
+_HOW = {
+    "baseline",
+    "dtype",
+    "backward",
+    "compile_",
+    "channels_last",
+    "processes",
+    "row_budget",
+    "full",
+    "columns",
+    "plot",
+}
+_ALL = _LAYER | _TREE | (_HOW - {"full", "columns", "plot"}) | {"grid", "overrides", "views", "device", "threads"}
 OTHERS = {"rows": _ALL, "a recipe": _LAYER | _HOW, "--suite": _LAYER - {"sweep"} | _TREE | {"grid"}, "--op": _TREE}
 
 

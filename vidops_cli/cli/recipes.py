@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vidops_cli.report.table import counted
+
 from .common import (
     Form,
     OneRow,
@@ -210,7 +212,9 @@ def _runs(told: dict[str, Any]) -> str:
     if "layers" in told:
         return f"{len(told['layers'])} layers"
     table = told.get("ablation")
-    return f"{len(table['rows'])} rows x {len(table.get('seeds', [0]))} seeds" if table else "one run"
+    if not table:
+        return "one run"
+    return f"{counted(len(table['rows']), 'row')} x {counted(len(table.get('seeds', [0])), 'seed')}"
 
 
 def _has(told: dict[str, str], words: list[str]) -> bool:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from vidops_cli.report.table import counted
+
 from .common import Form, check_format, console, tell
 from .output import Output
 
@@ -84,4 +86,4 @@ def command(
     tables, plots = sum(len(part.tables) for part in parts), sum(len(part.plots) for part in parts)
     size, drawn = len(text.encode()), {"tables": tables, "plots": plots}
     told = {"written": str(out), **drawn, "bytes": size, "left_out": reader.left_out}
-    tell(format, told, [f"{out}: {tables} tables, {plots} plots, {size / 2**20:.1f} MiB"])
+    tell(format, told, [f"{out}: {counted(tables, 'table')}, {counted(plots, 'plot')}, {size / 2**20:.1f} MiB"])

@@ -131,7 +131,6 @@ def _lines(told: dict[str, str]) -> None:
 
 
 def _op(card: Card) -> Shown:
-    from vidops_cli.profiling.cost import count
     from vidops_cli.verify import count_by_op
 
     cases, required = count_by_op()[card.name], getattr(card, "required", ())
@@ -160,11 +159,13 @@ def _op(card: Card) -> Shown:
     table = Table("options", ["name", "default", "meaning"], body, numeric=False) if body else None
     if required:  # it cannot be built without being told more
         return told, table, ""
-    cost = count(card.load()(C), *card.example(1, C, (T, H, W)))
+    from vidops_cli.profiling.profile import counts
+
+    cost = counts(card)
     words = (
-        f"cost at {C} channels, {T}x{H}x{W}: {number(cost.params)} parameters, {number(cost.macs)} MACs, "
-        f"{number(cost.other_flops)} other FLOPs, {number(cost.flops)} FLOPs"
-        + (f"; not counted: {', '.join(cost.uncounted)}" if cost.uncounted else "")
+        f"cost at {C} channels, {T}x{H}x{W}: {number(cost['params'])} parameters, {number(cost['macs'])} MACs, "
+        f"{number(cost['other_flops'])} other FLOPs, {number(cost['flops'])} FLOPs"
+        + (f"; not counted: {', '.join(cost['uncounted'])}" if cost["uncounted"] else "")
     )
     return told, table, words
 

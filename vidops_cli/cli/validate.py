@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from vidops_cli.report.table import counted
+
 from .common import Form, check_format, console, known, load_recipe, print_json
 
 
@@ -40,7 +42,9 @@ def command(
             message, *hint = map(str, error.args)
             problems.append(Problem(str(path), message.removeprefix(f"{path} ").removesuffix(f": {path}"), *hint))
         else:
-            cells = [f"{len(told.ablation.rows)} rows x {len(told.ablation.seeds)} seeds"] if told.ablation else []
+            table, cells = told.ablation, []
+            if table:
+                cells = [f"{counted(len(table.rows), 'row')} x {counted(len(table.seeds), 'seed')}"]
             valid[path] = ", ".join([*cells, *(["also with --mini"] if told.mini is not None else [])])
     if format == "json":
         found = [{"file": str(path), "holds": holds} for path, holds in valid.items()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -209,10 +210,34 @@ def _more(n: int, milliseconds: float, budget: float, fewest: int, most: int, li
     return n < most and milliseconds < 1e3 * limit and (n < fewest or milliseconds < 1e3 * budget)
 
 
+def load() -> tuple[float, int] | None:
+    """How many processes wanted a processor in the last minute, and how many cores there are; None if it is no more.
+
+    What ran just before counts: a load that the cores can carry may be that of the last command. None, too, where the
+    system does not tell.
+    """
+    cores = os.cpu_count() or 1
+    try:
+        wanting = os.getloadavg()[0]
+    except (AttributeError, OSError):  # Windows; a system without it
+        return None
+    return (wanting, cores) if wanting > cores + 0.5 else None
+
+
+class Switches:
+    """How often the system takes the processor away from this process while it measures."""
+
+    def __init__(self) -> None:
+        self.began, self.switched = time.perf_counter(), _switches()
+
+    def often(self) -> bool:
+        return _switches() - self.switched > LOADED * (time.perf_counter() - self.began)
+
+
 class _CpuTimer:
     def __init__(self, call: Call) -> None:
         self.call = call
-        self.runs, self.began, self.switched = 0, time.perf_counter(), _switches()
+        self.runs, self.switches = 0, Switches()
 
     def __call__(self) -> float:
         self.runs += 1
@@ -221,8 +246,7 @@ class _CpuTimer:
         return 1e3 * (time.perf_counter() - began)
 
     def flags(self) -> tuple[str, ...]:
-        often = _switches() - self.switched > LOADED * (time.perf_counter() - self.began)
-        return ("loaded",) if often else ()
+        return ("loaded",) if self.switches.often() else ()
 
 
 def _switches() -> int:

@@ -19,7 +19,7 @@ from vidops_cli.own import OwnCard
 from vidops_cli.textbook import published, textbook
 
 from .apart import Ended
-from .cases import Case
+from .cases import Case, Shape
 from .check import check
 from .cost import costs
 from .counter import on_meta
@@ -161,11 +161,20 @@ def examine(case: Case, settings: Settings) -> Row:
     return row
 
 
+def counts(card: Card) -> Row:
+    """The counts of an operator at its own layer, without those of the backward pass, as its profile row has them."""
+    case = Case(card, Shape(1, card.layer[0], card.layer[1:]))
+    return costs(*build(case), _published(case), DTYPES["float32"].itemsize, backward=False)
+
+
+def _published(case: Case) -> Callable[..., Any] | None:
+    return partial(published(case.card.name), **case.call) if _is_ours(case.card) else None
+
+
 def _examine(row: Row, case: Case, settings: Settings) -> None:
     op, inputs = build(case)
-    form = partial(published(case.card.name), **case.call) if _is_ours(case.card) else None
     itemsize = DTYPES[settings.dtype].itemsize
-    row.update(costs(op, inputs, form, itemsize, backward=settings.backward))
+    row.update(costs(op, inputs, _published(case), itemsize, backward=settings.backward))
     timed, op, inputs = _ready(op, inputs, settings)
     try:
         found = check(case.card, op, timed, inputs, **case.call)
@@ -257,6 +266,15 @@ def _finish(row: Row, times: Sequence[tuple[Times, str | None]]) -> None:
     if row["bound_ms"] is not None:
         row["bound_share"] = row["bound_ms"] / row["fwd_ms"]
     row["status"] = "ok"
+
+
+def rebound(row: Row, ceilings: Ceilings) -> Row:
+    """The row with its bound by other ceilings."""
+    if row["bound_ms"] is None:
+        return row
+    bound = lower_bound(row["flops_executed"], row["bytes_min"], ceilings)
+    share = bound.ms / row["fwd_ms"] if row["fwd_ms"] else None
+    return {**row, "bound_ms": bound.ms, "bound_by": bound.by, "bound_share": share}
 
 
 def _shortage(error: BaseException) -> str:

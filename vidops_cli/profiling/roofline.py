@@ -1,7 +1,7 @@
 """Roofline: how fast this device can multiply and copy, and the shortest time that a call of known cost could take.
 
 A call that does F operations on B bytes takes at least max(F / peak, B / bandwidth). Both ceilings are measured, never
-taken from a data sheet, and kept in the user's cache folder.
+taken from a data sheet, and kept in the user's cache folder unless other processes disturbed them.
 """
 
 from __future__ import annotations
@@ -21,12 +21,15 @@ import torch.nn.functional as F
 
 from vidops_cli import record
 
+from .latency import NOISY, Switches, load
 from .memory import available_bytes
 
 MATRIX_SIZES = (256, 512, 1024, 2048, 4096, 8192)  # tried upwards, for as long as one product is shorter than LONG
 LONG = 0.05  # seconds
 COPIED = {"cpu": 2**28, "cuda": 2**30}  # bytes, far more than caches hold
-RUNS, BUDGET = 5, 0.8  # the best of so many runs, or of those that start within so many seconds
+ROUNDS = 2  # of all measurements; they are kept if they agree
+RUNS, BUDGET = 3, 0.4  # in a round: the best of so many runs, or of those that start within so many seconds
+BEATEN = 1.1  # times a ceiling: a speed above it shows that the ceiling was measured too low
 RUN = 0.01  # seconds at least: starting a call, and waiting for its end, must not count
 
 
@@ -42,6 +45,7 @@ class Ceilings:
     precision: str  # torch's float32 matmul precision: other than "highest", float32 products may be rounded
     torch: str
     measured_at: str
+    disturbed: bool = False  # by other processes: they may be too low
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,9 @@ class Bound:
     by: str  # compute | memory
 
 
+_disturbed: dict[str, Ceilings] = {}  # measured on a busy machine: for this process only
+
+
 def bound(flops: float, bytes: float, ceilings: Ceilings) -> Bound:
     """Lower bound of the time of `flops` operations on `bytes` bytes (more than zero) that are read or written once.
 
@@ -62,11 +69,18 @@ def bound(flops: float, bytes: float, ceilings: Ceilings) -> Bound:
     return Bound(flops / bytes, 1e3 * max(compute, memory), "compute" if compute > memory else "memory")
 
 
-def ceilings(device: torch.device, dtype: torch.dtype, threads: int | None = None) -> Ceilings:
+def beaten(by: str | None, share: float | None) -> bool:
+    """Whether a call was so much faster than its bound by compute that the ceiling is wrong: no cache explains that."""
+    return by == "compute" and share is not None and share > BEATEN
+
+
+def ceilings(device: torch.device, dtype: torch.dtype, threads: int | None = None, *, again: bool = False) -> Ceilings:
     """Ceilings of a device for one dtype, on a CPU with `threads` threads (default: as many as torch has now).
 
     Measured once for each machine, device, dtype, number of threads and version of torch, in a few seconds, then read
-    from the cache folder. A damaged entry is measured again; a folder that cannot be written to is no error.
+    from the cache folder. What was measured while other processes took the processor away, or in rounds that disagree,
+    is not written there, and serves this process only. `again`: measured anew, each ceiling at least what it was, and
+    what was kept is raised. A damaged entry is measured again; a folder that cannot be written to is no error.
     """
     threads = (threads or torch.get_num_threads()) if device.type == "cpu" else None
     told = (
@@ -79,16 +93,32 @@ def ceilings(device: torch.device, dtype: torch.dtype, threads: int | None = Non
     key = " | ".join(map(str, (platform.node(), *told)))
     path = cache_path()
     entries = _read(path)
-    if key not in entries:
-        with _threads(threads):
-            flops_per_s, bytes_per_s = _matrix_product(device, dtype), _copy(device, dtype)
-            if device.type == "cpu":  # its convolutions come from another library, often a faster one
-                flops_per_s = max(flops_per_s, _convolution(dtype))
-        now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-        entries[key] = Ceilings(flops_per_s, bytes_per_s, *told, now)
-        with contextlib.suppress(OSError):
-            record.write_json(path, {key: asdict(entry) for key, entry in entries.items()})
-    return entries[key]
+    known = entries.get(key) or _disturbed.get(key)
+    if known and not again:
+        return known
+    switches, busy = Switches(), device.type == "cpu" and load() is not None
+    with _threads(threads):
+        rounds = [_measured(device, dtype) for _ in range(ROUNDS)]
+    noisy = any(max(speeds) > (1 + NOISY) * min(speeds) for speeds in zip(*rounds, strict=True))
+    before = [(known.flops_per_s, known.bytes_per_s)] if known else []
+    best = [max(speeds) for speeds in zip(*rounds, *before, strict=True)]
+    disturbed = busy or noisy or (device.type == "cpu" and switches.often())
+    found = Ceilings(*best, *told, datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"), disturbed)
+    if disturbed and key not in entries:
+        _disturbed[key] = found
+        return found
+    entries[key] = found
+    with contextlib.suppress(OSError):
+        record.write_json(path, {key: asdict(entry) for key, entry in entries.items()})
+    return found
+
+
+def _measured(device: torch.device, dtype: torch.dtype) -> tuple[float, float]:
+    """Operations, and bytes, per second."""
+    flops_per_s = _matrix_product(device, dtype)
+    if device.type == "cpu":  # its convolutions come from another library, often a faster one
+        flops_per_s = max(flops_per_s, _convolution(dtype))
+    return flops_per_s, _copy(device, dtype)
 
 
 def cache_path() -> Path:

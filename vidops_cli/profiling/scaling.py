@@ -1,4 +1,4 @@
-"""Sweeps over sizes: what `--sweep` says, and what its rows show: exponents, crossovers, the largest size that fits.
+"""Sweeps over sizes: what `--sweep` says, and what its rows show: exponents, crossovers, the largest size that ran.
 
 No torch. A row of a sweep carries the name of its axis in `axis` and its value in `at`; rows of one operator differ in
 nothing else.
@@ -14,7 +14,7 @@ from vidops_cli import stats
 
 Row = dict[str, Any]
 
-SIZES = ("seq", "frames", "size", "channels", "batch")  # size: height and width
+SIZES = ("seq", "frames", "size", "channels", "batch")  # size: height and width; other axes are options
 QUANTITIES = ("fwd_ms", "fwdbwd_ms", "peak_fwd_bytes", "peak_fwdbwd_bytes")
 
 
@@ -70,6 +70,12 @@ def _integer(word: str, text: str) -> int:
         raise ValueError(
             f"a sweep's values are integers, got {word.strip()!r} in {text!r}", "as in seq=256..4096 or window=3,5,7"
         ) from None
+
+
+def summary(rows: Sequence[Row]) -> list[Row]:
+    """Exponents, crossovers and largest sizes along each axis that is a size: an option's values are no scale."""
+    axes = [axis for axis in dict.fromkeys(row["axis"] for row in rows) if axis in SIZES]
+    return [entry for axis in axes for found in (fits, crossovers, largest) for entry in found(rows, axis)]
 
 
 def fits(rows: Sequence[Row], axis: str) -> list[Row]:

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from .table import Table, digits
+from .table import Table, counted, digits
 
 Row = dict[str, Any]
 
@@ -128,7 +128,7 @@ def _is_same(a: Row, b: Row) -> bool:
 
 
 def _name(row: Row) -> str:
-    threads = f"{row['threads']} threads" if row.get("threads") else ""
+    threads = counted(row["threads"], "thread") if row.get("threads") else ""
     layout = "channels last" if row.get("channels_last") else ""
     form = "" if row.get("form") == "eager" else row.get("form")
     words = (row.get(LAYER), row["op"], row.get("options"), row["shape"], row.get("dtype"), row.get("device"))

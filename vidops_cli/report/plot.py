@@ -1,4 +1,4 @@
-"""Rows -> plots: scaling, roofline, cost against accuracy. PNG or SVG by the ending of the file; no torch.
+"""Rows -> plots: scaling, roofline, cost against accuracy. PNG, SVG or PDF by the ending of the file; no torch.
 
 The same rows give the same file, byte for byte. matplotlib is imported only where something is drawn.
 """
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from vidops_cli import stats
 from vidops_cli.record import write_bytes
 
+from .scaling import decided
 from .table import digits, number, printable
 
 if TYPE_CHECKING:
@@ -24,7 +25,10 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 
-SUFFIXES = (".png", ".svg")
+SUFFIXES = (".png", ".svg", ".pdf")
+UNDATED = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+HOLLOW = ("once", "noisy", "unstable", "loaded")  # flags of times that are not to be trusted
+FEWEST, WIDEST = 4, 0.5  # an exponent in a legend: of so many sizes, half of its interval at most so wide
 COLOURS = (
     "#0072B2",
     "#D55E00",
@@ -55,6 +59,7 @@ STYLE = {
     "lines.markersize": 4,
     "legend.frameon": False,
     "legend.fontsize": 7,
+    "pdf.fonttype": 42,  # TrueType, which publishers ask for
     "svg.hashsalt": "vidops",
 }
 
@@ -81,9 +86,9 @@ def plot(
 
 
 def check_suffix(path: Path) -> None:
-    """ValueError unless the file ends in .png or .svg."""
+    """ValueError unless the file ends in .png, .svg or .pdf."""
     if Path(path).suffix not in SUFFIXES:
-        raise ValueError(f"a plot is a .png or .svg file, got {path}", "as in --plot scaling.png")
+        raise ValueError(f"a plot is a .png, .svg or .pdf file, got {path}", "as in --plot scaling.png")
 
 
 @contextmanager
@@ -100,7 +105,7 @@ def figure_of(path: Path, width: float, height: float, *, tight: bool = False) -
         yield figure
         drawn = io.BytesIO()
         kind = Path(path).suffix[1:]
-        figure.savefig(drawn, format=kind, metadata={"Date": None} if kind == "svg" else None)
+        figure.savefig(drawn, format=kind, metadata=UNDATED.get(kind))
     write_bytes(Path(path), drawn.getvalue())
 
 
@@ -118,7 +123,7 @@ def axis_of(rows: list[Row]) -> str | None:
     As the rows themselves say; of rows older than that, frames where T alone varies, else positions.
     """
     if any("axis" in row for row in rows):
-        return next((row["axis"] for row in rows if row.get("axis")), None)
+        return next(iter(_axes(rows)), None)
     grids = {tuple(_shape(row)[3:]) for row in rows}
     for name in ["frames", "seq", "channels", "batch", *dict.fromkeys(key for row in rows for key in _options(row))]:
         if name == "frames" and len(grids) > 1:
@@ -126,6 +131,11 @@ def axis_of(rows: list[Row]) -> str | None:
         if any(len({x for row in line if (x := _value(row, name)) is not None}) > 1 for line in _lines(rows, name)):
             return name
     return None
+
+
+def _axes(rows: list[Row]) -> list[str]:
+    """The axes that rows name themselves."""
+    return list(dict.fromkeys(row["axis"] for row in rows if row.get("axis")))
 
 
 def _shape(row: Row) -> list[int]:
@@ -169,27 +179,39 @@ def _lines(rows: list[Row], axis: str) -> list[list[Row]]:
 def scaling_plot(rows: list[Row], path: Path, *, scaling: Sequence[Row] = ()) -> None:
     """Time and peak memory against the swept size, log-log: a line for each operator, with the band from p10 to p90.
 
-    `scaling` gives the fitted exponents and the crossovers of the legend. A size that ran out of memory is a cross at
-    the upper edge; a hollow point was timed once.
+    Panels of their own for each axis. `scaling` gives the exponents and crossovers of the legend, of which only those
+    are told that are known well enough. A size that ran out of memory is a cross at the upper edge; a hollow point was
+    timed once, or its time has one of the flags `HOLLOW`.
     """
     axis = axis_of(rows)
     if axis is None:
         raise ValueError("a scaling plot needs a size with two values", "as in --sweep seq=256..4096")
     ways = [way for way in ("fwd", "fwdbwd") if any(row.get(f"{way}_ms") is not None for row in rows)] or ["fwd"]
-    lines = _lines(rows, axis)
-    height = 2.75 + 0.16 * max(0, len(lines) - 4)  # a panel holds its legend
-    with figure_of(path, 6.8, height * len(ways)) as figure:
-        panels = figure.subplots(len(ways), 2, sharex=True, squeeze=False)
-        for way, (time, memory) in zip(ways, panels, strict=True):
-            said = {"fwd": "forward", "fwdbwd": "forward + backward"}[way]
-            _panel(time, lines, axis, f"{way}_ms", 1.0, scaling)
-            time.set_ylabel(f"{said} time (ms)")
-            _panel(memory, lines, axis, f"peak_{way}_bytes", 2.0**20, scaling)
-            memory.set_ylabel(f"{said} peak (MiB)")
-        for panel in panels[-1]:
-            panel.set_xlabel(AXES.get(axis, axis))
+    by_axis = {axis: [row for row in rows if row.get("axis") == axis] for axis in _axes(rows)} or {axis: rows}
+    most = max(len(_lines(swept, axis)) for axis, swept in by_axis.items())
+    height = 2.75 + 0.16 * max(0, most - 4)  # a panel holds its legend
+    with figure_of(path, 6.8, height * len(ways) * len(by_axis)) as figure:
+        panels = figure.subplots(
+            len(ways) * len(by_axis), 2, sharex=True if len(by_axis) == 1 else "row", squeeze=False
+        )
+        free = iter(panels)
+        for axis, swept in by_axis.items():
+            sizes = sorted({x for row in swept if (x := _value(row, axis)) is not None})
+            for way in ways:
+                time, memory = next(free)
+                _pair(time, memory, way, _lines(swept, axis), axis, scaling)
+                _ticks(time, sizes)
+            for panel in (time, memory):
+                panel.set_xlabel(AXES.get(axis, axis))
         _marks(figure, rows, ways)
-        _ticks(panels[0][0], sorted({x for row in rows if (x := _value(row, axis)) is not None}))
+
+
+def _pair(time: Axes, memory: Axes, way: str, lines: list[list[Row]], axis: str, scaling: Sequence[Row]) -> None:
+    said = {"fwd": "forward", "fwdbwd": "forward + backward"}[way]
+    _panel(time, lines, axis, f"{way}_ms", 1.0, scaling)
+    time.set_ylabel(f"{said} time (ms)")
+    _panel(memory, lines, axis, f"peak_{way}_bytes", 2.0**20, scaling)
+    memory.set_ylabel(f"{said} peak (MiB)")
 
 
 def _panel(panel: Axes, lines: list[list[Row]], axis: str, key: str, unit: float, scaling: Sequence[Row]) -> None:
@@ -211,6 +233,19 @@ def _panel(panel: Axes, lines: list[list[Row]], axis: str, key: str, unit: float
     panel.legend(loc="upper left", handlelength=1.6, labelspacing=0.3)
     low, high = panel.get_ylim()
     panel.set_ylim(low, high * (high / low) ** (0.07 * len(panel.get_legend_handles_labels()[0])))
+    _plain(panel)
+
+
+def _plain(panel: Axes) -> None:
+    """Numbers at the ticks of a logarithmic y, which matplotlib would write as powers of ten, where it writes any."""
+    from matplotlib.ticker import LogFormatterSciNotation
+
+    class Plain(LogFormatterSciNotation):
+        def __call__(self, x: float, pos: int | None = None) -> str:
+            return f"{x:g}" if super().__call__(x, pos) else ""
+
+    panel.yaxis.set_major_formatter(Plain())
+    panel.yaxis.set_minor_formatter(Plain(labelOnlyBase=False))
 
 
 def look(i: int) -> dict[str, str]:
@@ -219,16 +254,17 @@ def look(i: int) -> dict[str, str]:
 
 
 def _spread(panel: Axes, points: list[tuple[float, Row]], way: str, look: dict[str, str]) -> None:
-    """The band from p10 to p90; a hollow point where there is but one run."""
+    """The band from p10 to p90; a hollow point where a time is not to be trusted."""
     band = [(x, row[f"{way}_p10"], row[f"{way}_p90"]) for x, row in points if row.get(f"{way}_p10")]
     if band:
         panel.fill_between(*zip(*band, strict=True), color=look["color"], alpha=0.2, linewidth=0)
-    once = [(x, row[f"{way}_ms"]) for x, row in points if _is_once(row, way)]
-    panel.plot([x for x, _ in once], [y for _, y in once], linestyle="", markerfacecolor="white", **look)
+    hollow = [(x, row[f"{way}_ms"]) for x, row in points if _hollow(row, way)]
+    panel.plot([x for x, _ in hollow], [y for _, y in hollow], linestyle="", markerfacecolor="white", **look)
 
 
-def _is_once(row: Row, way: str) -> bool:
-    return "once" in (row.get(f"{way}_flags") or [])
+def _hollow(row: Row, way: str) -> list[str]:
+    """Why a time is not to be trusted."""
+    return [flag for flag in HOLLOW if flag in (row.get(f"{way}_flags") or []) and row.get(f"{way}_ms")]
 
 
 def _marks(figure: Figure, rows: list[Row], ways: list[str]) -> None:
@@ -239,8 +275,9 @@ def _marks(figure: Figure, rows: list[Row], ways: list[str]) -> None:
     marks = []
     if any(row.get("status") == "oom" for row in rows):
         marks.append(Line2D([], [], marker="X", markersize=6, label="out of memory", **grey))
-    if any(_is_once(row, way) for row in rows for way in ways):
-        marks.append(Line2D([], [], marker="o", markerfacecolor="white", label="a single run", **grey))
+    if flags := {flag for row in rows for way in ways for flag in _hollow(row, way)}:
+        told = ", ".join("a single run" if flag == "once" else flag for flag in HOLLOW if flag in flags)
+        marks.append(Line2D([], [], marker="o", markerfacecolor="white", label=told, **grey))
     if any(row.get(f"{way}_p10") for row in rows for way in ways):
         marks.append(Line2D([], [], linewidth=6, alpha=0.4, color="#888888", label="p10 to p90"))
     if marks:
@@ -250,7 +287,10 @@ def _marks(figure: Figure, rows: list[Row], ways: list[str]) -> None:
 def _exponent(scaling: Sequence[Row], op: str, axis: str, key: str) -> str:
     for entry in scaling:
         if "exponent" in entry and (entry["op"], entry["axis"], entry["what"]) == (op, axis, key):
-            return f"  ∝ {axis}$^{{{entry['exponent']:.2f}}}$"
+            low, high = entry.get("low"), entry.get("high")
+            if entry.get("n", 0) < FEWEST or low is None or high is None or high - low > 2 * WIDEST:
+                return ""
+            return f"  ∝ {axis}$^{{{entry['exponent']:.2f}\\pm{(high - low) / 2:.2f}}}$"
     return ""
 
 
@@ -258,7 +298,7 @@ def _crossovers(scaling: Sequence[Row], axis: str, key: str) -> list[tuple[float
     return [
         (entry["crossover"], f"{entry['op']} = {entry['against']} at {digits(entry['crossover'])}")
         for entry in scaling
-        if entry.get("crossover") is not None and (entry["axis"], entry["what"]) == (axis, key)
+        if "crossover" in entry and decided(entry) and (entry["axis"], entry["what"]) == (axis, key)
     ]
 
 

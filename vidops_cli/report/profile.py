@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from vidops_cli import stats
 
-from .table import INDENT, Table, digits, number, size
+from .table import INDENT, Table, counted, digits, number, percent, size
 
 Row = dict[str, Any]
 Cell = Callable[[Row], str]
 Column = tuple[str, Cell]  # its head, and its cell of a row
 
 WAYS = {"fwd": "fwd", "fwdbwd": "fwd+bwd"}
-QUANTITIES = {
-    "fwd_ms": "fwd ms",
-    "fwdbwd_ms": "fwd+bwd ms",
-    "peak_fwd_bytes": "fwd peak",
-    "peak_fwdbwd_bytes": "fwd+bwd peak",
-}
 EMPTY = ("", "-")
+BOUND = "bound: least time for these FLOPs and bytes on this machine, as a share of the forward time"
 COUNTS_AGREE = 0.01  # relative gap of the three counts up to which they are said to agree
 FLAGS = {
     "noisy": "the runs spread widely",
@@ -31,12 +27,17 @@ FLAGS = {
 }
 
 
-def profile_table(rows: list[Row], env: dict[str, Any], *, full: bool = False) -> Table:
+def profile_table(rows: list[Row], env: dict[str, Any], *, full: bool = False, chosen: Sequence[str] = ()) -> Table:
     """One line for each row, then what the words mean; a column in which no row has anything is left out.
 
     A red row (it differs from its reference) shows no time. `full` adds p99, the other counts and what the bound is
     made of; without it layers that have a baseline show their speed and memory alone, no counts and no bound.
+    `chosen`: these columns alone, in this order, as `choose` gives them.
     """
+    if chosen:
+        found = _choosable(rows)
+        table = _table([found[key] for key in chosen], rows, [], keys=len(chosen))
+        return replace(table, keys=1, notes=_notes(rows, env, table.head))
     names, shared = _names(rows)
     brief = not full and any(row.get("layer") and row.get("baseline") for row in rows)
     costs = [("checked", _checked)] + ([] if brief else _costs(full))
@@ -46,6 +47,35 @@ def profile_table(rows: list[Row], env: dict[str, Any], *, full: bool = False) -
     columns = [*names, *shared, *costs, *times, *_remarks()]
     table = _table(columns, rows, [], keys=len(names))
     return replace(table, notes=_notes(rows, env, table.head))
+
+
+def choose(told: str) -> tuple[str, ...]:
+    """`"op,shape,fwd_ms"` -> the keys of these columns: their heads, but for brackets. ValueError for others."""
+    found = _choosable([])
+    chosen = tuple(_key(word) for word in told.split(",") if word.strip())
+    unknown = [word for word, key in zip(filter(str.strip, told.split(",")), chosen, strict=True) if key not in found]
+    if unknown or not chosen:
+        what = f"no column is called {unknown[0].strip()!r}" if unknown else "no column is named"
+        raise ValueError(what, f"columns: {', '.join(found)}")
+    return tuple(dict.fromkeys(chosen))
+
+
+def _choosable(rows: list[Row]) -> dict[str, Column]:
+    """All columns by their keys."""
+    columns = [
+        ("layer", _text("layer")),
+        ("op", _text("op")),
+        *_setting().items(),
+        ("checked", _checked),
+        *_costs(True),
+    ]
+    columns += [column for which in WAYS for column in _times(which, rows, True, False, beside=True)]
+    return {_key(column[0]): column for column in [*columns, *_remarks()]}
+
+
+def _key(head: str) -> str:
+    """A head as it is typed: `fwd+bwd ms (p10-p90)` -> fwdbwd_ms."""
+    return re.sub(r"\W", "", head.partition("(")[0].strip().lower().replace(" ", "_").replace("/", "_per_"))
 
 
 def _table(columns: list[Column], rows: list[Row], notes: list[str], *, keys: int, turns: bool = True) -> Table:
@@ -62,23 +92,20 @@ def _table(columns: list[Column], rows: list[Row], notes: list[str], *, keys: in
 
 def _names(rows: list[Row]) -> tuple[list[Column], list[Column]]:
     """Columns that tell rows apart; options and shape where all rows share them (a note says what else they share)."""
-    setting = {
-        "options": _text("options"),
-        "shape": _text("shape"),
-        "dtype": _text("dtype"),
-        "device": _text("device"),
-        "threads": _text("threads"),
-        "form": _text("form"),
-        "layout": lambda row: "channels last" if row.get("channels_last") else "",
-        "views": _text("views"),
-        "baseline": _text("baseline"),
-    }
+    setting = _setting()
     several = {key for key, cell in setting.items() if len({cell(row) for row in rows}) > 1}
     if len(_distinct(rows, "baseline")) < 2:
         several -= {"baseline"}
     layer = [("layer", _text("layer"))] if any(row.get("layer") for row in rows) else []  # of a suite
     names = [*layer, ("op", _text("op")), *(column for column in setting.items() if column[0] in several)]
     return names, [(key, setting[key]) for key in ("options", "shape") if key not in several]
+
+
+def _setting() -> dict[str, Cell]:
+    words = ("options", "shape", "dtype", "device", "threads", "form", "views", "baseline")
+    cells: dict[str, Cell] = {word: _text(word) for word in words[:6]}
+    cells["layout"] = lambda row: "channels last" if row.get("channels_last") else ""
+    return cells | {word: _text(word) for word in words[6:]}
 
 
 def _costs(full: bool) -> list[Column]:
@@ -106,12 +133,12 @@ def _costs(full: bool) -> list[Column]:
     return columns + (more if full else [])
 
 
-def _times(which: str, rows: list[Row], full: bool, brief: bool) -> list[Column]:
+def _times(which: str, rows: list[Row], full: bool, brief: bool, *, beside: bool = False) -> list[Column]:
     way = WAYS[which]
     baselines = {row["baseline"] for row in rows if row.get("baseline")}
     told = (f"{way} baseline ms", _timed(_digits(f"baseline_{which}_ms")))
     released = (f"released {way} ms", _timed(_digits(f"released_{which}_ms")))
-    beside = any(row.get(f"released_{which}_ms") is not None for row in rows)
+    beside = beside or any(row.get(f"released_{which}_ms") is not None for row in rows)
     columns = [
         (f"{way} ms (p10-p90)", _time(which)),
         *([told, released] if beside else []),
@@ -161,7 +188,7 @@ def _digits(key: str) -> Cell:
 
 
 def _share(key: str) -> Cell:
-    return lambda row: "-" if row.get(key) is None else f"{100 * row[key]:.2g} %"
+    return lambda row: "-" if row.get(key) is None else percent(row[key])
 
 
 def _views(key: str) -> Cell:
@@ -268,17 +295,38 @@ def _notes(rows: list[Row], env: dict[str, Any], head: list[str]) -> list[str]:
             "turns with the row; they tell whether the baseline is a slow one"
         ]
     if "bound" in head:
-        cached = (
-            "; over 100 %: data stayed in a cache" if any((row.get("bound_share") or 0) > 1 for row in rows) else ""
-        )
-        notes += [
-            f"bound: least time for these FLOPs and bytes on this machine, as a share of the forward time{cached}"
-        ]
+        notes += ["; ".join([BOUND, *_over(rows)]), *_ceilings(env)]
     found = {flag for row in rows for which in WAYS for flag in row.get(f"{which}_flags") or []}
     notes += (
         ["; ".join(f"{flag}: {told}" for flag, told in FLAGS.items() if flag in found)] if found & set(FLAGS) else []
     )
     return [*notes, _place(rows, env)]
+
+
+def _over(rows: list[Row]) -> list[str]:
+    """What explains that a time is shorter than its bound: of compute only that the ceiling is too low."""
+    by = {row.get("bound_by") for row in rows if (row.get("bound_share") or 0) > 1}
+    told = {
+        "memory": "over 100 % memory: data stayed in a cache",
+        "compute": "over 100 % compute: faster than the ceiling that was measured, which is too low",
+    }
+    return [words for which, words in told.items() if which in by]
+
+
+def _ceilings(env: dict[str, Any]) -> list[str]:
+    found = limits_of(env)
+    if found is None:
+        return []
+    busy = ", while other processes ran: they may be too low" if found.get("disturbed") else ""
+    speeds = f"{number(found['flops_per_s'])}FLOP/s, {number(found['bytes_per_s'])}B/s"
+    return [f"ceilings of this machine: {speeds}, measured {str(found.get('measured_at'))[:10]}{busy}"]
+
+
+def limits_of(env: dict[str, Any]) -> dict[str, Any] | None:
+    """The ceilings that the rows were held against; None where it tells none, as older ones, or no numbers."""
+    found = env.get("ceilings")
+    speeds = [found.get(key) for key in ("flops_per_s", "bytes_per_s")] if isinstance(found, dict) else []
+    return found if speeds and all(isinstance(speed, int | float) and speed > 0 for speed in speeds) else None
 
 
 def _of_runs(rows: list[Row]) -> str:
@@ -301,15 +349,40 @@ def _counts(rows: list[Row]) -> str:
     """What was counted, and how far the independent counts lie apart."""
     uncounted = any(row.get("uncounted") for row in rows)
     told = "uncounted: operations that are in no number" if uncounted else "no operation is left uncounted"
-    gaps = {row["op"]: row["cost_gap"] for row in rows if row.get("cost_gap") is not None}
-    if not gaps:
-        return told
-    wide = ", ".join(f"{op} {100 * gap:.2g} %" for op, gap in gaps.items() if gap > COUNTS_AGREE)
-    most = max(gaps.values())
-    how = f"differ: {wide}" if wide else "are equal" if most < 1e-4 else f"agree within {100 * most:.2g} %"
-    alone = [op for op in _distinct(rows, "op") if op not in gaps]
-    counts = "formula, fvcore and dispatcher" if "formula" in _distinct(rows, "cost_from") else "dispatcher and fvcore"
-    return f"{told}; {counts} {how}" + (f" (not compared: {', '.join(alone)})" if alone else "")
+    compared = {row["op"]: row for row in rows if row.get("cost_gap") is not None}
+    own = [row for row in compared.values() if row.get("cost_from") == "aten"]  # which has no formula
+    ours = [row for row in compared.values() if row.get("cost_from") != "aten"]
+    parts = [f"formula, fvcore and dispatcher {_agreement(ours)}"] if ours else []
+    of_own = f"of {', '.join(_distinct(own, 'op'))}, " if ours else ""
+    parts += [f"{of_own}dispatcher and fvcore {_agreement(own)}"] if own else []
+    alone = [op for op in _distinct(rows, "op") if op not in compared]
+    left = f" (not compared: {', '.join(alone)})" if alone and compared else ""
+    return "; ".join([told, *parts]) + left
+
+
+def _agreement(rows: list[Row]) -> str:
+    """Of the counts of rows of one kind; where they lie apart, what each of them says."""
+    wide = [f"{row['op']} {percent(row['cost_gap'])}{_each(row)}" for row in rows if row["cost_gap"] > COUNTS_AGREE]
+    most = max(row["cost_gap"] for row in rows)
+    return f"differ: {', '.join(wide)}" if wide else "are equal" if most < 1e-4 else f"agree within {percent(most)}"
+
+
+def _each(row: Row) -> str:
+    """What each counter says, of the quantity in which they lie furthest apart, and which of them the table shows."""
+    keys = [
+        (name, key)
+        for name, key in (("dispatcher", "aten"), ("fvcore", "fvcore"))
+        if row.get(f"macs_{key}") is not None
+    ]
+    if len(keys) < 2:
+        return ""
+    told = {name: (row[f"macs_{key}"], row[f"flops_{key}"] - 2 * row[f"macs_{key}"]) for name, key in keys}
+    if row.get("cost_from") != "aten":
+        told = {"formula": (row["macs"], row["other_flops"]), **told}
+    spread = [max(values) / max(min(values), 1) for values in zip(*told.values(), strict=True)]
+    which = 0 if spread[0] > spread[1] else 1
+    words = "; ".join(f"{name} {number(values[which])}" for name, values in told.items())
+    return f" ({('MACs', 'other FLOPs')[which]}: {words}; the table shows the {next(iter(told))}'s)"
 
 
 def _place(rows: list[Row], env: dict[str, Any]) -> str:
@@ -320,7 +393,7 @@ def _place(rows: list[Row], env: dict[str, Any]) -> str:
     threads = "/".join(_distinct(rows, "threads"))
     place = env.get("gpu") or env.get("cpu")
     told = f"{', '.join(kinds)} on {env.get('device')}" + (f" ({place})" if place else "")
-    told += f", {threads} threads" if threads else ""
+    told += f", {counted(threads, 'thread')}" if threads else ""
     return f"{told}; torch {env.get('torch')}" + (f"; commit {env['commit']}" if env.get("commit") else "")
 
 
@@ -402,39 +475,6 @@ def _slowest(which: str) -> Cell:
         return digits(value) + (f" ({layer})" if layer else "")
 
     return cell
-
-
-# --- scaling ----------------------------------------------------------------------------------------------------------
-
-
-def scaling_table(entries: list[Row]) -> Table:
-    """Fitted exponents, crossovers between two operators, and the largest sizes that fit."""
-    head = ["op", "axis", "quantity", "value", "95 % interval", "remark"]
-    body = []
-    for entry in entries:
-        what = QUANTITIES.get(entry.get("what"), entry.get("what") or "")
-        if "exponent" in entry:
-            line = [entry["op"], what, f"exponent {entry['exponent']:.2f}", f"{entry['n']} sizes"]
-        elif "crossover" in entry:
-            at = entry["crossover"]
-            told = "no crossover" if at is None else f"crossover {digits(at)}"
-            line = [f"{entry['op']}, {entry['against']}", what, told, entry.get("note") or ""]
-        else:
-            told = "none fits" if entry.get("largest") is None else f"fits up to {entry['largest']}"
-            refused = entry.get("refused")
-            line = [entry["op"], "memory", told, "" if refused is None else f"out of memory at {refused}"]
-        op, what, value, remark = line
-        body.append([op, entry["axis"], what, value, _interval(entry), remark])
-    notes = ["exponent: slope of log(quantity) over log(axis); crossover: where two operators cost the same"]
-    return Table("", head, body, notes, turns=False)
-
-
-def _interval(entry: Row) -> str:
-    low, high = entry.get("low"), entry.get("high")
-    if low is None or high is None:
-        return "-"
-    told = (lambda value: f"{value:.2f}") if "exponent" in entry else digits
-    return f"[{told(low)}, {told(high)}]"
 
 
 # --- whole models -----------------------------------------------------------------------------------------------------

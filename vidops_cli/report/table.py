@@ -328,6 +328,16 @@ def digits(value: float | None) -> str:
     return f"{rounded:.{2 - math.floor(math.log10(abs(rounded)))}f}"
 
 
+def counted(n: int | str, noun: str) -> str:
+    """1 thread, 2 threads."""
+    return f"{n} {noun}" + ("" if str(n) == "1" else "s")
+
+
+def percent(share: float) -> str:
+    """0.0123 -> 1.2 %; 0.5 -> 50 %; 1.14 -> 114 %."""
+    return f"{100 * share:.0f} %" if 100 * share >= 99.5 else f"{100 * share:.2g} %"
+
+
 def number(value: float | None) -> str:
     """1234567 -> 1.23 M: three digits and the letter of a power of ten."""
     if value is None:
