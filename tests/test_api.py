@@ -108,7 +108,7 @@ def test_a_module_is_profiled_as_it_is():
         (lambda: create_model("resnet_tiny", 4, [{"op": "tsm", "att": "res2"}]), "unknown key 'ops.0.att'", "'at'"),
         (lambda: create_model("resnet_tiny", 4, drop=1), "unknown key 'drop'", "did you mean 'dropout'?"),
         (lambda: create_model("resnet_tiny", 4, dropout=1.5), "dropout: expected less than 1", "show recipe"),
-        (lambda: create_model("resnet_tiny", 4, weights="x.pt"), "no such checkpoint: x.pt", "name a .pt file"),
+        (lambda: create_model("resnet_tiny", 4, weights="x.pt"), "no such checkpoint: x.pt", "name a .pt that"),
         (lambda: create_model(load_recipe(QUICKSTART), 4, [MOTION]), "a recipe says", "load_recipe(path"),
         (lambda: load_recipe("nowhere.yaml"), "no such recipe: nowhere.yaml", "vidops list recipes"),
         (lambda: profile("tsm", (1, 2, 3)), "shape is (B, C, T, H, W)", "T = 1"),

@@ -70,7 +70,7 @@ def test_what_is_in_it(wheel):
     fixtures = {path for path in here if path.endswith((".safetensors", ".manifest.json"))}
     assert len(recipes) >= 132 and len(fixtures) >= 65 and "vidops_cli/py.typed" in here
     others = {path for path in inside if ".dist-info/" not in path}
-    assert others == here | recipes
+    assert others == here | recipes | {"vidops_cli/CITATION.cff"}
     assert told["Name"] == "vidops" and told["License-Expression"] == "Apache-2.0" and told["Requires-Python"]
     assert set(told.get_all("Provides-Extra")) == {"plot", "gpu", "slurm", "tracking", "parity", "dev"}
     assert any(path.endswith("licenses/LICENSE") for path in inside)

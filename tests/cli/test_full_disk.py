@@ -11,7 +11,7 @@ from vidops_cli.engine import checkpoint
 from vidops_cli.engine.train import train
 from vidops_cli.record import append_line, read_lines
 
-TRAIN = ("train", "one.yaml", "train.epochs=2", "--out", "run", "--device", "cpu")  # 2 x 3 steps
+TRAIN = ("train", "one.yaml", "train.epochs=2", "--out", "run", "--device", "cpu", "--quiet")  # 2 x 3 steps
 
 
 @pytest.fixture

@@ -54,7 +54,7 @@ def test_every_key_is_told():
 )
 def test_what_does_not_go_together(problems, override, message):
     problem = the_one(problems(AUGMENT, override))
-    assert message in problem.message
+    assert message in f"{problem.where.partition('=')[0]}: {problem.message}"
     assert "constrained" not in problem.message
 
 

@@ -134,7 +134,8 @@ def test_corruption(read):
 def test_corruption_that_is_none(problems, change):
     change = change if "=" not in change else f".{change}"
     text = f"data.corruption{change}" if change[0] == "." else f"data.corruption={change}"
-    assert "data.corruption" in the_one(problems(GOOD, CORRUPTION, text)).message
+    problem = the_one(problems(GOOD, CORRUPTION, text))
+    assert "data.corruption" in f"{problem.where.partition('=')[0]}: {problem.message}"
 
 
 def test_hash_does_not_tell_how_a_number_is_written(read):

@@ -30,7 +30,8 @@ from vidops_cli.recipe import RecipeError
 def test_refused(read, overrides, message):
     with pytest.raises(RecipeError) as error:
         read(GOOD, *overrides)
-    assert any(message in problem.message for problem in error.value.problems), error.value.problems
+    found = [f"{problem.where.partition('=')[0]}: {problem.message}" for problem in error.value.problems]
+    assert any(message in told for told in found), found
 
 
 def test_later_keys_are_not_in_the_hash_at_their_defaults(read):

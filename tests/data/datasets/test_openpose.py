@@ -187,7 +187,7 @@ def test_a_row_that_is_tested_on_mimetics_alone(lay, recipe, tmp_path):
     lay("mimetics")
     other = f"{{data.name: mimetics, data.root: {tmp_path}/mimetics, eval.split: test}}"
     told = recipe(f"ablation={{rows: [{{name: trained}}, {{name: tested, kind: eval, of: trained, set: {other}}}]}}")
-    trained, tested = cells_of(told)
+    trained, tested = cells_of(told, ["table.yaml"])
     assert not trained.lacking and not tested.lacking and tested.of == trained.key
 
 
