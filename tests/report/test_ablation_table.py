@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from vidops_cli.report.ablation import ablation_table
+from vidops_cli.report.ablation import ablation_table, with_numbers
 from vidops_cli.report.table import Table
 
 ROOT = Path(__file__).parents[2]
@@ -102,6 +102,16 @@ def test_mean_and_spread_over_seeds():
     assert column(table, "params") == ["78.4 k"] * 3
     assert column(table, "MACs") == ["15.0 M"] * 3
     assert column(table, "s/run") == ["32", "31", "32"]
+
+
+def test_plain_numbers_stand_beside_for_scripts():
+    rows = runs(plain=[20.0, 30.0, 25.0], slow=[50.0])
+    told = {"title": "Rows", "metric": "top1", "seeds": [0], "rows": [*map(line, NAMES)], "quoted": [line("theirs")]}
+    table = with_numbers(ablation(rows, quoted=told["quoted"], unverified=True), told, rows)
+    assert table.head[-3:] == ["top1 mean", "top1 sd", "top1 n"]
+    assert [words[-3:] for words in table.body] == (
+        [["25.0", "5.0", "3"], ["", "", ""], ["50.0", "", "1"], *[["", "", ""]] * (len(table.body) - 3)]
+    )
 
 
 def test_another_metric():

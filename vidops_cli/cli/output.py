@@ -71,17 +71,27 @@ def _nearest(folder: Path) -> Path:
 def form(name: str, document: dict[str, Any], tables: list[Table]) -> str:
     """Rows and tables as text: json, jsonl (a row in a line, after a head) and csv hold the rows, the others tables.
 
-    The csv of an ablation, whose document has the key "table", holds the lines of its table.
+    The csv of an ablation, whose document has the key "table", holds the lines of its table, and plain numbers beside.
     """
     forms: dict[str, Callable[[], str]] = {
         "json": lambda: json.dumps(document, indent=1, allow_nan=False) + "\n",
         "jsonl": lambda: "".join(json.dumps(line, allow_nan=False) + "\n" for line in _lines(**document)),
-        "csv": lambda: "\n".join(table.csv() for table in tables) if "table" in document else to_csv(document["rows"]),
+        "csv": lambda: _csv(document, tables),
         "markdown": lambda: "\n".join(table.markdown() for table in tables),
         "latex": lambda: "\n".join(table.latex() for table in tables),
         "html": lambda: page(tables),
     }
     return forms[name]()
+
+
+def _csv(document: dict[str, Any], tables: list[Table]) -> str:
+    from vidops_cli.report.ablation import with_numbers
+
+    told, rows = document.get("table"), document["rows"]
+    if told is None:
+        return to_csv(rows)
+    first = [with_numbers(tables[0], told, rows)] if "metric" in told else tables[:1]
+    return "\n".join(table.csv() for table in [*first, *tables[1:]])
 
 
 def _lines(rows: list[dict[str, Any]], **head: Any) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from vidops_cli import stats
@@ -72,6 +73,21 @@ def ablation_table(told: dict[str, Any], rows: list[Row], *, unverified: bool = 
         notes=_notes(told, rows, lines, shown, sources),
         marks={(i, shown.index(key)): mark for (i, key), mark in marks.items() if key in shown},
     )
+
+
+def with_numbers(table: Table, told: dict[str, Any], rows: list[Row]) -> Table:
+    """The table, and beside it mean, sample standard deviation and number of seeds of its metric as plain numbers."""
+    told = DEFAULTS | told
+    planned = [row["name"] for row in told.get("rows") or []] or told["row_names"]
+    by_name = _grouped([row for row in rows if row.get("rate", 1) == 1], told["scale"])
+    found = [_values(by_name.get(name, {}), told["metric"]) for name in planned]
+    found += [[] for _ in table.body[len(planned) :]]  # lines of the paper
+    head = [*table.head, *(f"{told['metric']} {what}" for what in ("mean", "sd", "n"))]
+    body = []
+    for line, values in zip(table.body, found, strict=True):
+        numbers = [stats.mean(values), stats.std(values), len(values)] if values else [None] * 3
+        body.append([*line, *("" if value is None else f"{value}" for value in numbers)])
+    return replace(table, head=head, body=body)
 
 
 def _grouped(rows: list[Row], scale: str) -> dict[str, Found]:
