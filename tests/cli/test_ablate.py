@@ -279,6 +279,9 @@ def test_published_rows_stand_for_cells(ablated, vidops, place):
     assert "2 of 3 cells to run" in out  # TSM's weights are not in the record
     code, _, err = vidops("ablate", "two.yaml", "--store", "new", "--record", "two.yaml")
     assert code == 2 and "no table" in told_errors(err)[0][0]
+    (place / "bare.jsonl").write_text('{"schema": 1, "table": {}}\n{"row": "TSM", "cell": "0"}\n')
+    code, _, err = vidops("ablate", "two.yaml", "--store", "new", "--record", "bare.jsonl")
+    assert code == 2 and "rows without a cell or a metric" in told_errors(err)[0][0]
     code, _, err = vidops(*words, "train.seed=5", "train.batch=4", "--dry-run")
     assert code == 2 and "before.jsonl has no cell of this table" in told_errors(err)[0][0]
     code, _, err = vidops("ablate", ".", "--store", "new", "--record", "before.jsonl")

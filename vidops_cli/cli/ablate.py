@@ -12,7 +12,7 @@ from .cells import Chosen, Launch, cells_of, cluster_of, explain, jobs_of, left_
 from .common import Device, Overrides, console, load_recipe, print_table, recipe_files, tell
 from .data import make_missing
 from .output import Output
-from .tables import Shown, overview, published, published_claims, read_published, show, write_record
+from .tables import Shown, overview, published, published_claims, read_cells, show, write_record
 from .trackers import Track, chosen
 
 if TYPE_CHECKING:
@@ -219,7 +219,7 @@ def _table(path: Path, run: Run, shown: Shown) -> bool:
     words = _words(path, run, told)
     if not (run.dry or run.nothing):
         make_missing(needed(told, run.chosen.only))
-    cells, kept = cells_of(told, words), Store(run.store, run.record and read_published(run.record))
+    cells, kept = cells_of(told, words), Store(run.store, run.record and read_cells(run.record))
     if run.record and not kept.recorded.keys() & {cell.key for cell in cells}:
         if lacking := next((cell.lacking for cell in cells if cell.lacking), ()):
             raise ValueError(

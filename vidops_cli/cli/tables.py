@@ -74,6 +74,14 @@ def read_published(path: Path) -> tuple[dict[str, Any], Rows]:
     return head["table"], rows
 
 
+def read_cells(path: Path) -> tuple[dict[str, Any], Rows]:
+    """The same, where rows are to stand for cells."""
+    told, rows = read_published(path)
+    if not all(isinstance(row, dict) and {"cell", "metric"} <= row.keys() for row in rows):
+        raise ValueError(f"{path} is no table that was published: it has rows without a cell or a metric", HINT)
+    return told, rows
+
+
 def published_claims(folder: Path, shown: Shown) -> bool:
     """The claims of all tables that were published below a folder, as one table. Whether all are held."""
     from vidops_cli.ablation.claims import failed
