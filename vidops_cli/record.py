@@ -99,7 +99,9 @@ def digest(path: Path) -> str:
 
 def check_writable(path: Path, hint: str) -> None:
     """ValueError unless a file of this name could be written; nothing is made. Before what takes long."""
-    folder = next(place for place in (path.absolute().parent, *path.absolute().parents) if place.exists())
+    folder = next(place for place in path.absolute().parents if place.exists())
+    if path.is_dir():
+        raise ValueError(f"{path} cannot be written: it is a folder", hint)
     try:
         with tempfile.TemporaryFile(dir=folder):
             pass

@@ -131,7 +131,7 @@ def made_by(recipe: Recipe, words: Iterable[str]) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        told, *hint = error.args
+        told, *hint = error.args or ("",)
         before, command, _ = str(hint[0] if hint else "").partition("vidops data generate ")
         if not command:
             raise

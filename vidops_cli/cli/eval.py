@@ -21,6 +21,7 @@ from .common import (
     print_table,
     run_folder,
 )
+from .data import made_by
 from .live import Counter
 from .tested import is_training, rows_named, weights_told, write
 
@@ -81,7 +82,8 @@ def command(
     made = {"code": code_of(told, known()), **git_state()}  # as it is now, not as it may be at the end
     shown = Counter("decoding"), dump
     given = {"per_class": per_class, "testing": Counter("testing"), "other_network": other_network}
-    with memory_told(told, trained=False), rows_named(what, overrides):
+    words = [str(what / "recipe.yaml" if what.is_dir() else what), *(overrides or [])]
+    with memory_told(told, trained=False), rows_named(what, overrides), made_by(told, words):
         found = engine.evaluate_checkpoint(told, path, device, *shown, **given)
     asked = {"overrides": list(overrides or []), **({"row": row} if row else {})}
     if out is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import typer
 
+from vidops_cli.record import check_writable
 from vidops_cli.report.html import page
 from vidops_cli.report.table import Table, to_csv
 
@@ -44,8 +44,8 @@ class Output:
             if importlib.util.find_spec("matplotlib") is None:
                 raise ValueError("plots need matplotlib", "pip install 'vidops[plot]'")
         for path in (self.out, self.plot):
-            if path is not None and (path.is_dir() or not os.access(_nearest(path.parent), os.W_OK)):
-                raise ValueError(f"{path} cannot be written", "name a file in a folder that you may write to")
+            if path is not None:
+                check_writable(path, "name a file in a folder that you may write to")
 
     def write(self, document: dict[str, Any], tables: list[Table]) -> None:
         """The file alone, whole each time: what is finished is not lost."""
@@ -61,11 +61,6 @@ class Output:
                 print_table(table)
         else:
             typer.echo(form(self.format, document, tables), nl=False)
-
-
-def _nearest(folder: Path) -> Path:
-    """The folder, or the nearest one above it that is there."""
-    return next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
 
 
 def form(name: str, document: dict[str, Any], tables: list[Table]) -> str:

@@ -161,14 +161,13 @@ def check_start(recipe: Recipe, size: int) -> list[str]:
 
     Returns the places that are of other machines alone: on this one there is not even a folder that they would be in.
     """
-    root, told = Path(recipe.data.root), recipe.model.weights
-    files = [Path(path) for path in ([told] if isinstance(told, str) else told.values()) if path]
+    root, files = Path(recipe.data.root), [Path(path) for path in recipe.model.files().values()]
     away = [path for path in (root, *files) if path.is_absolute() and not path.parent.is_dir()]
     if root not in away:
         _opened(recipe, size)
     for path in files:
         if path not in away and not path.is_file():
-            raise ValueError(f"no such checkpoint: {path}", "model.weights names a file that `vidops train` wrote")
+            raise ValueError(f"no such checkpoint: {path}", checkpoint.KINDS)
     return [str(path) for path in away]
 
 
